@@ -1,0 +1,280 @@
+//! Where a socket binds or connects: `tcp://host:port`, `memory://name`.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+use std::str::FromStr;
+
+/// An address that a socket binds or connects to.
+///
+/// | form | meaning |
+/// |---|---|
+/// | `tcp://127.0.0.1:5555`, `tcp://[::1]:5555` | an address |
+/// | `tcp://localhost:5555` | a name, resolved anew at each dial |
+/// | `tcp://127.0.0.1:*` or port `0` | bind only: a port that the system picks |
+/// | `tcp://*:5555` | bind only: every interface |
+/// | `memory://name` | bytes over an in-memory wire within the process: for tests under virtual time |
+///
+/// ```
+/// use pushsub::Endpoint;
+///
+/// let endpoint: Endpoint = "tcp://127.0.0.1:5555".parse()?;
+/// assert_eq!(endpoint.to_string(), "tcp://127.0.0.1:5555");
+/// assert!("tcp://".parse::<Endpoint>().is_err());
+/// # Ok::<(), pushsub::EndpointError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Endpoint {
+    /// `tcp://host:port`.
+    Tcp {
+        /// The host, or every interface.
+        host: Host,
+        /// The port; 0 stands for one that the system picks.
+        port: u16,
+    },
+    /// `memory://name`: 1 to 255 octets of name.
+    Memory(String),
+}
+
+/// The host of a tcp endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Host {
+    /// `*`: every interface.
+    Any,
+    /// An address.
+    Address(IpAddr),
+    /// A name for the resolver.
+    Name(String),
+}
+
+/// Why a text is no endpoint. The fault of whoever wrote the text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EndpointError {
+    /// There is no `scheme://`.
+    #[error("an endpoint starts with a transport, as in tcp://127.0.0.1:5555")]
+    NoTransport,
+    /// The transport is unknown.
+    #[error("unknown transport: this library knows tcp:// and memory://")]
+    UnknownTransport,
+    /// The host is empty or has characters that no host has.
+    #[error("the host is missing or malformed: write a name, an address, [an IPv6 address] or *")]
+    Host,
+    /// The port is missing or no number of 0 to 65535.
+    #[error("the port is missing or malformed: write a number of 1 to 65535, or * to bind any")]
+    Port,
+    /// The name is empty, longer than 255 octets, or has control characters.
+    #[error("the name must have 1 to 255 octets and no control characters")]
+    Name,
+}
+
+impl Endpoint {
+    /// Whether only programs on this machine can reach it.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Tcp {
+                host: Host::Address(address),
+                ..
+            } => address.is_loopback(),
+            Self::Tcp {
+                host: Host::Name(name),
+                ..
+            } => name == "localhost",
+            Self::Tcp {
+                host: Host::Any, ..
+            } => false,
+            Self::Memory(_) => true,
+        }
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = EndpointError;
+
+    fn from_str(text: &str) -> Result<Self, EndpointError> {
+        let (transport, rest) = text.split_once("://").ok_or(EndpointError::NoTransport)?;
+        match transport {
+            "tcp" => parse_tcp(rest),
+            "memory" => {
+                let sound = (1..=255).contains(&rest.len()) && !rest.contains(char::is_control);
+                if sound {
+                    Ok(Self::Memory(rest.to_owned()))
+                } else {
+                    Err(EndpointError::Name)
+                }
+            }
+            _ => Err(EndpointError::UnknownTransport),
+        }
+    }
+}
+
+fn parse_tcp(rest: &str) -> Result<Endpoint, EndpointError> {
+    let (host, port) = rest.rsplit_once(':').ok_or(EndpointError::Port)?;
+    let port = match port {
+        "*" => 0,
+        digits if digits.bytes().all(|digit| digit.is_ascii_digit()) => {
+            digits.parse().map_err(|_| EndpointError::Port)?
+        }
+        _ => return Err(EndpointError::Port),
+    };
+    Ok(Endpoint::Tcp {
+        host: parse_host(host)?,
+        port,
+    })
+}
+
+fn parse_host(host: &str) -> Result<Host, EndpointError> {
+    if host == "*" {
+        return Ok(Host::Any);
+    }
+    if let Some(inner) = host.strip_prefix('[') {
+        let inner = inner.strip_suffix(']').ok_or(EndpointError::Host)?;
+        let address: Ipv6Addr = inner.parse().map_err(|_| EndpointError::Host)?;
+        return Ok(Host::Address(address.into()));
+    }
+    if let Ok(address) = host.parse::<IpAddr>() {
+        // A bare IPv6 address cannot be told from its port: it wants brackets.
+        return if address.is_ipv4() {
+            Ok(Host::Address(address))
+        } else {
+            Err(EndpointError::Host)
+        };
+    }
+    let sound = (1..=253).contains(&host.len())
+        && host
+            .bytes()
+            .all(|octet| octet.is_ascii_alphanumeric() || b"-._".contains(&octet));
+    if sound {
+        Ok(Host::Name(host.to_owned()))
+    } else {
+        Err(EndpointError::Host)
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port: 0 } => write!(formatter, "tcp://{host}:*"),
+            Self::Tcp { host, port } => write!(formatter, "tcp://{host}:{port}"),
+            Self::Memory(name) => write!(formatter, "memory://{name}"),
+        }
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => formatter.write_str("*"),
+            Self::Address(IpAddr::V6(address)) => write!(formatter, "[{address}]"),
+            Self::Address(address) => write!(formatter, "{address}"),
+            Self::Name(name) => formatter.write_str(name),
+        }
+    }
+}
+
+/// What `bind` and `connect` take: an [`Endpoint`] or its text.
+pub trait IntoEndpoint {
+    /// The endpoint, or why the text is none.
+    fn into_endpoint(self) -> Result<Endpoint, EndpointError>;
+}
+
+impl IntoEndpoint for Endpoint {
+    fn into_endpoint(self) -> Result<Endpoint, EndpointError> {
+        Ok(self)
+    }
+}
+
+impl IntoEndpoint for &Endpoint {
+    fn into_endpoint(self) -> Result<Endpoint, EndpointError> {
+        Ok(self.clone())
+    }
+}
+
+impl IntoEndpoint for &str {
+    fn into_endpoint(self) -> Result<Endpoint, EndpointError> {
+        self.parse()
+    }
+}
+
+impl IntoEndpoint for String {
+    fn into_endpoint(self) -> Result<Endpoint, EndpointError> {
+        self.parse()
+    }
+}
+
+impl IntoEndpoint for &String {
+    fn into_endpoint(self) -> Result<Endpoint, EndpointError> {
+        self.parse()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Endpoint, EndpointError};
+
+    #[test]
+    fn every_form_of_the_table_survives_its_own_display() {
+        for text in [
+            "tcp://127.0.0.1:5555",
+            "tcp://[::1]:5555",
+            "tcp://localhost:5555",
+            "tcp://127.0.0.1:*",
+            "tcp://*:5555",
+            "tcp://*:*",
+            "memory://some name/with things",
+        ] {
+            let endpoint: Endpoint = text.parse().expect(text);
+            assert_eq!(endpoint.to_string(), text);
+        }
+    }
+
+    /// BI-111.
+    #[test]
+    fn what_is_no_endpoint_is_a_typed_error() {
+        let long = format!("tcp://{}:1", "a".repeat(1 << 20));
+        for (text, error) in [
+            ("", EndpointError::NoTransport),
+            ("127.0.0.1:5555", EndpointError::NoTransport),
+            ("http://localhost:80", EndpointError::UnknownTransport),
+            ("tcp://", EndpointError::Port),
+            ("tcp://host", EndpointError::Port),
+            ("tcp://host:", EndpointError::Port),
+            ("tcp://host:65536", EndpointError::Port),
+            ("tcp://host:-1", EndpointError::Port),
+            ("tcp://host:+1", EndpointError::Port),
+            ("tcp://:5555", EndpointError::Host),
+            ("tcp://[::1:5555", EndpointError::Host),
+            ("tcp://::1:5555", EndpointError::Host),
+            ("tcp://ho st:5555", EndpointError::Host),
+            ("tcp://ho\0st:5555", EndpointError::Host),
+            (long.as_str(), EndpointError::Host),
+            ("memory://", EndpointError::Name),
+            ("memory://a\0b", EndpointError::Name),
+        ] {
+            let parsed = text.parse::<Endpoint>();
+            // A port of digits alone may be empty: that is no number either.
+            assert_eq!(parsed, Err(error), "{}", &text[..text.len().min(40)]);
+        }
+    }
+
+    #[test]
+    fn only_loopback_and_memory_are_local() {
+        for (text, local) in [
+            ("tcp://127.0.0.1:1", true),
+            ("tcp://[::1]:1", true),
+            ("tcp://localhost:1", true),
+            ("memory://here", true),
+            ("tcp://*:1", false),
+            ("tcp://0.0.0.0:1", false),
+            ("tcp://192.0.2.1:1", false),
+            ("tcp://example.org:1", false),
+        ] {
+            assert_eq!(
+                text.parse::<Endpoint>().map(|endpoint| endpoint.is_local()),
+                Ok(local)
+            );
+        }
+    }
+}

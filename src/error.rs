@@ -1,0 +1,131 @@
+//! One error type per operation; a failed send gives the message back.
+
+use std::io;
+
+use crate::endpoint::{Endpoint, EndpointError};
+use crate::message::Message;
+
+/// Why a message was not accepted. It was not sent, and is given back.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The socket was closed; it stays so.
+    #[error("the socket is closed")]
+    Closed(Message),
+    /// The message is over the socket's own limit of octets or frames: the
+    /// caller's fault; the socket is as before.
+    #[error("the message is larger than the socket's limits allow")]
+    TooLarge(Message),
+    /// A ROUTER that is told to (`Options::mandatory`) knows no peer by the
+    /// first frame, or the message has no second one.
+    #[error("no peer has the identity that the first frame names")]
+    Unroutable(Message),
+    /// A ROUTER that is told to (`Options::mandatory`) has too much queued for this peer.
+    #[error("the peer's pipe is full")]
+    PeerFull(Message),
+}
+
+impl SendError {
+    /// The message that was not sent.
+    #[must_use]
+    pub fn into_message(self) -> Message {
+        match self {
+            Self::Closed(message)
+            | Self::TooLarge(message)
+            | Self::Unroutable(message)
+            | Self::PeerFull(message) => message,
+        }
+    }
+}
+
+/// Why a message could not be accepted at once. It is given back.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrySendError {
+    /// No peer has room now, or there is no peer: a later try may succeed.
+    #[error("no peer has room for the message now")]
+    Full(Message),
+    /// It will not be accepted later either.
+    #[error(transparent)]
+    Refused(#[from] SendError),
+}
+
+impl TrySendError {
+    /// The message that was not sent.
+    #[must_use]
+    pub fn into_message(self) -> Message {
+        match self {
+            Self::Full(message) => message,
+            Self::Refused(refused) => refused.into_message(),
+        }
+    }
+}
+
+/// Why nothing can be received any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecvError {
+    /// The socket was closed.
+    #[error("the socket is closed")]
+    Closed,
+}
+
+/// Why nothing was received at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TryRecvError {
+    /// Nothing is there yet.
+    #[error("no message is waiting")]
+    Empty,
+    /// The socket was closed.
+    #[error("the socket is closed")]
+    Closed,
+}
+
+/// Why a socket does not listen on an endpoint. The socket is as before.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// The text is no endpoint.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// Others than this machine could reach it, and nothing proves who they are.
+    #[error(
+        "{0} can be reached from other machines, and nothing on it is encrypted or authenticated: \
+         bind to 127.0.0.1, or allow it with Options::allow_plaintext (on the command line \
+         --insecure)"
+    )]
+    Plaintext(Endpoint),
+    /// The system refused: the address is in use, not of this machine, not permitted.
+    #[error("cannot listen on {endpoint}: {source}")]
+    Io {
+        /// Where it was to listen.
+        endpoint: Endpoint,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// `bind` was called outside of a tokio runtime.
+    #[error("bind needs a running tokio runtime: call it from within one")]
+    NoRuntime,
+    /// The socket was closed.
+    #[error("the socket is closed")]
+    Closed,
+}
+
+/// Why a socket does not even try to connect. The socket is as before.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The text is no endpoint.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// The endpoint has a wildcard, which only `bind` can resolve.
+    #[error("{0} names no single peer: a wildcard is for bind")]
+    Wildcard(Endpoint),
+    /// `connect` was called outside of a tokio runtime.
+    #[error("connect needs a running tokio runtime: call it from within one")]
+    NoRuntime,
+    /// The socket was closed.
+    #[error("the socket is closed")]
+    Closed,
+}

@@ -1,0 +1,11 @@
+//! Push requests to a service, subscribe to its responses.
+
+mod endpoint;
+mod error;
+mod message;
+mod options;
+
+pub use endpoint::{Endpoint, EndpointError, Host, IntoEndpoint};
+pub use error::{BindError, ConnectError, RecvError, SendError, TryRecvError, TrySendError};
+pub use message::Message;
+pub use options::{Identity, IdentityError, Options, SocketType};

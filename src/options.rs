@@ -1,0 +1,342 @@
+//! What a socket can be told when it is made, and the words for it.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+/// The patterns' socket types, by the names that ZMTP gives them (23/ZMTP, Socket-Type).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(
+    missing_docs,
+    reason = "the names say it; the types of the same names are documented"
+)]
+pub enum SocketType {
+    Pair,
+    Pub,
+    Sub,
+    XPub,
+    XSub,
+    Push,
+    Pull,
+    Req,
+    Rep,
+    Dealer,
+    Router,
+}
+
+impl SocketType {
+    /// All eleven.
+    pub const ALL: [Self; 11] = [
+        Self::Pair,
+        Self::Pub,
+        Self::Sub,
+        Self::XPub,
+        Self::XSub,
+        Self::Push,
+        Self::Pull,
+        Self::Req,
+        Self::Rep,
+        Self::Dealer,
+        Self::Router,
+    ];
+
+    /// The name on the wire.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pair => "PAIR",
+            Self::Pub => "PUB",
+            Self::Sub => "SUB",
+            Self::XPub => "XPUB",
+            Self::XSub => "XSUB",
+            Self::Push => "PUSH",
+            Self::Pull => "PULL",
+            Self::Req => "REQ",
+            Self::Rep => "REP",
+            Self::Dealer => "DEALER",
+            Self::Router => "ROUTER",
+        }
+    }
+
+    /// The type of this name, to the letter.
+    #[must_use]
+    pub fn from_name(name: &[u8]) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.name().as_bytes() == name)
+    }
+
+    /// Whether the RFCs let a socket of this type talk to one of that type.
+    #[must_use]
+    pub fn accepts(self, peer: Self) -> bool {
+        match self {
+            Self::Pair => peer == Self::Pair,
+            Self::Pub | Self::XPub => matches!(peer, Self::Sub | Self::XSub),
+            Self::Sub | Self::XSub => matches!(peer, Self::Pub | Self::XPub),
+            Self::Push => peer == Self::Pull,
+            Self::Pull => peer == Self::Push,
+            Self::Req => matches!(peer, Self::Rep | Self::Router),
+            Self::Rep => matches!(peer, Self::Req | Self::Dealer),
+            Self::Dealer => matches!(peer, Self::Rep | Self::Dealer | Self::Router),
+            Self::Router => matches!(peer, Self::Req | Self::Dealer | Self::Router),
+        }
+    }
+}
+
+impl fmt::Display for SocketType {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+/// The name by which a ROUTER knows a peer: 1 to 255 octets, the first not zero.
+///
+/// Identities that begin with a zero octet are those that a ROUTER draws for
+/// peers that bring none.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Identity(Bytes);
+
+/// The octets are no identity: none, more than 255, or a zero in front.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an identity has 1 to 255 octets, the first of them not zero")]
+pub struct IdentityError;
+
+impl Identity {
+    /// Checks and takes the octets.
+    pub fn new(octets: impl Into<Bytes>) -> Result<Self, IdentityError> {
+        let octets = octets.into();
+        // 37/ZMTP: the first octet of an identity shall not be zero.
+        let sound = (1..=255).contains(&octets.len()) && octets[0] != 0;
+        if sound {
+            Ok(Self(octets))
+        } else {
+            Err(IdentityError)
+        }
+    }
+
+    /// The octets.
+    #[must_use]
+    pub fn as_bytes(&self) -> &Bytes {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, formatter)
+    }
+}
+
+/// What a socket is told when it is made; the defaults suit most programs.
+///
+/// ```
+/// use std::time::Duration;
+/// use pushsub::{Options, Push};
+///
+/// let push = Push::with_options(
+///     Options::default().send_high_water_mark(10_000).linger(Duration::from_secs(5)),
+/// );
+/// ```
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub(crate) identity: Option<Identity>,
+    pub(crate) send_limit: Limit,
+    pub(crate) receive_limit: Limit,
+    pub(crate) linger: Duration,
+    pub(crate) reconnect_initial: Duration,
+    pub(crate) reconnect_max: Duration,
+    pub(crate) handshake_timeout: Duration,
+    pub(crate) heartbeat_interval: Option<Duration>,
+    pub(crate) max_message_size: usize,
+    pub(crate) max_frames: usize,
+    pub(crate) mandatory: bool,
+    pub(crate) allow_plaintext: bool,
+}
+
+/// How much a pipe holds: it is full when either count is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limit {
+    pub(crate) messages: usize,
+    pub(crate) bytes: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let limit = Limit {
+            messages: 1_000,
+            bytes: 8 << 20,
+        };
+        Self {
+            identity: None,
+            send_limit: limit,
+            receive_limit: limit,
+            linger: Duration::from_secs(1),
+            reconnect_initial: Duration::from_millis(100),
+            reconnect_max: Duration::from_secs(30),
+            handshake_timeout: Duration::from_secs(10),
+            heartbeat_interval: Some(Duration::from_secs(10)),
+            max_message_size: 16 << 20,
+            max_frames: 1_024,
+            mandatory: false,
+            allow_plaintext: false,
+        }
+    }
+}
+
+impl Options {
+    /// The name by which a ROUTER at the other end knows this socket (`ZMQ_ROUTING_ID`).
+    /// Default: none, the ROUTER draws one.
+    #[must_use]
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.identity = Some(identity);
+        self
+    }
+
+    /// Messages that wait to be written to one peer before the pipe is full
+    /// (`ZMQ_SNDHWM`). Default 1,000; 0 counts as 1.
+    #[must_use]
+    pub fn send_high_water_mark(mut self, messages: usize) -> Self {
+        self.send_limit.messages = messages.max(1);
+        self
+    }
+
+    /// Octets that wait to be written to one peer before the pipe is full. An
+    /// empty pipe admits one message of any permitted size. Default 8 MiB; 0 counts as 1.
+    #[must_use]
+    pub fn send_high_water_mark_bytes(mut self, octets: usize) -> Self {
+        self.send_limit.bytes = octets.max(1);
+        self
+    }
+
+    /// Messages of one peer that wait to be received before its link is left
+    /// unread (`ZMQ_RCVHWM`). Default 1,000; 0 counts as 1. What one read of
+    /// the link held beyond the mark is kept.
+    #[must_use]
+    pub fn receive_high_water_mark(mut self, messages: usize) -> Self {
+        self.receive_limit.messages = messages.max(1);
+        self
+    }
+
+    /// Octets of one peer that wait to be received before its link is left
+    /// unread. Default 8 MiB; 0 counts as 1.
+    #[must_use]
+    pub fn receive_high_water_mark_bytes(mut self, octets: usize) -> Self {
+        self.receive_limit.bytes = octets.max(1);
+        self
+    }
+
+    /// How long what is queued may still be written after the last handle is
+    /// dropped (`ZMQ_LINGER`). Default 1 s. Only `close` promises.
+    #[must_use]
+    pub fn linger(mut self, linger: Duration) -> Self {
+        self.linger = linger;
+        self
+    }
+
+    /// The wait before the first reconnect and the longest one between two
+    /// (`ZMQ_RECONNECT_IVL`, `ZMQ_RECONNECT_IVL_MAX`): it doubles from the one to the
+    /// other, with full jitter. Default 100 ms and 30 s; at least 1 ms, and the
+    /// longest is never shorter than the first.
+    #[must_use]
+    pub fn reconnect(mut self, initial: Duration, max: Duration) -> Self {
+        self.reconnect_initial = initial.max(Duration::from_millis(1));
+        self.reconnect_max = max.max(self.reconnect_initial);
+        self
+    }
+
+    /// How long a peer has from the accepted connection to the end of its
+    /// handshake (`ZMQ_HANDSHAKE_IVL`). Default 10 s.
+    #[must_use]
+    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
+        self.handshake_timeout = timeout;
+        self
+    }
+
+    /// The time between PINGs to a peer that speaks ZMTP 3.1 or later
+    /// (`ZMQ_HEARTBEAT_IVL`); a link on which nothing is heard for two of them
+    /// after a PING is cut. `None` sends none. Default 10 s.
+    #[must_use]
+    pub fn heartbeat_interval(mut self, interval: Option<Duration>) -> Self {
+        self.heartbeat_interval = interval.map(|interval| interval.max(Duration::from_millis(1)));
+        self
+    }
+
+    /// The largest message that is sent or received, all frames together, in
+    /// octets (`ZMQ_MAXMSGSIZE`). A peer that announces more is disconnected
+    /// before a byte of the body is read. Default 16 MiB.
+    #[must_use]
+    pub fn max_message_size(mut self, octets: usize) -> Self {
+        self.max_message_size = octets;
+        self
+    }
+
+    /// The most frames of a message that is sent or received. Default 1,024; 0 counts as 1.
+    #[must_use]
+    pub fn max_frames(mut self, frames: usize) -> Self {
+        self.max_frames = frames.max(1);
+        self
+    }
+
+    /// Whether a ROUTER answers a message for a peer that it does not know, or
+    /// whose pipe is full, with an error instead of dropping and counting it
+    /// (`ZMQ_ROUTER_MANDATORY`). Default no.
+    #[must_use]
+    pub fn mandatory(mut self, mandatory: bool) -> Self {
+        self.mandatory = mandatory;
+        self
+    }
+
+    /// Lets `bind` listen beyond loopback though nothing on the wire is
+    /// encrypted and no peer proves who it is. Default no.
+    #[must_use]
+    pub fn allow_plaintext(mut self) -> Self {
+        self.allow_plaintext = true;
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Identity, SocketType};
+
+    /// N08.
+    #[test]
+    fn of_the_121_pairs_of_types_21_may_talk() {
+        let legal = SocketType::ALL
+            .iter()
+            .flat_map(|left| SocketType::ALL.iter().map(move |right| (left, right)))
+            .filter(|(left, right)| left.accepts(**right))
+            .count();
+        assert_eq!(legal, 21);
+    }
+
+    #[test]
+    fn who_accepts_is_accepted() {
+        for left in SocketType::ALL {
+            for right in SocketType::ALL {
+                assert_eq!(
+                    left.accepts(right),
+                    right.accepts(left),
+                    "{left} and {right}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_type_has_one_spelling() {
+        assert_eq!(SocketType::from_name(b"ROUTER"), Some(SocketType::Router));
+        assert_eq!(SocketType::from_name(b"router"), None);
+    }
+
+    /// N10, N11.
+    #[test]
+    fn an_identity_is_neither_empty_nor_long_nor_begins_with_zero() {
+        assert!(Identity::new("a").is_ok());
+        assert!(Identity::new(vec![1; 255]).is_ok());
+        assert!(Identity::new(vec![1; 256]).is_err());
+        assert!(Identity::new("").is_err());
+        assert!(Identity::new("\0a").is_err());
+    }
+}
