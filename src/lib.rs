@@ -4,6 +4,7 @@ mod endpoint;
 mod error;
 mod message;
 mod options;
+mod service;
 
 pub use endpoint::{Endpoint, EndpointError, Host, IntoEndpoint};
 pub use error::{BindError, ConnectError, RecvError, SendError, TryRecvError, TrySendError};
