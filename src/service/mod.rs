@@ -1,6 +1,13 @@
-//! Push requests to a service, subscribe to its responses.
+//! The service layer: push requests to a service, subscribe to its responses.
 //!
-//! It never touches a byte of the wire: sockets carry its messages.
+//! It never touches a connection: it composes sockets and says what travels
+//! in their messages (`docs/protocol.md`). What decides (`wire`, `envelope`,
+//! `dispatch`, `call`) takes the time as an argument and never waits; what
+//! waits (`client`, `server`) decides nothing.
 
-#[allow(dead_code, reason = "its users are being built")]
 pub(crate) mod dispatch;
+pub(crate) mod envelope;
+pub(crate) mod wire;
+
+pub use envelope::{ClientId, ClientIdError};
+pub use wire::RequestId;
