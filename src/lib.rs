@@ -1,5 +1,6 @@
 //! Push requests to a service, subscribe to its responses.
 
+mod discovery;
 mod endpoint;
 mod error;
 mod message;
@@ -8,6 +9,7 @@ mod options;
 #[allow(dead_code)]
 mod service;
 
+pub use discovery::{Discovery, Freshness, Instance, Registration, Registry, Static, View, Watch};
 pub use endpoint::{Endpoint, EndpointError, Host, IntoEndpoint};
 pub use error::{BindError, ConnectError, RecvError, SendError, TryRecvError, TrySendError};
 pub use message::Message;
