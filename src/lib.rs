@@ -1,5 +1,8 @@
 //! Push requests to a service, subscribe to its responses.
 
+// Its driver comes with the sockets.
+#[allow(dead_code)]
+mod device;
 mod discovery;
 mod endpoint;
 mod error;
@@ -9,6 +12,7 @@ mod options;
 #[allow(dead_code)]
 mod service;
 
+pub use device::{BrokerStats, Refused, ServiceStats, WorkerStats};
 pub use discovery::{Discovery, Freshness, Instance, Registration, Registry, Static, View, Watch};
 pub use endpoint::{Endpoint, EndpointError, Host, IntoEndpoint};
 pub use error::{BindError, ConnectError, RecvError, SendError, TryRecvError, TrySendError};

@@ -1,0 +1,5 @@
+//! The broker.
+//!
+mod core;
+mod stats;
+pub use stats::{BrokerStats, Refused, ServiceStats, WorkerStats};
