@@ -1,0 +1,3 @@
+//! The tests of the library from outside, in one binary: modules mirror `src/`.
+
+mod tidy;
