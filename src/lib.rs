@@ -4,6 +4,11 @@ mod endpoint;
 mod error;
 mod message;
 mod options;
+#[allow(
+    dead_code,
+    reason = "the session that uses it comes with the next layer"
+)]
+mod zmtp;
 
 pub use endpoint::{Endpoint, EndpointError, Host, IntoEndpoint};
 pub use error::{BindError, ConnectError, RecvError, SendError, TryRecvError, TrySendError};
