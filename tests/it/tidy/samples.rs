@@ -1,7 +1,10 @@
 //! Each rule of the house sees what breaks it, shown on samples.
 
 use super::source::House;
-use super::{FILE_LENGTH, FUNCTION_LENGTH, LAYERED, OPENING, PURE_LAYERS, Rule, SLEEPLESS};
+use super::{
+    Exception, FILE_LENGTH, FUNCTION_LENGTH, LAYERED, OPENING, PURE_LAYERS, Rule, SLEEPLESS,
+    idle_exceptions,
+};
 
 #[test]
 fn a_use_that_goes_up_is_caught_however_it_is_written() {
@@ -117,6 +120,22 @@ fn a_sleep_is_caught() {
         &[("src/a.rs", "fn f() { thread::sleep(SHORT); }")],
     );
     assert_let_through(&SLEEPLESS, &[("src/a.rs", "/// Will sleep(1).\nfn f() {}")]);
+}
+
+#[test]
+fn an_exception_that_nothing_needs_or_nothing_explains_is_caught() {
+    let house = House::of(&[("src/a.rs", "fn f() { sleep(SHORT); }")]);
+    let exception = |place, reason| Exception {
+        rule: SLEEPLESS.name,
+        place,
+        reason,
+    };
+    let good = exception("src/a.rs::f", "the test of the rule itself");
+    let idle = exception("src/a.rs::g", "the function is gone since");
+    let mute = exception("src/a.rs::f", "");
+    assert_eq!(idle_exceptions(&[good], &house), [""; 0]);
+    assert_eq!(idle_exceptions(&[idle], &house), ["sleep: src/a.rs::g"]);
+    assert_eq!(idle_exceptions(&[mute], &house), ["sleep: src/a.rs::f"]);
 }
 
 #[track_caller]
