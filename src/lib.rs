@@ -4,6 +4,8 @@ mod endpoint;
 mod error;
 mod message;
 mod options;
+#[allow(dead_code, reason = "the sockets that use it come with the next layer")]
+mod routing;
 #[allow(
     dead_code,
     reason = "the session that uses it comes with the next layer"
