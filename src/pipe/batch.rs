@@ -90,7 +90,10 @@ impl Batch {
             self.push_large(message);
         }
         let octets = self.octets - before;
-        self.index.push_back(Entry { octets, kind: EntryKind::Message });
+        self.index.push_back(Entry {
+            octets,
+            kind: EntryKind::Message,
+        });
         self.messages += 1;
         octets
     }
@@ -130,7 +133,10 @@ impl Batch {
     pub(crate) fn push_commands_front(&mut self, commands: Vec<u8>) {
         debug_assert_eq!(self.begun, 0, "commands never cut a message");
         self.octets += commands.len();
-        self.index.push_front(Entry { octets: commands.len(), kind: EntryKind::Commands });
+        self.index.push_front(Entry {
+            octets: commands.len(),
+            kind: EntryKind::Commands,
+        });
         self.pieces.push_front(Piece::Shared(commands.into()));
     }
 
@@ -171,12 +177,17 @@ impl Batch {
         if self.octets == 0 {
             self.rest();
         }
-        Progress { messages, octets: written }
+        Progress {
+            messages,
+            octets: written,
+        }
     }
 
     fn advance_pieces(&mut self, mut written: usize) {
         while written > 0 {
-            let Some(piece) = self.pieces.front_mut() else { return };
+            let Some(piece) = self.pieces.front_mut() else {
+                return;
+            };
             let step = match piece {
                 Piece::Arena(octets) => {
                     let step = written.min(*octets);
@@ -255,7 +266,10 @@ mod tests {
     fn wire(batch: &Batch) -> Vec<u8> {
         let mut slices = [std::io::IoSlice::new(&[]); 64];
         let count = batch.slices(&mut slices);
-        slices[..count].iter().flat_map(|slice| slice.to_vec()).collect()
+        slices[..count]
+            .iter()
+            .flat_map(|slice| slice.to_vec())
+            .collect()
     }
 
     fn small(text: &'static str) -> Message {
@@ -286,7 +300,13 @@ mod tests {
             let mut batch = Batch::default();
             batch.push(&small("a"));
             batch.push(&small("b"));
-            assert_eq!(batch.advance(cut), Progress { messages: cut / 3, octets: cut });
+            assert_eq!(
+                batch.advance(cut),
+                Progress {
+                    messages: cut / 3,
+                    octets: cut
+                }
+            );
             assert_eq!(batch.messages(), 2 - cut / 3);
             assert_eq!(batch.octets(), 6 - cut);
         }

@@ -20,7 +20,12 @@ pub(crate) struct Incoming {
 
 impl Incoming {
     pub(crate) fn new(limit: Limit) -> Self {
-        Self { messages: VecDeque::new(), octets: 0, limit, paused: false }
+        Self {
+            messages: VecDeque::new(),
+            octets: 0,
+            limit,
+            paused: false,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -45,7 +50,10 @@ impl Incoming {
 
     /// Whether the link may be read again; says so once for each pause.
     pub(crate) fn resume(&mut self) -> bool {
-        let half = Limit { messages: self.limit.messages.div_ceil(2), bytes: self.limit.bytes / 2 };
+        let half = Limit {
+            messages: self.limit.messages.div_ceil(2),
+            bytes: self.limit.bytes / 2,
+        };
         let resumes = self.paused && (self.messages.is_empty() || !self.is_above(half));
         self.paused &= !resumes;
         resumes
@@ -64,7 +72,10 @@ mod tests {
 
     #[test]
     fn it_pauses_at_its_limit_and_resumes_once_below_half() {
-        let mut incoming = Incoming::new(Limit { messages: 4, bytes: 1 << 20 });
+        let mut incoming = Incoming::new(Limit {
+            messages: 4,
+            bytes: 1 << 20,
+        });
         for _ in 0..3 {
             incoming.push(Message::from("m"));
             assert!(!incoming.is_paused());
@@ -81,7 +92,10 @@ mod tests {
 
     #[test]
     fn a_message_above_the_limit_in_octets_does_not_pause_for_ever() {
-        let mut incoming = Incoming::new(Limit { messages: 10, bytes: 1 });
+        let mut incoming = Incoming::new(Limit {
+            messages: 10,
+            bytes: 1,
+        });
         incoming.push(Message::from("larger than one octet"));
         assert!(incoming.is_paused());
         incoming.pop();

@@ -71,7 +71,10 @@ impl Outgoing {
 
     /// Moves all that waits into `batch`, which must be empty. Returns whether there was anything.
     pub(crate) fn take(&mut self, batch: &mut Batch) -> bool {
-        debug_assert!(batch.is_empty(), "the writer finishes a batch before the next");
+        debug_assert!(
+            batch.is_empty(),
+            "the writer finishes a batch before the next"
+        );
         if self.waiting.is_empty() && self.commands.is_empty() {
             return false;
         }
@@ -125,20 +128,35 @@ mod tests {
     /// C1.
     #[test]
     fn it_accepts_as_many_messages_as_its_limit_and_no_more() {
-        let (_, accepted) = filled(Limit { messages: 5, bytes: 1 << 20 }, 9);
+        let (_, accepted) = filled(
+            Limit {
+                messages: 5,
+                bytes: 1 << 20,
+            },
+            9,
+        );
         assert_eq!(accepted, 5);
     }
 
     /// C2.
     #[test]
     fn it_accepts_until_its_octets_are_reached() {
-        let (_, accepted) = filled(Limit { messages: 100, bytes: 25 }, 9);
+        let (_, accepted) = filled(
+            Limit {
+                messages: 100,
+                bytes: 25,
+            },
+            9,
+        );
         assert_eq!(accepted, 3, "10 octets each on the wire");
     }
 
     #[test]
     fn an_empty_one_admits_a_message_of_any_size() {
-        let mut outgoing = Outgoing::new(Limit { messages: 1, bytes: 1 });
+        let mut outgoing = Outgoing::new(Limit {
+            messages: 1,
+            bytes: 1,
+        });
         assert!(outgoing.has_room());
         outgoing.push(&Message::from("much more than one octet"));
         assert!(!outgoing.has_room());
@@ -146,7 +164,13 @@ mod tests {
 
     #[test]
     fn what_a_writer_took_counts_until_it_is_written() {
-        let (mut outgoing, _) = filled(Limit { messages: 2, bytes: 1 << 20 }, 2);
+        let (mut outgoing, _) = filled(
+            Limit {
+                messages: 2,
+                bytes: 1 << 20,
+            },
+            2,
+        );
         let mut batch = Batch::default();
         assert!(outgoing.take(&mut batch));
         assert!(!outgoing.has_room());
@@ -158,7 +182,10 @@ mod tests {
 
     #[test]
     fn after_a_cut_the_unwritten_goes_before_what_came_since() {
-        let mut outgoing = Outgoing::new(Limit { messages: 9, bytes: 1 << 20 });
+        let mut outgoing = Outgoing::new(Limit {
+            messages: 9,
+            bytes: 1 << 20,
+        });
         for text in ["one", "two"] {
             outgoing.push(&Message::from(text));
         }
@@ -173,7 +200,10 @@ mod tests {
         outgoing.take(&mut next);
         let mut slices = [std::io::IoSlice::new(&[]); 8];
         let count = next.slices(&mut slices);
-        let octets: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.to_vec()).collect();
+        let octets: Vec<u8> = slices[..count]
+            .iter()
+            .flat_map(|slice| slice.to_vec())
+            .collect();
         assert_eq!(octets, b"\0\x03two\0\x05three");
     }
 }

@@ -50,7 +50,9 @@ impl Waiters {
     /// The waiter got what it wanted, or gave up. Returns whether it had been
     /// woken, which whoever gives up must pass on.
     pub(crate) fn leave(&mut self, ticket: &mut Ticket) -> bool {
-        let Some(number) = ticket.0.take() else { return false };
+        let Some(number) = ticket.0.take() else {
+            return false;
+        };
         match self.position(number) {
             Ok(position) => {
                 self.queue.remove(position);
@@ -61,7 +63,8 @@ impl Waiters {
     }
 
     fn position(&self, number: u64) -> Result<usize, usize> {
-        self.queue.binary_search_by_key(&number, |(number, _)| *number)
+        self.queue
+            .binary_search_by_key(&number, |(number, _)| *number)
     }
 }
 

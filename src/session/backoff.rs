@@ -12,14 +12,20 @@ pub(super) struct Backoff {
 
 impl Backoff {
     pub(super) fn new(initial: Duration, max: Duration) -> Self {
-        Self { initial, max, next: initial }
+        Self {
+            initial,
+            max,
+            next: initial,
+        }
     }
 
     /// The next wait: anything from nothing to a ceiling that doubles each time.
     pub(super) fn wait(&mut self) -> Duration {
         let ceiling = self.next;
         self.next = (self.next * 2).min(self.max);
-        ceiling.mul_f64(fastrand::f64()).max(Duration::from_millis(1))
+        ceiling
+            .mul_f64(fastrand::f64())
+            .max(Duration::from_millis(1))
     }
 
     /// An attempt succeeded and lasted for `lived`: one that was cut at once

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::Settings;
 use super::backoff::Backoff;
 use super::driver::drive;
 use super::handshake::shake_hands;
 use super::link::Link;
 use super::port::{Attach, Phase, PipeId, Port};
-use super::Settings;
 use crate::endpoint::Endpoint;
 use crate::error::LinkError;
 use crate::transport;
@@ -86,7 +86,12 @@ async fn connect(
         let mut wire = dialled.map_err(LinkError::io)?;
         let (peer, early) = shake_hands(&mut wire, settings).await?;
         let address = wire.address.clone();
-        let attach = Attach { pipe: Some(pipe), endpoint, address: &address, peer: &peer };
+        let attach = Attach {
+            pipe: Some(pipe),
+            endpoint,
+            address: &address,
+            peer: &peer,
+        };
         let mut parts = Some((wire, early));
         port.attach(attach, &mut |pipe| {
             let (wire, early) = parts.take().expect("attach makes one link");

@@ -26,8 +26,13 @@ pub(super) async fn drive(
     settings: &Settings,
     phase: &mut watch::Receiver<Phase>,
 ) -> LinkError {
-    let mut end = End { link: &link, reason: LinkError::RuntimeGone };
-    let heartbeat = settings.heartbeat_interval.filter(|_| link.version >= (3, 1));
+    let mut end = End {
+        link: &link,
+        reason: LinkError::RuntimeGone,
+    };
+    let heartbeat = settings
+        .heartbeat_interval
+        .filter(|_| link.version >= (3, 1));
     let mut heartbeat = heartbeat.map(Heartbeat::new);
     // What came with the handshake is decoded, and the wire's waker set.
     link.read();
@@ -48,7 +53,9 @@ struct End<'a> {
 impl Drop for End<'_> {
     fn drop(&mut self) {
         let unwritten = self.link.sever();
-        self.link.port.detach(self.link.pipe, unwritten, &self.reason);
+        self.link
+            .port
+            .detach(self.link.pipe, unwritten, &self.reason);
     }
 }
 
@@ -91,7 +98,11 @@ struct Heartbeat {
 
 impl Heartbeat {
     fn new(interval: Duration) -> Self {
-        Self { interval, timer: Box::pin(sleep(interval)), silent: 0 }
+        Self {
+            interval,
+            timer: Box::pin(sleep(interval)),
+            silent: 0,
+        }
     }
 
     /// Ready when the peer is dead.
@@ -104,15 +115,21 @@ impl Heartbeat {
             if self.silent > SILENT_INTERVALS {
                 return Poll::Ready(());
             }
-            let ping = Command::Ping { ttl_deciseconds: self.time_to_live(), context: [][..].into() };
-            link.port.command(link.pipe, &mut |octets| ping.encode(octets));
+            let ping = Command::Ping {
+                ttl_deciseconds: self.time_to_live(),
+                context: [][..].into(),
+            };
+            link.port
+                .command(link.pipe, &mut |octets| ping.encode(octets));
         }
         Poll::Pending
     }
 
     /// How long the peer may wait for us: as long as we wait for it.
     fn time_to_live(&self) -> u16 {
-        let deciseconds = (self.interval * (SILENT_INTERVALS + 1)).as_millis().div_ceil(100);
+        let deciseconds = (self.interval * (SILENT_INTERVALS + 1))
+            .as_millis()
+            .div_ceil(100);
         u16::try_from(deciseconds).unwrap_or(u16::MAX)
     }
 }

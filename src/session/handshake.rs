@@ -17,9 +17,16 @@ pub(super) async fn shake_hands(
     wire: &mut Wire,
     settings: &Settings,
 ) -> Result<(Peer, BytesMut), LinkError> {
-    let local =
-        Local { socket_type: settings.socket_type, identity: settings.identity.clone() };
-    match timeout(settings.handshake_timeout, exchange(wire, Handshake::new(local))).await {
+    let local = Local {
+        socket_type: settings.socket_type,
+        identity: settings.identity.clone(),
+    };
+    match timeout(
+        settings.handshake_timeout,
+        exchange(wire, Handshake::new(local)),
+    )
+    .await
+    {
         Ok(result) => result,
         Err(_) => Err(LinkError::HandshakeTimeout),
     }
@@ -39,7 +46,13 @@ async fn exchange(
             return Ok((peer, input));
         }
         input.reserve(CHUNK);
-        if wire.read.read_buf(&mut input).await.map_err(LinkError::io)? == 0 {
+        if wire
+            .read
+            .read_buf(&mut input)
+            .await
+            .map_err(LinkError::io)?
+            == 0
+        {
             return Err(LinkError::ClosedByPeer);
         }
     }

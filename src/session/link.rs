@@ -117,7 +117,10 @@ impl Link {
         decoder: Decoder,
     ) -> Self {
         let driver = Arc::new(DriverWaker(AtomicWaker::new()));
-        let readable = Arc::new(ReadableWaker { port: port.clone(), pipe });
+        let readable = Arc::new(ReadableWaker {
+            port: port.clone(),
+            pipe,
+        });
         Self {
             pipe,
             port: port.clone(),
@@ -179,7 +182,14 @@ impl Link {
     /// does not take at once is left to the driver, and so is what follows.
     pub(crate) fn flush_now(&self) {
         if let Some(mut writer) = self.writer.try_lock() {
-            let Writer { wire: Some(wire), batch, waker } = &mut *writer else { return };
+            let Writer {
+                wire: Some(wire),
+                batch,
+                waker,
+            } = &mut *writer
+            else {
+                return;
+            };
             let mut context = Context::from_waker(waker);
             if !batch.is_empty() || self.port.take(self.pipe, batch, false) {
                 let written = self.write_some(wire, batch, &mut context);
@@ -195,7 +205,9 @@ impl Link {
     pub(super) fn poll_flush(&self) -> Poll<Result<(), LinkError>> {
         let mut writer = self.writer.lock();
         let Writer { wire, batch, waker } = &mut *writer;
-        let Some(wire) = wire else { return Poll::Ready(Err(LinkError::ClosedByPeer)) };
+        let Some(wire) = wire else {
+            return Poll::Ready(Err(LinkError::ClosedByPeer));
+        };
         let mut context = Context::from_waker(waker);
         let mut wrote = false;
         loop {
@@ -233,8 +245,17 @@ impl Link {
     /// Ends our direction of the wire, so that the peer reads to the end. For the driver.
     pub(super) fn poll_shutdown(&self) -> Poll<()> {
         let mut writer = self.writer.lock();
-        let Writer { wire: Some(wire), waker, .. } = &mut *writer else { return Poll::Ready(()) };
-        Pin::new(wire).poll_shutdown(&mut Context::from_waker(waker)).map(drop)
+        let Writer {
+            wire: Some(wire),
+            waker,
+            ..
+        } = &mut *writer
+        else {
+            return Poll::Ready(());
+        };
+        Pin::new(wire)
+            .poll_shutdown(&mut Context::from_waker(waker))
+            .map(drop)
     }
 
     /// Reads what the wire has, once, and delivers it. Failures end the link.
@@ -281,7 +302,12 @@ impl Link {
 
     /// Decodes all of the buffer and delivers it. Returns whether reading may go on.
     fn decode(&self, reader: &mut Reader) -> Result<bool, LinkError> {
-        let Reader { buffer, decoder, messages, .. } = reader;
+        let Reader {
+            buffer,
+            decoder,
+            messages,
+            ..
+        } = reader;
         let mut going_on = true;
         loop {
             let decoded = decoder.decode(buffer, messages);
@@ -300,13 +326,16 @@ impl Link {
         match command {
             Command::Ping { context, .. } => {
                 let pong = Command::Pong { context };
-                self.port.command(self.pipe, &mut |octets| pong.encode(octets));
+                self.port
+                    .command(self.pipe, &mut |octets| pong.encode(octets));
             }
             Command::Subscribe(topic) => {
-                self.port.subscription(self.pipe, Subscription::Subscribe(topic));
+                self.port
+                    .subscription(self.pipe, Subscription::Subscribe(topic));
             }
             Command::Cancel(topic) => {
-                self.port.subscription(self.pipe, Subscription::Cancel(topic));
+                self.port
+                    .subscription(self.pipe, Subscription::Cancel(topic));
             }
             Command::Error(reason) => return Err(LinkError::PeerError(reason)),
             // A PONG has done its work by being heard; the unknown is ignored (H07).
@@ -328,7 +357,9 @@ impl Reader {
     /// Reads once. `None`: nothing is there, the waker is set. Otherwise
     /// whether the read took all the room it had, so that more may be there.
     fn fill(&mut self) -> Result<Option<bool>, LinkError> {
-        let Some(wire) = &mut self.wire else { return Ok(None) };
+        let Some(wire) = &mut self.wire else {
+            return Ok(None);
+        };
         let room = self.buffer.capacity() - self.buffer.len();
         if room < self.chunk / 2 {
             self.buffer.reserve(self.chunk);

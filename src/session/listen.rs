@@ -50,7 +50,9 @@ async fn accept_for_ever(listener: &mut Listener, bound: &Arc<Bound>) {
     let half_open = Arc::new(Semaphore::new(HALF_OPEN));
     let mut wait = ACCEPT_WAIT_LEAST;
     loop {
-        let Ok(permit) = half_open.clone().acquire_owned().await else { return };
+        let Ok(permit) = half_open.clone().acquire_owned().await else {
+            return;
+        };
         match listener.accept().await {
             Ok(wire) => {
                 wait = ACCEPT_WAIT_LEAST;
@@ -76,14 +78,25 @@ async fn serve(mut wire: Wire, bound: Arc<Bound>, permit: tokio::sync::OwnedSema
     drop(permit);
     let address = wire.address.clone();
     let attached = shaken.and_then(|(peer, early)| {
-        let attach =
-            Attach { pipe: None, endpoint: &bound.endpoint, address: &address, peer: &peer };
+        let attach = Attach {
+            pipe: None,
+            endpoint: &bound.endpoint,
+            address: &address,
+            peer: &peer,
+        };
         let mut parts = Some((wire, early));
         bound.port.attach(attach, &mut |pipe| {
             let (wire, early) = parts.take().expect("attach makes one link");
             let limits = (bound.settings.max_message_size, bound.settings.max_frames);
             let decoder = Decoder::new(limits.0, limits.1);
-            Arc::new(Link::new(&bound.port, pipe, wire, peer.version, early, decoder))
+            Arc::new(Link::new(
+                &bound.port,
+                pipe,
+                wire,
+                peer.version,
+                early,
+                decoder,
+            ))
         })
     });
     match attached {

@@ -104,7 +104,9 @@ impl Core {
         ticket: &mut Ticket,
     ) -> Poll<Result<(), SendError>> {
         let turn = ready!(poll_proceed(context));
-        let Some(offered) = message.take() else { return Poll::Ready(Ok(())) };
+        let Some(offered) = message.take() else {
+            return Poll::Ready(Ok(()));
+        };
         let mut offer = self.offer(offered);
         if let Offer::Full(returned) = offer {
             // Room may have come between the two looks: the second one waits under the lock.
@@ -157,10 +159,17 @@ impl Core {
     /// RT08 to RT12: the first frame names the peer; what cannot go is dropped
     /// and counted, or refused where the options say so.
     fn offer_named(&self, state: &mut State, message: Message) -> Offer {
-        let State { pattern: Pattern::Router(identities), pipes, .. } = state else {
+        let State {
+            pattern: Pattern::Router(identities),
+            pipes,
+            ..
+        } = state
+        else {
             unreachable!("called for a router")
         };
-        let found = identities.lookup(message.first()).filter(|_| message.frames().len() > 1);
+        let found = identities
+            .lookup(message.first())
+            .filter(|_| message.frames().len() > 1);
         let Some(index) = found else {
             if self.options.mandatory {
                 return Offer::Refused(SendError::Unroutable(message));
@@ -177,7 +186,9 @@ impl Core {
             pipe.sent.dropped.full += 1;
             return Offer::Accepted(Flush::None);
         }
-        let (_, Some(body)) = message.split_first() else { unreachable!("it has two frames") };
+        let (_, Some(body)) = message.split_first() else {
+            unreachable!("it has two frames")
+        };
         let mut flush = Flush::None;
         flush.add(pipe.push(&body));
         Offer::Accepted(flush)
@@ -207,7 +218,9 @@ impl Core {
         context: &mut Context<'_>,
         ticket: &mut Ticket,
     ) -> Poll<Result<Message, RecvError>> {
-        self.poll_take(context, ticket, |state| state.pop().map(|(message, wake)| (message, wake)))
+        self.poll_take(context, ticket, |state| {
+            state.pop().map(|(message, wake)| (message, wake))
+        })
     }
 
     /// Receives all that is there, up to `limit`, behind what `messages` holds.
@@ -277,7 +290,11 @@ impl Core {
     /// A task that waited gives up. A wake-up that it had not used goes to the next.
     pub(super) fn leave_senders(&self, ticket: &mut Ticket) {
         let mut state = self.state.lock();
-        let next = if state.senders.leave(ticket) { state.senders.next() } else { None };
+        let next = if state.senders.leave(ticket) {
+            state.senders.next()
+        } else {
+            None
+        };
         drop(state);
         next.into_iter().for_each(std::task::Waker::wake);
     }
@@ -290,7 +307,11 @@ impl Core {
         }
         let next = state.receivers.next();
         // With nobody to receive, it is for the drivers to read what made the wake-up.
-        let links = if next.is_none() { state.readable_links() } else { Vec::new() };
+        let links = if next.is_none() {
+            state.readable_links()
+        } else {
+            Vec::new()
+        };
         drop(state);
         next.into_iter().for_each(std::task::Waker::wake);
         links.iter().for_each(|link| link.wake());
@@ -299,7 +320,12 @@ impl Core {
     /// SUB: wants or no longer wants a topic, and tells the publishers where that is news.
     pub(super) fn subscribe(&self, subscribe: bool, topic: &Bytes) {
         let mut state = self.state.lock();
-        let State { pattern: Pattern::Subscriber(wanted), pipes, .. } = &mut *state else {
+        let State {
+            pattern: Pattern::Subscriber(wanted),
+            pipes,
+            ..
+        } = &mut *state
+        else {
             unreachable!("only SUB has subscribe")
         };
         let news = if subscribe {
@@ -310,7 +336,9 @@ impl Core {
         let mut links = Vec::new();
         if news {
             for (_, pipe) in pipes.iter_mut() {
-                let Some(version) = pipe.link.as_ref().map(|link| link.version) else { continue };
+                let Some(version) = pipe.link.as_ref().map(|link| link.version) else {
+                    continue;
+                };
                 links.extend(pipe.push_command(&mut |octets| {
                     encode_subscription(version, subscribe, topic, octets);
                 }));
@@ -323,7 +351,12 @@ impl Core {
 
 /// PS05, DL06: the next peer that has room.
 fn offer_next(state: &mut State, message: Message) -> Offer {
-    let State { pattern: Pattern::RoundRobin(peers), pipes, .. } = state else {
+    let State {
+        pattern: Pattern::RoundRobin(peers),
+        pipes,
+        ..
+    } = state
+    else {
         unreachable!("called for a round robin")
     };
     while let Some(index) = peers.current() {
@@ -341,7 +374,13 @@ fn offer_next(state: &mut State, message: Message) -> Offer {
 
 /// PB07 to PB09: everybody who subscribed; who has no room misses it.
 fn offer_all(state: &mut State, message: &Message) -> Offer {
-    let State { pattern: Pattern::FanOut { subscriptions, .. }, pipes, matched, .. } = state else {
+    let State {
+        pattern: Pattern::FanOut { subscriptions, .. },
+        pipes,
+        matched,
+        ..
+    } = state
+    else {
         unreachable!("called for a fan-out")
     };
     matched.clear();

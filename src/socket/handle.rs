@@ -84,7 +84,12 @@ impl Handle {
 
     fn of(owner: Arc<Owner>) -> Self {
         let (receiving, sending) = (Ticket::default(), Ticket::default());
-        Self { owner, receiving, sending, unsent: None }
+        Self {
+            owner,
+            receiving,
+            sending,
+            unsent: None,
+        }
     }
 
     pub(super) fn core(&self) -> &Arc<Core> {
@@ -112,15 +117,29 @@ impl Handle {
             connections: core.connections.subscribe(),
         };
         runtime.spawn(listen(listener, work, phase));
-        endpoints.add(Session { endpoint: bound.clone(), pipe: None, phase: sender }, runtime);
-        core.state.lock().emit(&Event::Listening { endpoint: bound.clone() });
+        endpoints.add(
+            Session {
+                endpoint: bound.clone(),
+                pipe: None,
+                phase: sender,
+            },
+            runtime,
+        );
+        core.state.lock().emit(&Event::Listening {
+            endpoint: bound.clone(),
+        });
         Ok(bound)
     }
 
     pub(super) fn connect(&self, endpoint: impl IntoEndpoint) -> Result<(), ConnectError> {
         let endpoint = endpoint.into_endpoint()?;
-        if matches!(endpoint, Endpoint::Tcp { host: Host::Any, .. } | Endpoint::Tcp { port: 0, .. })
-        {
+        if matches!(
+            endpoint,
+            Endpoint::Tcp {
+                host: Host::Any,
+                ..
+            } | Endpoint::Tcp { port: 0, .. }
+        ) {
             return Err(ConnectError::Wildcard(endpoint));
         }
         let runtime = runtime::Handle::try_current().map_err(|_| ConnectError::NoRuntime)?;
@@ -140,7 +159,14 @@ impl Handle {
         drop(state);
         let settings = core.settings.clone();
         runtime.spawn(dial(core.clone(), endpoint.clone(), pipe, settings, phase));
-        endpoints.add(Session { endpoint, pipe: Some(pipe), phase: sender }, runtime);
+        endpoints.add(
+            Session {
+                endpoint,
+                pipe: Some(pipe),
+                phase: sender,
+            },
+            runtime,
+        );
         drop(endpoints);
         waiting.into_iter().for_each(std::task::Waker::wake);
         Ok(())
@@ -148,7 +174,9 @@ impl Handle {
 
     pub(super) fn disconnect(&self, endpoint: &Endpoint) -> bool {
         let core = self.core();
-        let Some(session) = core.endpoints.lock().remove(endpoint, true) else { return false };
+        let Some(session) = core.endpoints.lock().remove(endpoint, true) else {
+            return false;
+        };
         let Some(id) = session.pipe else { return false };
         let link = core.state.lock().pipe(id).and_then(|pipe| {
             pipe.kept = false;
@@ -216,7 +244,11 @@ impl Core {
         state.phase = state.phase.max(Phase::Finishing);
         let mut wakers = state.senders.all();
         wakers.extend(state.receivers.all());
-        let links = state.pipes.iter().filter_map(|(_, pipe)| pipe.link.clone()).collect();
+        let links = state
+            .pipes
+            .iter()
+            .filter_map(|(_, pipe)| pipe.link.clone())
+            .collect();
         drop(state);
         wakers.into_iter().for_each(std::task::Waker::wake);
         links
@@ -277,7 +309,10 @@ impl Core {
         state.monitors.end();
         let stats = state.stats();
         let unsent = stats.sent.dropped.total() - before.total();
-        Closed { unsent, undelivered: stats.received.queued }
+        Closed {
+            unsent,
+            undelivered: stats.received.queued,
+        }
     }
 }
 

@@ -107,10 +107,11 @@ impl Monitors {
     }
 
     pub(super) fn emit(&mut self, event: &Event) {
-        self.0.retain_mut(|sender| match sender.try_send(event.clone()) {
-            Ok(()) => true,
-            Err(error) => !error.is_disconnected(),
-        });
+        self.0
+            .retain_mut(|sender| match sender.try_send(event.clone()) {
+                Ok(()) => true,
+                Err(error) => !error.is_disconnected(),
+            });
     }
 
     pub(super) fn end(&mut self) {

@@ -30,16 +30,17 @@ impl Handle {
         message: Message,
     ) -> impl Future<Output = Result<(), SendError>> + Send + '_ {
         let core = self.core();
-        let mut waiting = Waiting { core, ticket: Ticket::default(), leave: Core::leave_senders };
+        let mut waiting = Waiting {
+            core,
+            ticket: Ticket::default(),
+            leave: Core::leave_senders,
+        };
         let mut message = Some(message);
         poll_fn(move |context| core.poll_send(context, &mut message, &mut waiting.ticket))
     }
 
     /// Sends what a `Sink` took when there was no room for it.
-    pub(super) fn poll_unsent(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<Result<(), SendError>> {
+    pub(super) fn poll_unsent(&mut self, context: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         if self.unsent.is_none() {
             return Poll::Ready(Ok(()));
         }
@@ -49,7 +50,11 @@ impl Handle {
 
     pub(super) fn recv(&self) -> impl Future<Output = Result<Message, RecvError>> + Send + '_ {
         let core = self.core();
-        let mut waiting = Waiting { core, ticket: Ticket::default(), leave: Core::leave_receivers };
+        let mut waiting = Waiting {
+            core,
+            ticket: Ticket::default(),
+            leave: Core::leave_receivers,
+        };
         poll_fn(move |context| core.poll_recv(context, &mut waiting.ticket))
     }
 
@@ -59,7 +64,11 @@ impl Handle {
         limit: usize,
     ) -> impl Future<Output = Result<usize, RecvError>> + Send + 'a {
         let core = self.core();
-        let mut waiting = Waiting { core, ticket: Ticket::default(), leave: Core::leave_receivers };
+        let mut waiting = Waiting {
+            core,
+            ticket: Ticket::default(),
+            leave: Core::leave_receivers,
+        };
         poll_fn(move |context| core.poll_recv_many(context, messages, limit, &mut waiting.ticket))
     }
 }
@@ -78,7 +87,9 @@ macro_rules! every_socket {
             /// A socket with these options.
             #[must_use]
             pub fn with_options(options: Options) -> Self {
-                Self { handle: Handle::new(SocketType::$socket, options) }
+                Self {
+                    handle: Handle::new(SocketType::$socket, options),
+                }
             }
 
             /// Listens on `endpoint` and returns the real one: a wildcard port
@@ -146,7 +157,9 @@ macro_rules! every_socket {
 
         impl Clone for $socket {
             fn clone(&self) -> Self {
-                Self { handle: self.handle.clone() }
+                Self {
+                    handle: self.handle.clone(),
+                }
             }
         }
 
@@ -158,7 +171,9 @@ macro_rules! every_socket {
 
         impl fmt::Debug for $socket {
             fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.debug_struct(stringify!($socket)).finish_non_exhaustive()
+                formatter
+                    .debug_struct(stringify!($socket))
+                    .finish_non_exhaustive()
             }
         }
     };
@@ -286,7 +301,8 @@ macro_rules! receiving_socket {
                 context: &mut Context<'_>,
             ) -> Poll<Option<Message>> {
                 let core = self.handle.core().clone();
-                core.poll_recv(context, &mut self.handle.receiving).map(Result::ok)
+                core.poll_recv(context, &mut self.handle.receiving)
+                    .map(Result::ok)
             }
         }
     };

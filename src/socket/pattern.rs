@@ -13,7 +13,10 @@ pub(super) enum Pattern {
     /// PUSH and DEALER: one peer after the other, those with room.
     RoundRobin(RoundRobin<usize>),
     /// PUB and XPUB: everybody who subscribed. XPUB shows subscriptions to the application.
-    FanOut { subscriptions: Subscriptions<usize>, shown: bool },
+    FanOut {
+        subscriptions: Subscriptions<usize>,
+        shown: bool,
+    },
     /// SUB: what the application wants; one key, as the application is one.
     Subscriber(Subscriptions<usize>),
     /// ROUTER: whom the first frame names.
@@ -27,8 +30,14 @@ impl Pattern {
     pub(super) fn new(socket_type: SocketType) -> Self {
         match socket_type {
             SocketType::Push | SocketType::Dealer => Self::RoundRobin(RoundRobin::new()),
-            SocketType::Pub => Self::FanOut { subscriptions: Subscriptions::new(), shown: false },
-            SocketType::XPub => Self::FanOut { subscriptions: Subscriptions::new(), shown: true },
+            SocketType::Pub => Self::FanOut {
+                subscriptions: Subscriptions::new(),
+                shown: false,
+            },
+            SocketType::XPub => Self::FanOut {
+                subscriptions: Subscriptions::new(),
+                shown: true,
+            },
             SocketType::Sub => Self::Subscriber(Subscriptions::new()),
             SocketType::Router => Self::Router(Identities::new(fastrand::u32(..))),
             _ => Self::Sink,
@@ -51,7 +60,9 @@ pub(super) fn subscription_message(subscribe: bool, topic: &[u8]) -> Message {
 
 /// The subscription that a message of the 3.0 form carries (PF03).
 pub(super) fn subscription_in(message: &Message) -> Option<(bool, Bytes)> {
-    let [frame] = message.frames() else { return None };
+    let [frame] = message.frames() else {
+        return None;
+    };
     match frame.first() {
         Some(1) => Some((true, frame.slice(1..))),
         Some(0) => Some((false, frame.slice(1..))),

@@ -48,7 +48,9 @@ impl Port for Core {
             identity: identity.clone(),
         };
         let preamble = subscriptions_to_send(&state, link.version);
-        let Some(pipe) = state.pipe(id) else { return Err(LinkError::ClosedHere) };
+        let Some(pipe) = state.pipe(id) else {
+            return Err(LinkError::ClosedHere);
+        };
         pipe.link = Some(link.clone());
         pipe.peer = Some(peer.clone());
         if matches!(self.socket_type, crate::options::SocketType::Router) {
@@ -57,7 +59,10 @@ impl Port for Core {
         pipe.outgoing.commands().extend_from_slice(&preamble);
         // The driver's first turn writes what has waited for this connection.
         pipe.flushing = true;
-        state.emit(&Event::Connected { endpoint: attach.endpoint.clone(), peer });
+        state.emit(&Event::Connected {
+            endpoint: attach.endpoint.clone(),
+            peer,
+        });
         // A pipe that is new to the routing has room for those who wait.
         let waiting = state.senders.all();
         let closing = state.phase != Phase::Open;
@@ -82,7 +87,11 @@ impl Port for Core {
         }
         state.remove_if_done(id.index);
         if let Some(peer) = peer {
-            state.emit(&Event::Disconnected { endpoint, peer, reason: reason.clone() });
+            state.emit(&Event::Disconnected {
+                endpoint,
+                peer,
+                reason: reason.clone(),
+            });
         }
         let mut wakers = Vec::new();
         state.wake_receivers(usize::MAX, &mut wakers);
@@ -94,7 +103,9 @@ impl Port for Core {
 
     fn take(&self, id: PipeId, batch: &mut Batch, release: bool) -> bool {
         let mut state = self.state.lock();
-        let Some(pipe) = state.pipe(id) else { return false };
+        let Some(pipe) = state.pipe(id) else {
+            return false;
+        };
         let taken = pipe.outgoing.take(batch);
         if !taken && release {
             pipe.flushing = false;
@@ -157,13 +168,19 @@ impl Port for Core {
     }
 
     fn command(&self, id: PipeId, write: &mut dyn FnMut(&mut Vec<u8>)) {
-        let link = self.state.lock().pipe(id).and_then(|pipe| pipe.push_command(write));
+        let link = self
+            .state
+            .lock()
+            .pipe(id)
+            .and_then(|pipe| pipe.push_command(write));
         link.inspect(|link| link.wake());
     }
 
     fn readable(&self, id: PipeId) {
         let mut state = self.state.lock();
-        let Some(link) = state.mark_readable(id) else { return };
+        let Some(link) = state.mark_readable(id) else {
+            return;
+        };
         let receiver = state.receivers.next();
         drop(state);
         match receiver {
@@ -177,41 +194,67 @@ impl Port for Core {
     }
 
     fn is_paused(&self, id: PipeId) -> bool {
-        self.state.lock().pipe(id).is_some_and(|pipe| pipe.incoming.is_paused())
+        self.state
+            .lock()
+            .pipe(id)
+            .is_some_and(|pipe| pipe.incoming.is_paused())
     }
 
     fn is_drained(&self, id: PipeId) -> bool {
-        self.state.lock().pipe(id).is_none_or(|pipe| pipe.outgoing.is_drained())
+        self.state
+            .lock()
+            .pipe(id)
+            .is_none_or(|pipe| pipe.outgoing.is_drained())
     }
 
     fn retrying(&self, endpoint: &Endpoint, wait: Duration, reason: &LinkError) {
         tracing::debug!(%endpoint, ?wait, %reason, "connecting again");
         let (endpoint, reason) = (endpoint.clone(), reason.clone());
-        self.state.lock().emit(&Event::Retrying { endpoint, wait, reason });
+        self.state.lock().emit(&Event::Retrying {
+            endpoint,
+            wait,
+            reason,
+        });
     }
 
     fn refused(&self, endpoint: &Endpoint, address: &str, reason: &LinkError) {
         tracing::debug!(%endpoint, address, %reason, "peer turned away");
         let (endpoint, address) = (endpoint.clone(), address.to_owned());
         let reason = reason.clone();
-        self.state.lock().emit(&Event::Refused { endpoint, address, reason });
+        self.state.lock().emit(&Event::Refused {
+            endpoint,
+            address,
+            reason,
+        });
     }
 
     fn accept_failed(&self, endpoint: &Endpoint, wait: Duration, error: &std::io::Error) {
         tracing::warn!(%endpoint, %error, ?wait, "cannot accept connections");
         let (endpoint, reason) = (endpoint.clone(), error.to_string());
-        self.state.lock().emit(&Event::AcceptFailed { endpoint, wait, reason });
+        self.state.lock().emit(&Event::AcceptFailed {
+            endpoint,
+            wait,
+            reason,
+        });
     }
 }
 
 /// Makes the peer known to the routing. Returns the name by which it is known.
 fn join_pattern(state: &mut State, index: usize, attach: &Attach<'_>) -> Result<Bytes, LinkError> {
     let own_name = attach.peer.identity.as_ref();
-    let known_as = || own_name.map(|name| name.as_bytes().clone()).unwrap_or_default();
+    let known_as = || {
+        own_name
+            .map(|name| name.as_bytes().clone())
+            .unwrap_or_default()
+    };
     match &mut state.pattern {
         Pattern::Router(identities) => {
-            let Some(name) = own_name else { return Ok(identities.draw(index)) };
-            identities.insert(name, index).map_err(|_| LinkError::DuplicateIdentity)?;
+            let Some(name) = own_name else {
+                return Ok(identities.draw(index));
+            };
+            identities
+                .insert(name, index)
+                .map_err(|_| LinkError::DuplicateIdentity)?;
             Ok(known_as())
         }
         Pattern::RoundRobin(peers) => {
@@ -238,7 +281,10 @@ fn leave_pattern(state: &mut State, index: usize) {
             }
             return;
         }
-        Pattern::FanOut { subscriptions, shown } => {
+        Pattern::FanOut {
+            subscriptions,
+            shown,
+        } => {
             let ended = subscriptions.remove(index);
             if !*shown {
                 return;

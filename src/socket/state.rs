@@ -109,12 +109,16 @@ impl State {
     }
 
     pub(super) fn pipe(&mut self, id: PipeId) -> Option<&mut Pipe> {
-        self.pipes.get_mut(id.index).filter(|pipe| pipe.serial == id.serial)
+        self.pipes
+            .get_mut(id.index)
+            .filter(|pipe| pipe.serial == id.serial)
     }
 
     /// What nobody can send to or receive from any more leaves the table; its counters stay.
     pub(super) fn remove_if_done(&mut self, index: usize) {
-        let Some(pipe) = self.pipes.get(index) else { return };
+        let Some(pipe) = self.pipes.get(index) else {
+            return;
+        };
         if pipe.kept || pipe.link.is_some() || pipe.incoming.len() > 0 {
             return;
         }
@@ -141,9 +145,7 @@ impl State {
         let admitted = match &mut self.pattern {
             Pattern::Sink => true,
             Pattern::RoundRobin(_) => true,
-            Pattern::Subscriber(wanted) => {
-                wanted.matches_any(message.first())
-            }
+            Pattern::Subscriber(wanted) => wanted.matches_any(message.first()),
             Pattern::Router(_) => {
                 message.push_front(self.pipes[index].identity.clone());
                 true
@@ -169,7 +171,13 @@ impl State {
     /// Counts a subscription of a peer, and shows it to the application of an
     /// XPUB where it is the first or the last of its topic.
     pub(super) fn apply_subscription(&mut self, index: usize, subscribe: bool, topic: &[u8]) {
-        let Pattern::FanOut { subscriptions, shown } = &mut self.pattern else { return };
+        let Pattern::FanOut {
+            subscriptions,
+            shown,
+        } = &mut self.pattern
+        else {
+            return;
+        };
         let shown = *shown;
         let news = if subscribe {
             subscriptions.subscribe(index, topic) == Subscribed::First
@@ -196,23 +204,36 @@ impl State {
     pub(super) fn pop(&mut self) -> Option<(Message, Option<Arc<Link>>)> {
         let index = self.fair.pop()?;
         let pipe = &mut self.pipes[index];
-        let message = pipe.incoming.pop().expect("a pipe in the fair queue has a message");
+        let message = pipe
+            .incoming
+            .pop()
+            .expect("a pipe in the fair queue has a message");
         pipe.received.delivered += 1;
         let resumes = pipe.incoming.resume();
-        let id = PipeId { index, serial: pipe.serial };
+        let id = PipeId {
+            index,
+            serial: pipe.serial,
+        };
         if pipe.incoming.len() > 0 {
             self.fair.push(index);
         } else {
             pipe.queued = false;
         }
-        let wake = if resumes { self.mark_readable(id) } else { None };
+        let wake = if resumes {
+            self.mark_readable(id)
+        } else {
+            None
+        };
         self.remove_if_done(index);
         Some((message, wake))
     }
 
     /// Notes that a link has something to read, and returns it.
     pub(super) fn mark_readable(&mut self, id: PipeId) -> Option<Arc<Link>> {
-        let pipe = self.pipes.get_mut(id.index).filter(|pipe| pipe.serial == id.serial)?;
+        let pipe = self
+            .pipes
+            .get_mut(id.index)
+            .filter(|pipe| pipe.serial == id.serial)?;
         let link = pipe.link.clone()?;
         pipe.readable = true;
         if !pipe.listed {
@@ -223,7 +244,8 @@ impl State {
     }
 
     pub(super) fn claim_readable(&mut self, id: PipeId) -> bool {
-        self.pipe(id).is_some_and(|pipe| std::mem::take(&mut pipe.readable))
+        self.pipe(id)
+            .is_some_and(|pipe| std::mem::take(&mut pipe.readable))
     }
 
     /// The next link to read; whoever asks reads it.
@@ -253,7 +275,9 @@ impl State {
 
     /// Whether nothing waits to be written any more.
     pub(super) fn is_drained(&self) -> bool {
-        self.pipes.iter().all(|(_, pipe)| pipe.outgoing.is_drained())
+        self.pipes
+            .iter()
+            .all(|(_, pipe)| pipe.outgoing.is_drained())
     }
 
     pub(super) fn stats(&self) -> Stats {
@@ -271,7 +295,12 @@ impl State {
             }
         });
         let peers = peers.collect();
-        Stats { sent, received, unmatched: self.unmatched, peers }
+        Stats {
+            sent,
+            received,
+            unmatched: self.unmatched,
+            peers,
+        }
     }
 
     /// Counts a message that no pipe could take (ROUTER).
@@ -287,8 +316,14 @@ impl State {
 
 impl Pipe {
     fn counters(&self) -> (Sent, Received) {
-        let sent = Sent { queued: self.outgoing.messages() as u64, ..self.sent };
-        let received = Received { queued: self.incoming.len() as u64, ..self.received };
+        let sent = Sent {
+            queued: self.outgoing.messages() as u64,
+            ..self.sent
+        };
+        let received = Received {
+            queued: self.incoming.len() as u64,
+            ..self.received
+        };
         (sent, received)
     }
 
@@ -308,7 +343,10 @@ impl Pipe {
     }
 
     /// Queues a command for the present connection. Returns the link to wake.
-    pub(super) fn push_command(&mut self, write: &mut dyn FnMut(&mut Vec<u8>)) -> Option<Arc<Link>> {
+    pub(super) fn push_command(
+        &mut self,
+        write: &mut dyn FnMut(&mut Vec<u8>),
+    ) -> Option<Arc<Link>> {
         let link = self.link.clone()?;
         let commands = self.outgoing.commands();
         if commands.len() < COMMANDS_KEPT {

@@ -37,7 +37,10 @@ impl Acceptor {
         }
         let (sender, dialled) = mpsc::channel(BACKLOG);
         listeners.insert(name.to_owned(), sender);
-        Ok(Self { name: name.to_owned(), dialled })
+        Ok(Self {
+            name: name.to_owned(),
+            dialled,
+        })
     }
 
     pub(super) async fn accept(&mut self) -> io::Result<DuplexStream> {
@@ -58,7 +61,11 @@ pub(super) fn dial(name: &str) -> io::Result<Wire> {
 
 pub(super) fn wire(stream: DuplexStream) -> Wire {
     let (read, write) = split(stream);
-    Wire { read: Box::new(read), write: Box::new(write), address: "memory".to_owned() }
+    Wire {
+        read: Box::new(read),
+        write: Box::new(write),
+        address: "memory".to_owned(),
+    }
 }
 
 /// The bare wire to whoever listens under `name`.
@@ -66,7 +73,9 @@ pub(crate) fn dial_raw(name: &str) -> io::Result<DuplexStream> {
     let (ours, theirs) = duplex(CAPACITY);
     let sender = LISTENERS.lock().get(name).cloned();
     let sender = sender.ok_or_else(|| io::Error::from(io::ErrorKind::ConnectionRefused))?;
-    sender.try_send(theirs).map_err(|_| io::Error::from(io::ErrorKind::ConnectionRefused))?;
+    sender
+        .try_send(theirs)
+        .map_err(|_| io::Error::from(io::ErrorKind::ConnectionRefused))?;
     Ok(ours)
 }
 

@@ -57,9 +57,7 @@ impl Listener {
                 let (listener, bound) = tcp::Listener::bind(host, *port).await?;
                 Ok((Self::Tcp(listener), bound))
             }
-            Endpoint::Memory(name) => {
-                Ok((Self::Memory(Acceptor::bind(name)?), endpoint.clone()))
-            }
+            Endpoint::Memory(name) => Ok((Self::Memory(Acceptor::bind(name)?), endpoint.clone())),
         }
     }
 

@@ -26,7 +26,11 @@ fn wire(stream: TcpStream) -> io::Result<Wire> {
     stream.set_nodelay(true)?;
     let address = stream.peer_addr()?.to_string();
     let (read, write) = stream.into_split();
-    Ok(Wire { read: Box::new(read), write: Box::new(write), address })
+    Ok(Wire {
+        read: Box::new(read),
+        write: Box::new(write),
+        address,
+    })
 }
 
 /// A listening tcp socket.
