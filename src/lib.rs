@@ -4,13 +4,21 @@ mod endpoint;
 mod error;
 mod message;
 mod options;
-#[allow(
-    dead_code,
-    reason = "the session that uses it comes with the next layer"
-)]
+mod pipe;
+mod routing;
+mod session;
+mod socket;
+pub mod testing;
+mod transport;
 mod zmtp;
 
 pub use endpoint::{Endpoint, EndpointError, Host, IntoEndpoint};
-pub use error::{BindError, ConnectError, RecvError, SendError, TryRecvError, TrySendError};
+pub use error::{
+    BindError, ConnectError, LinkError, RecvError, SendError, TryRecvError, TrySendError,
+};
 pub use message::Message;
 pub use options::{Identity, IdentityError, Options, SocketType};
+pub use socket::{
+    Closed, Dealer, Drops, Event, Monitor, PeerInfo, PeerStats, Pub, Pull, Push, Received, Router,
+    Sent, Stats, Sub, XPub,
+};

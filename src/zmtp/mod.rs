@@ -20,3 +20,7 @@ pub(crate) mod frame;
 pub(crate) mod greeting;
 pub(crate) mod handshake;
 pub(crate) mod metadata;
+
+pub(crate) use command::{Command, encode_subscription};
+pub(crate) use decode::Decoder;
+pub(crate) use handshake::{Handshake, Local, Peer};
