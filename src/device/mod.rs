@@ -5,4 +5,4 @@
 
 mod broker;
 
-pub use broker::{BrokerStats, Refused, ServiceStats, WorkerStats};
+pub use broker::{Broker, BrokerBuilder, BrokerStats, Refused, ServiceStats, WorkerStats};
