@@ -11,6 +11,7 @@ use source::{House, Token, paths_from};
 /// Each layer, and what it may use beside the vocabulary and itself: the
 /// arrows of the picture in `ARCHITECTURE.md`, which go down only.
 const LAYERS: &[(&str, &[&str])] = &[
+    ("testing", &["transport"]),
     ("device", &["service", "discovery", "socket"]),
     ("service", &["discovery", "socket"]),
     ("discovery", &[]),
@@ -55,7 +56,38 @@ const FILE_LINES: usize = 600;
 const FUNCTION_LINES: usize = 70;
 
 /// What breaks a rule and may, each with its reason. One that is not needed fails.
-const EXCEPTIONS: &[Exception] = &[];
+const EXCEPTIONS: &[Exception] = &[
+    Exception {
+        rule: "layers",
+        place: "src/socket/core.rs",
+        reason: "a subscription is encoded where the topic is known, as the pipe does with messages",
+    },
+    Exception {
+        rule: "layers",
+        place: "src/socket/port.rs",
+        reason: "a new link is told the subscriptions, in the words of the peer's version",
+    },
+    Exception {
+        rule: "layers",
+        place: "src/socket/handle.rs",
+        reason: "bind returns the system's error to the caller, before there is a session",
+    },
+    Exception {
+        rule: "sleep",
+        place: "src/session/dial.rs::dial",
+        reason: "the backoff between two attempts to connect",
+    },
+    Exception {
+        rule: "sleep",
+        place: "src/session/driver.rs::new",
+        reason: "the timer of the heartbeat",
+    },
+    Exception {
+        rule: "sleep",
+        place: "src/session/listen.rs::accept_for_ever",
+        reason: "descriptors have run out: no event tells when there are some again",
+    },
+];
 
 struct Exception {
     rule: &'static str,
