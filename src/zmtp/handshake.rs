@@ -11,9 +11,9 @@ use crate::zmtp::metadata::Metadata;
 /// The handshake of one link, the same in both roles.
 ///
 /// ```text
-///  ExpectGreeting ──greeting──▶ ExpectReady ──READY──▶ Done
-///        │                          │
-///        └────────── error ─────────┴──▶ Failed
+///  ExpectGreeting ──greeting──▶ ExpectReady ──READY──▶ Over
+///        │                          │                   ▲
+///        └────────── error ─────────┴───────────────────┘
 /// ```
 ///
 /// After each `receive`, drain `outgoing` and write it: also after an error,

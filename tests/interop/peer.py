@@ -19,6 +19,8 @@ import zmq
 
 PATIENCE = 20_000
 PATTERN = bytes(range(251))
+told = zmq.Poller()
+told.register(sys.stdin.fileno(), zmq.POLLIN)
 
 
 def frame(text):
@@ -53,17 +55,18 @@ def obey(socket, command, arguments):
     if command in ("subscribe", "unsubscribe"):
         option = zmq.SUBSCRIBE if command == "subscribe" else zmq.UNSUBSCRIBE
         socket.setsockopt(option, frame(arguments[0]))
-        # Setting an option does not make libzmq look at who has connected; asking for events does.
-        socket.getsockopt(zmq.EVENTS)
         return "done"
     if command == "repeat":
-        poller = zmq.Poller()
-        poller.register(sys.stdin.fileno(), zmq.POLLIN)
-        while not poller.poll(5):
-            socket.send_multipart([frame(text) for text in arguments])
-        sys.stdin.readline()
+        until_told(lambda: socket.send_multipart([frame(text) for text in arguments]))
         return "stopped"
     raise ValueError(command)
+
+
+def until_told(action):
+    """Does something every few milliseconds until there is a line, and returns the line."""
+    while not told.poll(5):
+        action()
+    return sys.stdin.readline()
 
 
 def main(kind, role, endpoint, identity=None):
@@ -79,7 +82,9 @@ def main(kind, role, endpoint, identity=None):
     else:
         socket.connect(endpoint)
     print("endpoint", endpoint)
-    while line := sys.stdin.readline():
+    # libzmq attaches who has connected, and sends it the subscriptions, when it is asked for
+    # something: a peer that only waits for the next line would never do it.
+    while line := until_told(lambda: socket.getsockopt(zmq.EVENTS)):
         command, *arguments = line.split()
         try:
             print(obey(socket, command, arguments))

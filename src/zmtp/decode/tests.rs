@@ -332,3 +332,28 @@ fn the_body_of_a_message_is_the_memory_that_was_read() {
     assert_eq!(messages[0].first().as_ptr() as usize, read + 2);
     assert_eq!(messages[1].first().as_ptr() as usize, read + 9);
 }
+
+/// BI-05, BI-42: octets that nobody meant, drawn from few values so that many
+/// of them are frames.
+#[test]
+fn arbitrary_octets_come_out_the_same_however_they_are_cut() {
+    const VALUES: [u8; 8] = [0, 0, 1, 1, 2, 3, 4, 0x10];
+    for seed in 1..=1_000_u64 {
+        let mut state = seed;
+        let mut next = || {
+            state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            (state >> 33) as usize
+        };
+        let octets: Vec<u8> = (0..200).map(|_| VALUES[next() % VALUES.len()]).collect();
+        let mut pieces = Vec::new();
+        let mut rest = &octets[..];
+        while !rest.is_empty() {
+            let (piece, after) = rest.split_at(1 + next() % rest.len().min(9));
+            pieces.push(piece);
+            rest = after;
+        }
+        let mut decoder = Decoder::new(20, 4);
+        let expected = events(&mut Decoder::new(20, 4), [&octets[..]]);
+        assert_eq!(events(&mut decoder, pieces), expected, "seed {seed}");
+    }
+}
