@@ -28,16 +28,6 @@ impl<K: Copy + Eq> FairQueue<K> {
     pub(crate) fn pop(&mut self) -> Option<K> {
         self.waiting.pop_front()
     }
-
-    /// Takes a key out of the queue, when its pipe ends. The others keep their places.
-    pub(crate) fn remove(&mut self, key: K) {
-        self.waiting.retain(|other| *other != key);
-    }
-
-    /// Whether nobody has anything to read.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
-    }
 }
 
 #[cfg(test)]
@@ -60,13 +50,11 @@ mod tests {
 
     #[test]
     fn an_empty_queue_has_nobody() {
-        assert!(of(&[]).is_empty());
         assert_eq!(of(&[]).pop(), None);
     }
 
     #[test]
     fn who_comes_first_is_read_first() {
-        assert!(!of(&[3]).is_empty());
         assert_eq!(drained(of(&[3, 1, 2])), [3, 1, 2]);
     }
 
@@ -81,13 +69,5 @@ mod tests {
             queue.push(key);
         }
         assert_eq!(reads, [0, 100, 100, 100]);
-    }
-
-    #[test]
-    fn a_removed_key_is_not_read_and_the_others_keep_their_places() {
-        let mut queue = of(&[1, 2, 3]);
-        queue.remove(2);
-        queue.remove(9);
-        assert_eq!(drained(queue), [1, 3]);
     }
 }

@@ -69,7 +69,8 @@ impl<K: Copy + Eq> Identities<K> {
     }
 
     /// How many peers are known.
-    pub(crate) fn len(&self) -> usize {
+    #[cfg(test)]
+    fn len(&self) -> usize {
         self.keys.len()
     }
 }

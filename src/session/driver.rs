@@ -15,7 +15,7 @@ use super::port::Phase;
 use crate::error::LinkError;
 use crate::zmtp::Command;
 
-/// Intervals of silence after which a peer that was sent a PING is dead (H05).
+/// Intervals of silence in a row, each begun with a PING, after which a peer is dead (H05).
 const SILENT_INTERVALS: u32 = 2;
 
 /// Runs the link until it ends, however it ends, and tells the port.
@@ -112,7 +112,7 @@ impl Heartbeat {
             // A link that we have stopped reading cannot show a sign of life.
             let alive = link.take_heard() || link.port.is_paused(link.pipe);
             self.silent = if alive { 0 } else { self.silent + 1 };
-            if self.silent > SILENT_INTERVALS {
+            if self.silent >= SILENT_INTERVALS {
                 return Poll::Ready(());
             }
             let ping = Command::Ping {

@@ -173,7 +173,8 @@ impl Link {
         self.failure.lock().clone()
     }
 
-    fn fail(&self, reason: LinkError) {
+    /// Ends the connection for this reason, unless it has one already.
+    pub(crate) fn fail(&self, reason: LinkError) {
         self.failure.lock().get_or_insert(reason);
         self.wake();
     }
@@ -362,7 +363,9 @@ impl Reader {
         };
         let room = self.buffer.capacity() - self.buffer.len();
         if room < self.chunk / 2 {
-            self.buffer.reserve(self.chunk);
+            // A large frame may double what has come of it, whatever it announces.
+            let large = self.decoder.wanted().min(self.buffer.len());
+            self.buffer.reserve(self.chunk.max(large));
         }
         let room = self.buffer.capacity() - self.buffer.len();
         let mut context = Context::from_waker(&self.waker);

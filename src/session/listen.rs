@@ -1,5 +1,6 @@
 //! Listens on an endpoint and drives every connection that is accepted.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +32,11 @@ pub(crate) struct Bound {
     pub(crate) settings: Settings,
     /// Of the connections: they outlive the listener.
     pub(crate) connections: watch::Receiver<Phase>,
+}
+
+/// Binds `endpoint`, and says which one it really is.
+pub(crate) async fn bind(endpoint: &Endpoint) -> io::Result<(Listener, Endpoint)> {
+    Listener::bind(endpoint).await
 }
 
 /// Accepts until `phase` leaves open. What was accepted goes on after that.

@@ -25,7 +25,7 @@ use crate::options::{Identity, Options, SocketType};
 
 pub(crate) use dial::dial;
 pub(crate) use link::Link;
-pub(crate) use listen::{Bound, listen};
+pub(crate) use listen::{Bound, bind, listen};
 pub(crate) use port::{Attach, Phase, PipeId, Port, Subscription};
 
 /// What a session needs to know of its socket's options.

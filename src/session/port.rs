@@ -10,7 +10,7 @@ use crate::endpoint::Endpoint;
 use crate::error::LinkError;
 use crate::message::Message;
 use crate::pipe::{Batch, Progress};
-use crate::zmtp::Peer;
+use crate::zmtp::{Command, Peer, encode_subscription};
 
 /// A pipe of one socket. The serial number tells it from a later one in the same place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,6 +35,26 @@ pub(crate) enum Phase {
 pub(crate) enum Subscription {
     Subscribe(Bytes),
     Cancel(Bytes),
+}
+
+impl Subscription {
+    /// What a message says that a 3.0 peer sends instead of a command (PF03);
+    /// `None` where it is an ordinary message.
+    pub(crate) fn from_message(message: &Message) -> Option<Self> {
+        match Command::from_message(message)? {
+            Command::Subscribe(topic) => Some(Self::Subscribe(topic)),
+            Command::Cancel(topic) => Some(Self::Cancel(topic)),
+            _ => None,
+        }
+    }
+
+    /// Appends it to `octets`, as a peer of this version understands it (PF02, PF03).
+    pub(crate) fn encode(&self, version: (u8, u8), octets: &mut Vec<u8>) {
+        match self {
+            Self::Subscribe(topic) => encode_subscription(version, true, topic, octets),
+            Self::Cancel(topic) => encode_subscription(version, false, topic, octets),
+        }
+    }
 }
 
 /// A connection that has finished its handshake and asks for its pipe.

@@ -3,21 +3,19 @@
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::task::coop::poll_proceed;
 
 use super::handle::Endpoints;
-use super::pattern::{OWN, Pattern, receives};
+use super::pattern::{OWN, Pattern};
 use super::state::State;
 use crate::error::{RecvError, SendError, TryRecvError, TrySendError};
 use crate::message::Message;
 use crate::options::{Options, SocketType};
 use crate::pipe::Ticket;
 use crate::routing::{Canceled, Subscribed};
-use crate::session::{Link, Phase, Settings};
-use crate::zmtp::encode_subscription;
+use crate::session::{Link, Phase, Settings, Subscription};
 
 /// What all handles and sessions of a socket share.
 pub(super) struct Core {
@@ -25,8 +23,6 @@ pub(super) struct Core {
     pub(super) options: Options,
     pub(super) settings: Settings,
     pub(super) socket_type: SocketType,
-    /// Whether the application receives from this type of socket.
-    pub(super) receives: bool,
     pub(super) endpoints: Mutex<Endpoints>,
     /// Ends the accepted connections.
     pub(super) connections: watch::Sender<Phase>,
@@ -78,7 +74,6 @@ impl Core {
             settings: Settings::new(socket_type, &options),
             options,
             socket_type,
-            receives: receives(socket_type),
             endpoints: Mutex::default(),
             connections: watch::Sender::new(Phase::Open),
             progress: Notify::new(),
@@ -218,9 +213,7 @@ impl Core {
         context: &mut Context<'_>,
         ticket: &mut Ticket,
     ) -> Poll<Result<Message, RecvError>> {
-        self.poll_take(context, ticket, |state| {
-            state.pop().map(|(message, wake)| (message, wake))
-        })
+        self.poll_take(context, ticket, State::pop)
     }
 
     /// Receives all that is there, up to `limit`, behind what `messages` holds.
@@ -318,7 +311,7 @@ impl Core {
     }
 
     /// SUB: wants or no longer wants a topic, and tells the publishers where that is news.
-    pub(super) fn subscribe(&self, subscribe: bool, topic: &Bytes) {
+    pub(super) fn subscribe(&self, subscription: &Subscription) {
         let mut state = self.state.lock();
         let State {
             pattern: Pattern::Subscriber(wanted),
@@ -328,10 +321,9 @@ impl Core {
         else {
             unreachable!("only SUB has subscribe")
         };
-        let news = if subscribe {
-            wanted.subscribe(OWN, topic) == Subscribed::First
-        } else {
-            wanted.cancel(OWN, topic) == Canceled::Last
+        let news = match subscription {
+            Subscription::Subscribe(topic) => wanted.subscribe(OWN, topic) == Subscribed::First,
+            Subscription::Cancel(topic) => wanted.cancel(OWN, topic) == Canceled::Last,
         };
         let mut links = Vec::new();
         if news {
@@ -339,9 +331,7 @@ impl Core {
                 let Some(version) = pipe.link.as_ref().map(|link| link.version) else {
                     continue;
                 };
-                links.extend(pipe.push_command(&mut |octets| {
-                    encode_subscription(version, subscribe, topic, octets);
-                }));
+                links.extend(pipe.push_command(&mut |octets| subscription.encode(version, octets)));
             }
         }
         drop(state);

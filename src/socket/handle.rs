@@ -16,8 +16,7 @@ use crate::error::{BindError, ConnectError};
 use crate::message::Message;
 use crate::options::{Options, SocketType};
 use crate::pipe::Ticket;
-use crate::session::{Bound, Link, Phase, PipeId, dial, listen};
-use crate::transport::Listener;
+use crate::session::{Bound, Link, Phase, PipeId, bind, dial, listen};
 
 /// A share of a socket, with a place in each queue for its `Stream` and `Sink`.
 pub(super) struct Handle {
@@ -103,7 +102,7 @@ impl Handle {
             return Err(BindError::Plaintext(endpoint));
         }
         let runtime = runtime::Handle::try_current().map_err(|_| BindError::NoRuntime)?;
-        let bound = Listener::bind(&endpoint).await;
+        let bound = bind(&endpoint).await;
         let (listener, bound) = bound.map_err(|source| BindError::Io { endpoint, source })?;
         let (sender, phase) = watch::channel(Phase::Open);
         let mut endpoints = core.endpoints.lock();

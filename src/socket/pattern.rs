@@ -1,6 +1,6 @@
 //! What tells one socket type from another: where a message goes, and what is let in.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, BytesMut};
 
 use crate::message::Message;
 use crate::options::SocketType;
@@ -22,6 +22,12 @@ pub(super) enum Pattern {
     /// ROUTER: whom the first frame names.
     Router(Identities<usize>),
 }
+
+/// The most topics, and the most octets of topics, that one peer may subscribe
+/// to, and the longest topic. A peer that wants more is disconnected.
+pub(super) const TOPICS: usize = 100_000;
+pub(super) const TOPIC_OCTETS: usize = 16 << 20;
+pub(super) const TOPIC_LENGTH: usize = 64 << 10;
 
 /// The key under which a SUB keeps its own subscriptions.
 pub(super) const OWN: usize = 0;
@@ -45,27 +51,10 @@ impl Pattern {
     }
 }
 
-/// Whether the application receives from sockets of this type.
-pub(super) fn receives(socket_type: SocketType) -> bool {
-    !matches!(socket_type, SocketType::Push | SocketType::Pub)
-}
-
 /// A subscription as XPUB shows it: one octet, 1 or 0, and the topic.
 pub(super) fn subscription_message(subscribe: bool, topic: &[u8]) -> Message {
     let mut frame = BytesMut::with_capacity(1 + topic.len());
     frame.put_u8(u8::from(subscribe));
     frame.put_slice(topic);
     Message::new(frame)
-}
-
-/// The subscription that a message of the 3.0 form carries (PF03).
-pub(super) fn subscription_in(message: &Message) -> Option<(bool, Bytes)> {
-    let [frame] = message.frames() else {
-        return None;
-    };
-    match frame.first() {
-        Some(1) => Some((true, frame.slice(1..))),
-        Some(0) => Some((false, frame.slice(1..))),
-        _ => None,
-    }
 }

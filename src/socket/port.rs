@@ -15,7 +15,6 @@ use crate::error::LinkError;
 use crate::message::Message;
 use crate::pipe::{Batch, Progress};
 use crate::session::{Attach, Link, Phase, PipeId, Port, Subscription};
-use crate::zmtp::encode_subscription;
 
 impl Port for Core {
     fn attach(
@@ -156,11 +155,7 @@ impl Port for Core {
         if state.pipe(id).is_none() {
             return;
         }
-        let (subscribe, topic): (bool, Bytes) = match subscription {
-            Subscription::Subscribe(topic) => (true, topic),
-            Subscription::Cancel(topic) => (false, topic),
-        };
-        state.apply_subscription(id.index, subscribe, &topic);
+        state.apply_subscription(id.index, &subscription);
         let mut wakers = Vec::new();
         state.wake_receivers(1, &mut wakers);
         drop(state);
@@ -304,7 +299,7 @@ fn subscriptions_to_send(state: &State, version: (u8, u8)) -> Vec<u8> {
     let mut commands = Vec::new();
     if let Pattern::Subscriber(wanted) = &state.pattern {
         for topic in wanted.topics(OWN) {
-            encode_subscription(version, true, &topic.into(), &mut commands);
+            Subscription::Subscribe(topic.into()).encode(version, &mut commands);
         }
     }
     commands

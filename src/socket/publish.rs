@@ -16,6 +16,7 @@ use crate::endpoint::{Endpoint, IntoEndpoint};
 use crate::error::{BindError, ConnectError, RecvError, SendError, TryRecvError, TrySendError};
 use crate::message::Message;
 use crate::options::{Options, SocketType};
+use crate::session::Subscription;
 
 /// Sends each message to all peers that subscribed to a prefix of its first frame.
 ///
@@ -74,11 +75,15 @@ impl Sub {
     /// empty one means all. Subscribing twice needs cancelling twice (SB05).
     /// Subscriptions are made again on each new connection.
     pub fn subscribe(&self, topic: impl Into<Bytes>) {
-        self.handle.core().subscribe(true, &topic.into());
+        self.handle
+            .core()
+            .subscribe(&Subscription::Subscribe(topic.into()));
     }
 
     /// Cancels one earlier [`subscribe`](Self::subscribe); without one it does nothing.
     pub fn unsubscribe(&self, topic: impl Into<Bytes>) {
-        self.handle.core().subscribe(false, &topic.into());
+        self.handle
+            .core()
+            .subscribe(&Subscription::Cancel(topic.into()));
     }
 }

@@ -8,14 +8,15 @@ use bytes::Bytes;
 use slab::Slab;
 
 use super::monitor::{Event, Monitors, PeerInfo};
-use super::pattern::{Pattern, subscription_in, subscription_message};
+use super::pattern::{Pattern, TOPIC_LENGTH, TOPIC_OCTETS, TOPICS, subscription_message};
 use super::stats::{PeerStats, Received, Sent, Stats};
 use crate::endpoint::Endpoint;
+use crate::error::LinkError;
 use crate::message::Message;
 use crate::options::Options;
 use crate::pipe::{Incoming, Outgoing, Waiters};
 use crate::routing::{Canceled, FairQueue, Subscribed};
-use crate::session::{Link, Phase, PipeId};
+use crate::session::{Link, Phase, PipeId, Subscription};
 
 /// Octets that wait behind a write of the same burst before the sender writes
 /// them itself instead of leaving them to the driver.
@@ -141,10 +142,8 @@ impl State {
 
     /// Takes in a message that was read, as the pattern wants it.
     pub(super) fn admit(&mut self, index: usize, mut message: Message) {
-        self.pipes[index].received.received += 1;
         let admitted = match &mut self.pattern {
-            Pattern::Sink => true,
-            Pattern::RoundRobin(_) => true,
+            Pattern::Sink | Pattern::RoundRobin(_) => true,
             Pattern::Subscriber(wanted) => wanted.matches_any(message.first()),
             Pattern::Router(_) => {
                 message.push_front(self.pipes[index].identity.clone());
@@ -152,15 +151,14 @@ impl State {
             }
             Pattern::FanOut { shown, .. } => {
                 let shown = *shown;
-                if let Some((subscribe, topic)) = subscription_in(&message) {
-                    // It is a command in the clothes of a message.
-                    self.pipes[index].received.received -= 1;
-                    self.apply_subscription(index, subscribe, &topic);
-                    return;
+                // PF03: what a 3.0 peer subscribes to comes as a message.
+                if let Some(subscription) = Subscription::from_message(&message) {
+                    return self.apply_subscription(index, &subscription);
                 }
                 shown
             }
         };
+        self.pipes[index].received.received += 1;
         if admitted {
             self.enqueue(index, message);
         } else {
@@ -170,7 +168,7 @@ impl State {
 
     /// Counts a subscription of a peer, and shows it to the application of an
     /// XPUB where it is the first or the last of its topic.
-    pub(super) fn apply_subscription(&mut self, index: usize, subscribe: bool, topic: &[u8]) {
+    pub(super) fn apply_subscription(&mut self, index: usize, subscription: &Subscription) {
         let Pattern::FanOut {
             subscriptions,
             shown,
@@ -179,14 +177,28 @@ impl State {
             return;
         };
         let shown = *shown;
-        let news = if subscribe {
-            subscriptions.subscribe(index, topic) == Subscribed::First
-        } else {
-            subscriptions.cancel(index, topic) == Canceled::Last
+        let (news, show) = match subscription {
+            Subscription::Subscribe(topic) => {
+                let full = subscriptions.len(index) >= TOPICS
+                    || subscriptions.octets(index) >= TOPIC_OCTETS
+                    || topic.len() > TOPIC_LENGTH;
+                if full {
+                    let reason = "more subscriptions than a peer may have".to_owned();
+                    let link = self.pipes[index].link.as_ref();
+                    link.inspect(|link| link.fail(LinkError::Protocol(reason)));
+                    return;
+                }
+                let news = subscriptions.subscribe(index, topic) == Subscribed::First;
+                (news, subscription_message(true, topic))
+            }
+            Subscription::Cancel(topic) => {
+                let news = subscriptions.cancel(index, topic) == Canceled::Last;
+                (news, subscription_message(false, topic))
+            }
         };
         if news && shown {
             self.pipes[index].received.received += 1;
-            self.enqueue(index, subscription_message(subscribe, topic));
+            self.enqueue(index, show);
         }
     }
 

@@ -15,8 +15,8 @@ use tokio::time::timeout;
 const INSTALL: &str = "python3 -m venv target/venv && \
      target/venv/bin/pip install pyzmq==27.3.0 msgpack==1.2.4";
 
-/// How long a script may take to say the next line.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long anything here may take: far longer than it does.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A Python with pyzmq and msgpack: `PUSHSUB_PYTHON`, `target/venv`, or the system's.
 ///

@@ -1,4 +1,9 @@
 //! The tests of the library from outside, in one binary: modules mirror `src/`.
 
 mod broker;
+mod dealer_router;
+mod pipeline;
+mod publish;
+mod session;
+mod support;
 mod tidy;

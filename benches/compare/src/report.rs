@@ -54,7 +54,7 @@ impl fmt::Display for Report {
             let cpu = Spread::of(self.of(rival, Run::cpu_per_million));
             writeln!(
                 formatter,
-                "  {:<28} {rate} M msg/s, CPU {cpu} s per 1 M, both ends",
+                "  {:<32} {rate} M msg/s, CPU {cpu} s per 1 M, both ends",
                 rival.name()
             )?;
         }
@@ -63,7 +63,7 @@ impl fmt::Display for Report {
                 let name = format!("{} / {}", one.name(), other.name());
                 writeln!(
                     formatter,
-                    "  {name:<28} {} ×",
+                    "  {name:<32} {} ×",
                     Spread::of(self.ratios(one, other))
                 )?;
             }
