@@ -18,6 +18,7 @@
 mod back;
 mod clients;
 mod front;
+mod recent;
 #[cfg(test)]
 mod tests;
 mod workers;
@@ -272,7 +273,11 @@ impl Core {
     fn end(&mut self, request: &Request, status: Status, now: Instant) {
         let control = &request.envelope.control;
         if let Some(client) = self.clients.get_mut(request.client) {
-            client.requests.remove(&control.id.counter);
+            let counter = control.id.counter;
+            client.requests.remove(&counter);
+            if matches!(status, Status::WORKER_LOST | Status::DEADLINE_PASSED) {
+                client.ran(counter);
+            }
         }
         self.refuse(request.client, control.clone(), status, now);
     }

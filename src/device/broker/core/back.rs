@@ -252,7 +252,7 @@ impl Core {
     fn deliver(&mut self, request: &Request, answer: Envelope, now: Instant) {
         let asked = &request.envelope.control;
         if let Some(client) = self.clients.get_mut(request.client) {
-            client.requests.remove(&asked.id.counter);
+            client.ran(asked.id.counter);
         }
         let said = &answer.control;
         let control = Control {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use slab::Slab;
 
+use super::recent::Recent;
 use crate::service::dispatch::Ticket;
 use crate::service::envelope::Transit;
 
@@ -28,6 +29,17 @@ pub(super) struct Client {
     last_heard: Instant,
     /// Its unanswered requests by their counter: the service's slot and the ticket there.
     pub(super) requests: HashMap<u64, (usize, Ticket)>,
+    /// Its requests that have run or may have: those that are not idempotent do
+    /// not run again, whoever repeats them.
+    pub(super) ran: Recent,
+}
+
+impl Client {
+    /// Ends a request that a worker had.
+    pub(super) fn ran(&mut self, counter: u64) {
+        self.requests.remove(&counter);
+        self.ran.insert(counter);
+    }
 }
 
 impl Clients {
@@ -63,6 +75,7 @@ impl Clients {
             transit: Transit::default(),
             last_heard: now,
             requests: HashMap::new(),
+            ran: Recent::default(),
         });
         self.slots.insert((topic, nonce), slot);
         Some(slot)

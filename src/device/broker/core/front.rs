@@ -136,8 +136,9 @@ impl Core {
             self.counters.fenced += 1;
             return;
         }
-        if client.requests.contains_key(&counter) {
-            // It is answered once, whoever asked twice.
+        let ran = !control.flags.idempotent && client.ran.contains(counter);
+        if ran || client.requests.contains_key(&counter) {
+            // It runs once, and is answered once, whoever asked twice.
             self.counters.repeats += 1;
             return;
         }
@@ -199,7 +200,8 @@ impl Core {
         let Some(client) = client.and_then(|slot| self.clients.get_mut(slot)) else {
             return;
         };
-        if let Some((service, ticket)) = client.requests.remove(&id.counter) {
+        if let Some((service, ticket)) = client.requests.get(&id.counter).copied() {
+            client.ran(id.counter);
             self.withdraw(service, ticket, now);
             self.hand_out(service, now);
         }

@@ -2,6 +2,7 @@
 
 mod back;
 mod front;
+mod model;
 
 use std::time::{Duration, Instant};
 

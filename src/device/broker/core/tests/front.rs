@@ -146,11 +146,16 @@ fn repeats_and_late_answers_are_dropped_and_counted() {
     bench.back("a", answer(Kind::Response, 1, 5));
     bench.back("a", answer(Kind::Response, 2, 5));
     assert_eq!(bench.said().len(), 1);
+    // It has run: once more is once too often, unless that does no harm.
+    bench.front(request(1));
+    assert_eq!(bench.said(), []);
     let stats = bench.core.stats();
     assert_eq!(
         (stats.accepted, stats.repeats, stats.answered, stats.late),
-        (1, 1, 1, 2)
+        (1, 2, 1, 2)
     );
+    bench.front(idempotent(1, ""));
+    assert_eq!(bench.said(), [Worker("a", Kind::Request, 1, 0, 5)]);
 }
 
 #[test]
