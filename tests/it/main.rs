@@ -1,5 +1,6 @@
 //! The tests of the library from outside, in one binary: modules mirror `src/`.
 
+mod broker;
 mod concurrency;
 mod dealer_router;
 mod pipeline;
