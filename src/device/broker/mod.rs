@@ -174,9 +174,8 @@ impl Broker {
     ///
     /// A dropped future ends the broker at once.
     pub async fn close(mut self) {
-        let since = Instant::now();
-        let deadline = since + self.drain_timeout;
-        self.phase.send_replace(Phase::Draining { since, deadline });
+        let deadline = Instant::now() + self.drain_timeout;
+        self.phase.send_replace(Phase::Draining { deadline });
         // An error would be a panic of the driver, which has nothing left to do then.
         let _ = (&mut self.driver).await;
     }
