@@ -214,3 +214,66 @@ fn an_unreadable_request_says_whom_to_answer() {
     octets[AT_KIND] = Kind::Error as u8;
     assert_eq!(salvage(&octets.into()), None);
 }
+
+/// The worked examples of the page are what this code writes and reads.
+#[test]
+fn the_examples_of_the_specification_are_read_as_it_says() {
+    let page = include_str!("../../../docs/protocol.md");
+    let examples: Vec<Vec<Bytes>> = page
+        .split("```hex\n")
+        .skip(1)
+        .map(|rest| frames(rest.split("```").next().unwrap_or_default()))
+        .collect();
+    let controls: Vec<Control> = examples
+        .iter()
+        .map(|frames| {
+            assert_eq!(frames.len(), 4);
+            let control = Control::decode(&frames[1]).expect("an example is readable");
+            assert_eq!(control.encode(), frames[1]);
+            control
+        })
+        .collect();
+    let said: Vec<_> = controls
+        .iter()
+        .map(|control| {
+            (
+                control.kind,
+                control.id.counter,
+                control.sequence,
+                control.window,
+            )
+        })
+        .collect();
+    assert_eq!(
+        said,
+        [
+            (Kind::Probe, 1, 0, 512),
+            (Kind::Hello, 1, 0, 1_000),
+            (Kind::Request, 2, 0, 0),
+            (Kind::Response, 2, 1, 0),
+            (Kind::Error, 3, 2, 0),
+            (Kind::Hello, 1, 0, 16),
+            (Kind::Request, 2, 0, 0),
+        ]
+    );
+    assert_eq!(controls[4].status, Status::HANDLER_ERROR);
+    assert_eq!(
+        controls[6].time_left,
+        Some(Duration::from_micros(4_999_700))
+    );
+    assert_eq!(controls[6].hops, 7);
+}
+
+/// The frames of an example: lines of a frame's number, perhaps an offset, and octets.
+fn frames(example: &str) -> Vec<Bytes> {
+    let mut frames = vec![Vec::new(); 4];
+    for line in example.lines() {
+        let octets = line.split(';').next().unwrap_or_default();
+        let frame: usize = octets[..1].parse().expect("the number of a frame");
+        let octets = octets[4..]
+            .split_whitespace()
+            .filter(|word| *word != "(empty)");
+        frames[frame].extend(octets.map(|octet| u8::from_str_radix(octet, 16).expect("an octet")));
+    }
+    frames.into_iter().map(Bytes::from).collect()
+}
