@@ -12,4 +12,6 @@ pub use endpoint::{Endpoint, EndpointError, Host, IntoEndpoint};
 pub use error::{BindError, ConnectError, RecvError, SendError, TryRecvError, TrySendError};
 pub use message::Message;
 pub use options::{Identity, IdentityError, Options, SocketType};
-pub use service::{ClientId, ClientIdError, RequestId};
+pub use service::{
+    CallError, ClientId, ClientIdError, Headers, Payload, Rejected, RequestId, Response, Unknown,
+};

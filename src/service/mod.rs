@@ -7,7 +7,11 @@
 
 pub(crate) mod dispatch;
 pub(crate) mod envelope;
+pub(crate) mod headers;
+pub(crate) mod outcome;
 pub(crate) mod wire;
 
 pub use envelope::{ClientId, ClientIdError};
+pub use headers::Headers;
+pub use outcome::{CallError, Payload, Rejected, Response, Unknown};
 pub use wire::RequestId;
