@@ -5,6 +5,7 @@
 //! `dispatch`, `call`) takes the time as an argument and never waits; what
 //! waits (`client`, `server`) decides nothing.
 
+pub(crate) mod call;
 pub(crate) mod dispatch;
 pub(crate) mod envelope;
 pub(crate) mod headers;
