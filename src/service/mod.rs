@@ -9,7 +9,9 @@ pub(crate) mod call;
 pub(crate) mod dispatch;
 pub(crate) mod envelope;
 pub(crate) mod headers;
+pub(crate) mod intake;
 pub(crate) mod outcome;
+pub(crate) mod window;
 pub(crate) mod wire;
 
 pub use envelope::{ClientId, ClientIdError};

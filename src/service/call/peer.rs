@@ -332,6 +332,8 @@ impl<T> Calls<T> {
                 target: Some(target),
                 epoch,
             };
+            // The probe shows the instance that no more requests are under way to it.
+            peer.next_probe = now;
             self.dispatch.stop_target(target);
             self.nobody_is_up_perhaps(now);
         }
