@@ -4,14 +4,27 @@ mod endpoint;
 mod error;
 mod message;
 mod options;
-// The drivers that use the pure parts come with the sockets.
+mod pipe;
+mod routing;
+// The drivers that use the pure parts are being built.
 #[allow(dead_code)]
 mod service;
+mod session;
+mod socket;
+pub mod testing;
+mod transport;
+mod zmtp;
 
 pub use endpoint::{Endpoint, EndpointError, Host, IntoEndpoint};
-pub use error::{BindError, ConnectError, RecvError, SendError, TryRecvError, TrySendError};
+pub use error::{
+    BindError, ConnectError, LinkError, RecvError, SendError, TryRecvError, TrySendError,
+};
 pub use message::Message;
 pub use options::{Identity, IdentityError, Options, SocketType};
 pub use service::{
     CallError, ClientId, ClientIdError, Headers, Payload, Rejected, RequestId, Response, Unknown,
+};
+pub use socket::{
+    Closed, Dealer, Drops, Event, Monitor, PeerInfo, PeerStats, Pub, Pull, Push, Received, Router,
+    Sent, Stats, Sub, XPub,
 };

@@ -1,0 +1,8 @@
+//! The tests of the library from outside, in one binary: modules mirror `src/`.
+
+mod dealer_router;
+mod pipeline;
+mod publish;
+mod session;
+mod support;
+mod tidy;
