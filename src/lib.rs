@@ -1,5 +1,6 @@
 //! Push requests to a service, subscribe to its responses.
 
+mod discovery;
 mod endpoint;
 mod error;
 mod message;
@@ -15,6 +16,7 @@ pub mod testing;
 mod transport;
 mod zmtp;
 
+pub use discovery::{Discovery, Freshness, Instance, Registration, Registry, Static, View, Watch};
 pub use endpoint::{Endpoint, EndpointError, Host, IntoEndpoint};
 pub use error::{
     BindError, ConnectError, LinkError, RecvError, SendError, TryRecvError, TrySendError,
