@@ -7,8 +7,6 @@ mod message;
 mod options;
 mod pipe;
 mod routing;
-// The drivers that use the pure parts are being built.
-#[allow(dead_code)]
 mod service;
 mod session;
 mod socket;
@@ -24,7 +22,10 @@ pub use error::{
 pub use message::Message;
 pub use options::{Identity, IdentityError, Options, SocketType};
 pub use service::{
-    CallError, ClientId, ClientIdError, Headers, Payload, Rejected, RequestId, Response, Unknown,
+    CallError, Client, ClientBuilder, ClientError, ClientId, ClientIdError, ClientStats,
+    HandlerError, Headers, InstanceStats, Listener, Payload, Rejected, Reply, Request,
+    RequestBuilder, RequestId, Response, Responses, ServeError, Server, ServerBuilder, ServerStats,
+    Unknown,
 };
 pub use socket::{
     Closed, Dealer, Drops, Event, Monitor, PeerInfo, PeerStats, Pub, Pull, Push, Received, Router,

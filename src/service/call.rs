@@ -28,7 +28,7 @@ use crate::message::Message;
 use crate::service::dispatch::{Choice, Config as Limits, Dispatch, Job, TargetId, Ticket};
 use crate::service::envelope::{Clock, Envelope};
 use crate::service::outcome::{CallError, Payload, Rejected, Unknown};
-use crate::service::wire::{Control, Flags, Key, Kind, Name, RequestId, Status};
+use crate::service::wire::{Control, Flags, Key, Kind, Name, RequestId, Status, WireError};
 
 /// The calls of one client handle. `T` is what the owner keeps of a call.
 #[derive(Debug)]
@@ -260,6 +260,12 @@ impl<T> Calls<T> {
             Kind::Goodbye => self.dismissed(&envelope.control, now),
             _ => self.counts.ignored += 1,
         }
+    }
+
+    /// A message of the SUB could not be read.
+    pub(crate) fn unreadable(&mut self, error: WireError) {
+        tracing::debug!(%error, "a message could not be read");
+        self.counts.ignored += 1;
     }
 
     /// The next thing to do; drained until `None` after each mutation.

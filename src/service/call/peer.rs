@@ -183,6 +183,17 @@ impl<T> Calls<T> {
         }
     }
 
+    /// The way back from an instance was made: a probe may now be answered.
+    pub(crate) fn way_back(&mut self, id: PeerId, now: Instant) {
+        if self
+            .peers
+            .get(&id)
+            .is_some_and(|peer| peer.state == State::Reaching)
+        {
+            self.link_up(id, now);
+        }
+    }
+
     /// The link to an instance was cut.
     pub(crate) fn link_cut(&mut self, id: PeerId, now: Instant) {
         let heartbeat = self.config.heartbeat;

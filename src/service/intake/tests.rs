@@ -9,7 +9,7 @@ use crate::message::Message;
 use crate::service::dispatch::Ticket;
 use crate::service::envelope::{Envelope, topic};
 use crate::service::window::{Answer, Memory};
-use crate::service::wire::{Codec, Control, Flags, Key, Kind, Name, Patch, RequestId, Status};
+use crate::service::wire::{Codec, Control, Flags, Key, Kind, Name, RequestId, Status};
 
 const EPOCH: u64 = 100;
 const SECOND: Duration = Duration::from_secs(1);

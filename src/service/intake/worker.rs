@@ -25,6 +25,8 @@ pub(crate) struct Worker {
     headers: Bytes,
     /// Counts its hellos.
     counter: u64,
+    /// Whether this life was announced on the link that stands.
+    registered: bool,
     /// Hellos since the broker was last heard.
     unanswered: u32,
     /// The hello that announced no more credit: its answer comes after every request.
@@ -45,6 +47,7 @@ impl Intake {
         intake.worker = Some(Worker {
             headers,
             counter: 0,
+            registered: false,
             unanswered: 0,
             last_hello: None,
         });
@@ -62,10 +65,19 @@ impl Intake {
         let Some(worker) = &mut self.worker else {
             return;
         };
-        // The first hello may find no link yet.
+        worker.registered = !stopping;
         worker.unanswered = 0;
         if stopping {
             // Nobody hands anything to a life that was never announced.
+            worker.last_hello = None;
+        }
+    }
+
+    /// The link to the broker was cut: it has given this life up.
+    pub(crate) fn link_cut(&mut self) {
+        self.drop_everything();
+        if let Some(worker) = &mut self.worker {
+            worker.registered = false;
             worker.last_hello = None;
         }
     }
@@ -92,11 +104,14 @@ impl Intake {
         let Some(worker) = &mut self.worker else {
             return;
         };
+        if !worker.registered {
+            return;
+        }
         if self.stopping.is_some() {
             return self.goodbye();
         }
         if worker.unanswered >= UNANSWERED {
-            worker.unanswered = 0;
+            worker.registered = false;
             self.drop_everything();
             self.out.push_back(Output::Reconnect);
             return;
@@ -107,6 +122,9 @@ impl Intake {
     /// Takes no more: a hello without credit, whose answer follows every
     /// request that was handed out before it, and the goodbye.
     pub(super) fn retire(&mut self) {
+        if !self.worker.as_ref().is_some_and(|worker| worker.registered) {
+            return;
+        }
         self.hello();
         if let Some(worker) = &mut self.worker {
             worker.last_hello = Some(worker.counter);

@@ -5,8 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{
-    AT_KIND, Codec, Control, Flags, HEAD, Key, Kind, Name, Patch, RequestId, Status, WireError,
-    salvage,
+    AT_KIND, Codec, Control, Flags, HEAD, Key, Kind, Name, RequestId, Status, WireError, salvage,
 };
 
 fn sample() -> Control {
@@ -169,36 +168,6 @@ fn names_share_the_memory_of_the_frame() {
         control.key.as_bytes().as_ptr(),
         frame[frame.len() - 1..].as_ptr()
     );
-}
-
-#[test]
-fn a_patched_frame_reads_as_a_new_one_and_leaves_the_old() {
-    let frame = sample().encode();
-    let patched = Patch::new(frame.clone())
-        .expect("has a head")
-        .kind(Kind::Error)
-        .hops(7)
-        .attempt(3)
-        .sequence(u64::MAX)
-        .epoch(1)
-        .time_left(None)
-        .stamp(2)
-        .status(Status::WORKER_LOST)
-        .finish();
-    let expected = Control {
-        kind: Kind::Error,
-        hops: 7,
-        attempt: 3,
-        sequence: u64::MAX,
-        epoch: 1,
-        time_left: None,
-        stamp: 2,
-        status: Status::WORKER_LOST,
-        ..sample()
-    };
-    assert_eq!(Control::decode(&patched), Ok(expected));
-    assert_eq!(Control::decode(&frame), Ok(sample()));
-    assert!(Patch::new(frame.slice(..HEAD - 1)).is_err());
 }
 
 #[test]
