@@ -1,23 +1,31 @@
 //! Push requests to a service, subscribe to its responses.
 
+mod device;
+mod discovery;
 mod endpoint;
 mod error;
 mod message;
 mod options;
 mod pipe;
 mod routing;
+// The drivers that use the pure parts come with the sockets.
+#[allow(dead_code)]
+mod service;
 mod session;
 mod socket;
 pub mod testing;
 mod transport;
 mod zmtp;
 
+pub use device::{Broker, BrokerBuilder, BrokerStats, Refused, ServiceStats, WorkerStats};
+pub use discovery::{Discovery, Freshness, Instance, Registration, Registry, Static, View, Watch};
 pub use endpoint::{Endpoint, EndpointError, Host, IntoEndpoint};
 pub use error::{
     BindError, ConnectError, LinkError, RecvError, SendError, TryRecvError, TrySendError,
 };
 pub use message::Message;
 pub use options::{Identity, IdentityError, Options, SocketType};
+pub use service::{ClientId, ClientIdError, RequestId};
 pub use socket::{
     Closed, Dealer, Drops, Event, Monitor, PeerInfo, PeerStats, Pub, Pull, Push, Received, Router,
     Sent, Stats, Sub, XPub,
