@@ -2,7 +2,8 @@
 
     service_client.py REQUESTS RESPONSES SERVICE CLIENT_ID
 
-It prints `hello CREDIT` when both ways are proven. Then each line on its input is a JSON object:
+It prints `hello CREDIT` when both ways are proven, and before that, where the instance says that
+it does not serve the service, `refused` and its status. Then each line on its input is a JSON object:
 
     {"do": "call", "method": …, "body": …, "key": …, "idempotent": …, "deadline": seconds}
         prints `value JSON`, `error STATUS CODE MESSAGE`, `rejected STATUS` or `unknown STATUS`
@@ -250,23 +251,30 @@ def again(client, line):
 
 
 def nonsense(client, _line):
+    """What must be ignored, then what must be answered: the answers come in that order."""
     client.strays.clear()
-    counters = [client.next_counter() for _ in range(4)]
     good = Control(kind=REQUEST, nonce=client.nonce, epoch=client.epoch, service=client.service)
-    frames = [good.but(counter=counter).encode() for counter in counters]
-    send = client.push.send_multipart
-    send([b""])
-    send([client.topic, frames[0], b""])
-    send([client.topic[:-1], frames[0], b"", b""])
-    send([client.topic, frames[0][:23], b"", b""])
-    send([client.topic, good.but(counter=counters[0], kind=0x77).encode(), b"", b""])
-    send([client.topic, good.but(counter=counters[0], epoch=client.epoch ^ 1).encode(), b"", b""])
-    send([client.topic, frames[1][:40], b"", b""])
-    send([client.topic, frames[2] + b"more", b"", b""])
-    send([client.topic, b"\2" + frames[3][1:], b"", b""])
-    client.run(lambda: len(client.strays) >= 3)
-    answers = {control.counter: control.status for control in client.strays}
-    return " ".join(f"0x{answers.get(counter, 0):04x}" for counter in counters)
+    topic = client.topic
+
+    def control(**fields):
+        return good.but(counter=client.next_counter(), **fields).encode()
+
+    for message in [
+        [b""],
+        [topic[:-1], control(), b"", b""],
+        [topic, control()[:23], b"", b""],
+        [topic, control(kind=0x77), b"", b""],
+        [topic, control(kind=RESPONSE), b"", b""],
+        [topic, control(epoch=client.epoch ^ 1), b"", b""],
+        [topic, control(), b""],
+        [topic, control()[:40], b"", b""],
+        [topic, control() + b"more", b"", b""],
+        [topic, b"\2" + control()[1:], b"", b""],
+    ]:
+        client.push.send_multipart(message)
+    client.run(lambda: client.counter in [stray.counter for stray in client.strays])
+    answers = {stray.counter: stray.status for stray in client.strays}
+    return " ".join(f"0x{answers[counter]:04x}" for counter in sorted(answers))
 
 
 def goodbye(client, _line):
@@ -277,6 +285,9 @@ def goodbye(client, _line):
 
 def main(requests, responses, service, client_id):
     client = Client(requests, responses, service, client_id)
+    client.run(lambda: client.epoch is not None or client.strays)
+    if client.epoch is None:
+        print("refused", show(("rejected", client.strays[0].status)))
     client.run(lambda: client.epoch is not None)
     print("hello", client.credit)
     told = zmq.Poller()

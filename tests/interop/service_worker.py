@@ -6,7 +6,7 @@ It prints `registered` when the broker has answered its hello, `lost` when it he
 and `handled COUNT` when it goes: at the line `stop`, or at the end of its input.
 
 Its methods: `echo` gives the argument back, `add` the sum of `a` and `b`, `who` its name,
-`headers` what came in them, `fail` an error, `wait` no answer before the line `release`.
+`headers` what came in them, `fail` an error, `wait` its argument, but not before the line `release`.
 """
 
 import os
@@ -100,7 +100,7 @@ class Worker:
             if control.service != self.service:
                 raise Refused(NO_SUCH_SERVICE)
             if control.method == b"wait":
-                self.held[control.nonce, control.counter] = topic, control
+                self.held[control.nonce, control.counter] = topic, control, payload
                 return
             answer = self.method(control, headers, payload)
             control = control.but(kind=RESPONSE, status=0, codec=MESSAGEPACK)
@@ -134,8 +134,8 @@ class Worker:
         self.dealer.send_multipart([topic, control.but(sequence=0).encode(), b"", payload])
 
     def release(self):
-        for topic, control in list(self.held.values()):
-            self.answer(topic, control.but(kind=RESPONSE, status=0, codec=MESSAGEPACK), pack("released"))
+        for topic, control, payload in self.held.values():
+            self.answer(topic, control.but(kind=RESPONSE, status=0), payload)
         self.held.clear()
 
     def stop(self):
