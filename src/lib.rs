@@ -1,5 +1,6 @@
 //! Push requests to a service, subscribe to its responses.
 
+mod device;
 mod discovery;
 mod endpoint;
 mod error;
@@ -14,6 +15,7 @@ pub mod testing;
 mod transport;
 mod zmtp;
 
+pub use device::{Broker, BrokerBuilder, BrokerStats, Refused, ServiceStats, WorkerStats};
 pub use discovery::{Discovery, Freshness, Instance, Registration, Registry, Static, View, Watch};
 pub use endpoint::{Endpoint, EndpointError, Host, IntoEndpoint};
 pub use error::{

@@ -41,6 +41,11 @@ impl Outgoing {
         self.taken_octets == 0 && self.waiting.octets() >= octets
     }
 
+    /// Whether messages wait that do not yet fill a write, and nothing else.
+    pub(crate) fn is_growing(&self, octets: usize) -> bool {
+        self.commands.is_empty() && !self.waiting.is_empty() && self.waiting.octets() < octets
+    }
+
     /// Gives up all that waits.
     pub(crate) fn clear(&mut self) {
         *self = Self::new(self.limit);
@@ -79,18 +84,18 @@ impl Outgoing {
             return false;
         }
         std::mem::swap(&mut self.waiting, batch);
-        self.taken_messages = batch.messages();
-        self.taken_octets = batch.octets();
         if !self.commands.is_empty() {
             batch.push_commands_front(std::mem::take(&mut self.commands));
         }
+        self.taken_messages = batch.messages();
+        self.taken_octets = batch.octets();
         true
     }
 
     /// The writer finished so much of what it took.
     pub(crate) fn written(&mut self, progress: Progress) {
         self.taken_messages -= progress.messages;
-        self.taken_octets = self.taken_octets.saturating_sub(progress.octets);
+        self.taken_octets -= progress.octets;
     }
 
     /// The connection is gone: what its writer had not begun goes to the next

@@ -122,20 +122,22 @@ pub(crate) struct ErrorBody {
 impl CallError {
     /// What the status and payload of an error mean.
     pub(crate) fn of(status: Status, payload: &[u8]) -> Self {
-        match status.0 {
-            0x0010 | 0x001A..=0x001F => Rejected::Overloaded.into(),
-            0x0011 => Rejected::Expired.into(),
-            0x0012 => Rejected::NoSuchMethod.into(),
-            0x0013 => Rejected::NoSuchService.into(),
-            0x0014 => Rejected::NoInstance.into(),
-            0x0015 | 0x0019 => Rejected::Malformed.into(),
-            0x0016 => Rejected::VersionMismatch.into(),
-            0x0017 => Rejected::Stopping.into(),
-            0x0018 => Rejected::TooManyHops.into(),
-            0x0021 => Unknown::DeadlinePassed.into(),
-            0x0022 => Unknown::Cancelled.into(),
-            0x0023 => Unknown::Gap.into(),
-            0x0020..=0x002F => Unknown::InstanceLost.into(),
+        match status {
+            Status::OVERLOADED => Rejected::Overloaded.into(),
+            Status::EXPIRED => Rejected::Expired.into(),
+            Status::NO_SUCH_METHOD => Rejected::NoSuchMethod.into(),
+            Status::NO_SUCH_SERVICE => Rejected::NoSuchService.into(),
+            Status::NO_INSTANCE => Rejected::NoInstance.into(),
+            Status::MALFORMED => Rejected::Malformed.into(),
+            Status::VERSION_MISMATCH => Rejected::VersionMismatch.into(),
+            Status::STOPPING => Rejected::Stopping.into(),
+            Status::TOO_MANY_HOPS => Rejected::TooManyHops.into(),
+            Status::DEADLINE_PASSED => Unknown::DeadlinePassed.into(),
+            Status::CANCELLED => Unknown::Cancelled.into(),
+            Status::GAP => Unknown::Gap.into(),
+            // Those of later versions count as their group.
+            Status(0x0010..=0x001F) => Rejected::Overloaded.into(),
+            Status(0x0020..=0x002F) => Unknown::InstanceLost.into(),
             _ => {
                 let body: ErrorBody = decode(payload).unwrap_or_default();
                 Self::Handler {

@@ -16,7 +16,7 @@ use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
-use super::port::{PipeId, Port, Subscription};
+use super::port::{self, PipeId, Port, Subscription, Taken};
 use crate::error::LinkError;
 use crate::message::Message;
 use crate::pipe::Batch;
@@ -192,7 +192,9 @@ impl Link {
                 return;
             };
             let mut context = Context::from_waker(waker);
-            if !batch.is_empty() || self.port.take(self.pipe, batch, false) {
+            if !batch.is_empty()
+                || self.port.take(self.pipe, batch, port::Writer::Sender) == Taken::Batch
+            {
                 let written = self.write_some(wire, batch, &mut context);
                 if let Poll::Ready(Err(reason)) = written {
                     self.fail(reason);
@@ -210,18 +212,21 @@ impl Link {
             return Poll::Ready(Err(LinkError::ClosedByPeer));
         };
         let mut context = Context::from_waker(waker);
-        let mut wrote = false;
+        let mut asks = port::Writer::Driver;
         loop {
-            if batch.is_empty() && !self.port.take(self.pipe, batch, !wrote) {
-                if wrote {
-                    // Who sends in bursts goes on after this write: one more turn
-                    // before the next message is taken for a lone one.
-                    context.waker().wake_by_ref();
+            if batch.is_empty() {
+                let taken = self.port.take(self.pipe, batch, asks);
+                if taken != Taken::Batch {
+                    // Who sends in bursts is not done when a write is: one more
+                    // turn before the next message is taken for a lone one.
+                    if taken == Taken::Growing || asks == port::Writer::DriverAgain {
+                        context.waker().wake_by_ref();
+                    }
+                    return Poll::Ready(Ok(()));
                 }
-                return Poll::Ready(Ok(()));
             }
             ready!(self.write_some(wire, batch, &mut context))?;
-            wrote = true;
+            asks = port::Writer::DriverAgain;
         }
     }
 

@@ -26,7 +26,7 @@ use crate::options::{Identity, Options, SocketType};
 pub(crate) use dial::dial;
 pub(crate) use link::Link;
 pub(crate) use listen::{Bound, bind, listen};
-pub(crate) use port::{Attach, Phase, PipeId, Port, Subscription};
+pub(crate) use port::{Attach, Phase, PipeId, Port, Subscription, Taken, Writer};
 
 /// What a session needs to know of its socket's options.
 #[derive(Clone, Debug)]

@@ -30,6 +30,29 @@ pub(crate) enum Phase {
     Closed,
 }
 
+/// Who asks for what waits to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Writer {
+    /// The task that has just sent.
+    Sender,
+    /// The driver, at the beginning of its turn.
+    Driver,
+    /// The driver, which has written in this turn.
+    DriverAgain,
+}
+
+/// What a writer gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// The batch has something to write.
+    Batch,
+    /// A burst is still growing: it is written together, a turn later.
+    Growing,
+    /// Nothing waits. The driver that asked first thing in its turn is not
+    /// needed any more: the next message is written by who sends it.
+    Nothing,
+}
+
 /// A peer subscribes or cancels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Subscription {
@@ -81,9 +104,8 @@ pub(crate) trait Port: Send + Sync {
     /// The connection is gone; `unwritten` is what its writer had taken.
     fn detach(&self, pipe: PipeId, unwritten: Batch, reason: &LinkError);
 
-    /// Moves what waits into the empty `batch`. With `release`, where nothing
-    /// waits, the next message will call for a flush again.
-    fn take(&self, pipe: PipeId, batch: &mut Batch, release: bool) -> bool;
+    /// Moves what waits into the empty `batch`.
+    fn take(&self, pipe: PipeId, batch: &mut Batch, writer: Writer) -> Taken;
 
     /// So much of what was taken is written.
     fn written(&self, pipe: PipeId, progress: Progress);

@@ -14,7 +14,7 @@ use crate::endpoint::Endpoint;
 use crate::error::LinkError;
 use crate::message::Message;
 use crate::pipe::{Batch, Progress};
-use crate::session::{Attach, Link, Phase, PipeId, Port, Subscription};
+use crate::session::{Attach, Link, Phase, PipeId, Port, Subscription, Taken, Writer};
 
 impl Port for Core {
     fn attach(
@@ -100,16 +100,11 @@ impl Port for Core {
         self.progress.notify_waiters();
     }
 
-    fn take(&self, id: PipeId, batch: &mut Batch, release: bool) -> bool {
+    fn take(&self, id: PipeId, batch: &mut Batch, writer: Writer) -> Taken {
         let mut state = self.state.lock();
-        let Some(pipe) = state.pipe(id) else {
-            return false;
-        };
-        let taken = pipe.outgoing.take(batch);
-        if !taken && release {
-            pipe.flushing = false;
-        }
-        taken
+        state
+            .pipe(id)
+            .map_or(Taken::Nothing, |pipe| pipe.take(batch, writer))
     }
 
     fn written(&self, id: PipeId, progress: Progress) {

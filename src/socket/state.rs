@@ -14,13 +14,17 @@ use crate::endpoint::Endpoint;
 use crate::error::LinkError;
 use crate::message::Message;
 use crate::options::Options;
-use crate::pipe::{Incoming, Outgoing, Waiters};
+use crate::pipe::{Batch, Incoming, Outgoing, Waiters};
 use crate::routing::{Canceled, FairQueue, Subscribed};
-use crate::session::{Link, Phase, PipeId, Subscription};
+use crate::session::{Link, Phase, PipeId, Subscription, Taken, Writer};
 
 /// Octets that wait behind a write of the same burst before the sender writes
 /// them itself instead of leaving them to the driver.
 const FLUSH_AT: usize = 64 << 10;
+
+/// Turns of the driver for which a burst that grows is let grow. A turn passes
+/// when every task that can run has run, so a lone burst loses next to nothing.
+const BURST_TURNS: u8 = 8;
 
 /// Commands that wait for a peer that does not read; more are not queued.
 const COMMANDS_KEPT: usize = 64 << 10;
@@ -64,8 +68,18 @@ pub(super) struct Pipe {
     listed: bool,
     /// A writer is at work or on its way: what is queued will be written.
     pub(super) flushing: bool,
+    burst: Burst,
     pub(super) sent: Sent,
     pub(super) received: Received,
+}
+
+/// What the driver saw of a burst in its last turn.
+#[derive(Default)]
+struct Burst {
+    /// Messages accepted by then.
+    accepted: u64,
+    /// Turns for which the driver has let it grow.
+    turns: u8,
 }
 
 impl State {
@@ -103,6 +117,7 @@ impl State {
             readable: false,
             listed: false,
             flushing: false,
+            burst: Burst::default(),
             sent: Sent::default(),
             received: Received::default(),
         });
@@ -352,6 +367,25 @@ impl Pipe {
             return Some(link.clone());
         }
         None
+    }
+
+    /// Moves what waits into the batch, unless it grows and may be let to.
+    pub(super) fn take(&mut self, batch: &mut Batch, writer: Writer) -> Taken {
+        let grown = self.burst.accepted != self.sent.accepted;
+        self.burst.accepted = self.sent.accepted;
+        let may_grow = grown && self.burst.turns < BURST_TURNS;
+        if writer != Writer::Sender && may_grow && self.outgoing.is_growing(FLUSH_AT) {
+            self.burst.turns += 1;
+            return Taken::Growing;
+        }
+        self.burst.turns = 0;
+        if self.outgoing.take(batch) {
+            return Taken::Batch;
+        }
+        if writer == Writer::Driver {
+            self.flushing = false;
+        }
+        Taken::Nothing
     }
 
     /// Queues a command for the present connection. Returns the link to wake.

@@ -1,5 +1,7 @@
 //! The tests of the library from outside, in one binary: modules mirror `src/`.
 
+mod broker;
+mod concurrency;
 mod dealer_router;
 mod pipeline;
 mod publish;

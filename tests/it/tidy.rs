@@ -59,6 +59,11 @@ const FUNCTION_LINES: usize = 70;
 const EXCEPTIONS: &[Exception] = &[
     Exception {
         rule: "sleep",
+        place: "src/device/broker/driver.rs::run",
+        reason: "the timer of the core: expiries, heartbeats, the end of a drain",
+    },
+    Exception {
+        rule: "sleep",
         place: "src/session/dial.rs::dial",
         reason: "the wait between two attempts to connect is what it is for",
     },
