@@ -8,8 +8,6 @@ mod message;
 mod options;
 mod pipe;
 mod routing;
-// The drivers that use the pure parts come with the sockets.
-#[allow(dead_code)]
 mod service;
 mod session;
 mod socket;
@@ -25,7 +23,12 @@ pub use error::{
 };
 pub use message::Message;
 pub use options::{Identity, IdentityError, Options, SocketType};
-pub use service::{ClientId, ClientIdError, RequestId};
+pub use service::{
+    CallError, Client, ClientBuilder, ClientError, ClientId, ClientIdError, ClientStats,
+    HandlerError, Headers, InstanceStats, Listener, Payload, Rejected, Reply, Request,
+    RequestBuilder, RequestId, Response, Responses, ServeError, Server, ServerBuilder, ServerStats,
+    Unknown,
+};
 pub use socket::{
     Closed, Dealer, Drops, Event, Monitor, PeerInfo, PeerStats, Pub, Pull, Push, Received, Router,
     Sent, Stats, Sub, XPub,

@@ -304,6 +304,7 @@ impl<T> Dispatch<T> {
     }
 
     /// A request that is queued or in flight.
+    #[cfg(test)]
     pub(crate) fn job(&self, ticket: Ticket) -> Option<&Job<T>> {
         self.jobs.get(&ticket).map(|entry| &entry.job)
     }

@@ -254,65 +254,6 @@ pub(crate) fn salvage(frame: &Bytes) -> Option<(Kind, RequestId)> {
     matches!(kind, Kind::Request | Kind::Probe).then_some((kind, id))
 }
 
-/// A control frame whose head is rewritten while its names stay as they are:
-/// what a broker does with a message that it hands on.
-///
-/// Copies the frame, unless nothing else shares its memory.
-#[derive(Debug)]
-pub(crate) struct Patch(BytesMut);
-
-impl Patch {
-    /// Takes a frame that [`Control::decode`] accepted; any other one must at least have the head.
-    pub(crate) fn new(frame: Bytes) -> Result<Self, WireError> {
-        if frame.len() < HEAD {
-            return Err(WireError::Truncated);
-        }
-        Ok(Self(frame.into()))
-    }
-
-    pub(crate) fn kind(self, kind: Kind) -> Self {
-        self.put(AT_KIND, &[kind as u8])
-    }
-
-    pub(crate) fn hops(self, hops: u8) -> Self {
-        self.put(AT_HOPS, &[hops])
-    }
-
-    pub(crate) fn attempt(self, attempt: u16) -> Self {
-        self.put(AT_ATTEMPT, &attempt.to_be_bytes())
-    }
-
-    pub(crate) fn sequence(self, sequence: u64) -> Self {
-        self.put(AT_SEQUENCE, &sequence.to_be_bytes())
-    }
-
-    pub(crate) fn epoch(self, epoch: u64) -> Self {
-        self.put(AT_EPOCH, &epoch.to_be_bytes())
-    }
-
-    pub(crate) fn time_left(self, time_left: Option<Duration>) -> Self {
-        self.put(AT_TIME_LEFT, &micros_left(time_left).to_be_bytes())
-    }
-
-    pub(crate) fn stamp(self, stamp: u64) -> Self {
-        self.put(AT_STAMP, &stamp.to_be_bytes())
-    }
-
-    pub(crate) fn status(self, status: Status) -> Self {
-        self.put(AT_STATUS, &status.0.to_be_bytes())
-    }
-
-    /// The frame as it is now.
-    pub(crate) fn finish(self) -> Bytes {
-        self.0.freeze()
-    }
-
-    fn put(mut self, at: usize, octets: &[u8]) -> Self {
-        self.0[at..at + octets.len()].copy_from_slice(octets);
-        self
-    }
-}
-
 impl Kind {
     fn from_octet(octet: u8) -> Option<Self> {
         Some(match octet {

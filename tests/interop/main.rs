@@ -4,4 +4,5 @@ mod peer;
 mod pipeline;
 mod publish;
 mod requests;
+mod service;
 mod support;

@@ -1,5 +1,7 @@
 //! A socket of ours and one of libzmq, joined in either role, and the language both ends are told in.
+#![allow(clippy::panic, reason = "a test fails by panicking")]
 
+use std::panic::Location;
 use std::path::Path;
 use std::time::Duration;
 
@@ -108,14 +110,9 @@ impl Peer {
         self.script.expect(answer).await;
     }
 
-    /// Tells the peer a line whose answer comes later.
+    /// Tells the peer a line that it answers when it gets the next.
     pub(crate) async fn begin(&mut self, line: &str) {
         self.script.tell(line).await;
-    }
-
-    /// Waits for the word that says what was begun is done.
-    pub(crate) async fn ends(&mut self, answer: &str) {
-        self.script.expect(answer).await;
     }
 
     async fn connected(&mut self) {
@@ -173,12 +170,14 @@ pub(crate) fn messages() -> Vec<String> {
         .collect()
 }
 
-/// A future that must end soon.
+/// What must come soon.
 #[track_caller]
-pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
-    timeout(PATIENCE, future)
-        .await
-        .expect("it takes far less time than that")
+pub(crate) fn soon<F: Future>(future: F) -> impl Future<Output = F::Output> {
+    let caller = Location::caller();
+    async move {
+        let output = timeout(PATIENCE, future).await;
+        output.unwrap_or_else(|_| panic!("nothing for {PATIENCE:?} at {caller}"))
+    }
 }
 
 /// A test for each of these functions in both roles; each is given a Python to play the peer.

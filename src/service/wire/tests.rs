@@ -5,8 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{
-    AT_KIND, Codec, Control, Flags, HEAD, Key, Kind, Name, Patch, RequestId, Status, WireError,
-    salvage,
+    AT_KIND, Codec, Control, Flags, HEAD, Key, Kind, Name, RequestId, Status, WireError, salvage,
 };
 
 fn sample() -> Control {
@@ -172,36 +171,6 @@ fn names_share_the_memory_of_the_frame() {
 }
 
 #[test]
-fn a_patched_frame_reads_as_a_new_one_and_leaves_the_old() {
-    let frame = sample().encode();
-    let patched = Patch::new(frame.clone())
-        .expect("has a head")
-        .kind(Kind::Error)
-        .hops(7)
-        .attempt(3)
-        .sequence(u64::MAX)
-        .epoch(1)
-        .time_left(None)
-        .stamp(2)
-        .status(Status::WORKER_LOST)
-        .finish();
-    let expected = Control {
-        kind: Kind::Error,
-        hops: 7,
-        attempt: 3,
-        sequence: u64::MAX,
-        epoch: 1,
-        time_left: None,
-        stamp: 2,
-        status: Status::WORKER_LOST,
-        ..sample()
-    };
-    assert_eq!(Control::decode(&patched), Ok(expected));
-    assert_eq!(Control::decode(&frame), Ok(sample()));
-    assert!(Patch::new(frame.slice(..HEAD - 1)).is_err());
-}
-
-#[test]
 fn an_unreadable_request_says_whom_to_answer() {
     let mut octets = sample().encode().to_vec();
     octets[0] = 0x02;
@@ -213,4 +182,67 @@ fn an_unreadable_request_says_whom_to_answer() {
     assert_eq!(salvage(&Bytes::copy_from_slice(&octets[..23])), None);
     octets[AT_KIND] = Kind::Error as u8;
     assert_eq!(salvage(&octets.into()), None);
+}
+
+/// The worked examples of the page are what this code writes and reads.
+#[test]
+fn the_examples_of_the_specification_are_read_as_it_says() {
+    let page = include_str!("../../../docs/protocol.md");
+    let examples: Vec<Vec<Bytes>> = page
+        .split("```hex\n")
+        .skip(1)
+        .map(|rest| frames(rest.split("```").next().unwrap_or_default()))
+        .collect();
+    let controls: Vec<Control> = examples
+        .iter()
+        .map(|frames| {
+            assert_eq!(frames.len(), 4);
+            let control = Control::decode(&frames[1]).expect("an example is readable");
+            assert_eq!(control.encode(), frames[1]);
+            control
+        })
+        .collect();
+    let said: Vec<_> = controls
+        .iter()
+        .map(|control| {
+            (
+                control.kind,
+                control.id.counter,
+                control.sequence,
+                control.window,
+            )
+        })
+        .collect();
+    assert_eq!(
+        said,
+        [
+            (Kind::Probe, 1, 0, 512),
+            (Kind::Hello, 1, 0, 1_000),
+            (Kind::Request, 2, 0, 0),
+            (Kind::Response, 2, 1, 0),
+            (Kind::Error, 3, 2, 0),
+            (Kind::Hello, 1, 0, 16),
+            (Kind::Request, 2, 0, 0),
+        ]
+    );
+    assert_eq!(controls[4].status, Status::HANDLER_ERROR);
+    assert_eq!(
+        controls[6].time_left,
+        Some(Duration::from_micros(4_999_700))
+    );
+    assert_eq!(controls[6].hops, 7);
+}
+
+/// The frames of an example: lines of a frame's number, perhaps an offset, and octets.
+fn frames(example: &str) -> Vec<Bytes> {
+    let mut frames = vec![Vec::new(); 4];
+    for line in example.lines() {
+        let octets = line.split(';').next().unwrap_or_default();
+        let frame: usize = octets[..1].parse().expect("the number of a frame");
+        let octets = octets[4..]
+            .split_whitespace()
+            .filter(|word| *word != "(empty)");
+        frames[frame].extend(octets.map(|octet| u8::from_str_radix(octet, 16).expect("an octet")));
+    }
+    frames.into_iter().map(Bytes::from).collect()
 }
