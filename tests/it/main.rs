@@ -6,5 +6,6 @@ mod dealer_router;
 mod pipeline;
 mod publish;
 mod session;
+mod stack;
 mod support;
 mod tidy;
