@@ -156,7 +156,7 @@ fn every_pure_layer_is_where_the_table_says() {
             .any(|source| source.path.starts_with(*pure))
     };
     assert!(
-        PURE.iter().all(|pure| exists(pure)),
+        PURE.iter().all(exists),
         "the table names what is gone: {PURE:?}"
     );
 }
