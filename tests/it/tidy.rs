@@ -33,6 +33,11 @@ const PURE: &[&str] = &[
     "src/service/wire",
     "src/service/call",
     "src/service/dispatch",
+    "src/service/envelope",
+    "src/service/headers",
+    "src/service/intake",
+    "src/service/outcome",
+    "src/service/window",
     "src/device/broker/core",
 ];
 
