@@ -1,11 +1,12 @@
 //! The socket itself: offers messages to pipes and takes them from pipes, under one lock.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
-use tokio::task::coop::poll_proceed;
+use tokio::task::coop::{RestoreOnPending, poll_proceed};
 
 use super::handle::Endpoints;
 use super::pattern::{OWN, Pattern};
@@ -26,9 +27,15 @@ pub(super) struct Core {
     pub(super) endpoints: Mutex<Endpoints>,
     /// Ends the accepted connections.
     pub(super) connections: watch::Sender<Phase>,
+    /// Sends and receives so far, roughly.
+    operations: AtomicU32,
     /// Something was written, or a connection ended, since the socket is closing.
     pub(super) progress: Notify,
 }
+
+/// A send or receive takes some 50 ns; the budget of a tokio task, 128 steps,
+/// is made for steps of a microsecond. Eight of ours make one.
+const OPERATIONS_A_STEP: u32 = 8;
 
 /// What became of a message that was offered.
 enum Offer {
@@ -76,6 +83,7 @@ impl Core {
             socket_type,
             endpoints: Mutex::default(),
             connections: watch::Sender::new(Phase::Open),
+            operations: AtomicU32::new(0),
             progress: Notify::new(),
         }
     }
@@ -98,7 +106,7 @@ impl Core {
         message: &mut Option<Message>,
         ticket: &mut Ticket,
     ) -> Poll<Result<(), SendError>> {
-        let turn = ready!(poll_proceed(context));
+        let turn = ready!(self.poll_turn(context));
         let Some(offered) = message.take() else {
             return Poll::Ready(Ok(()));
         };
@@ -113,7 +121,7 @@ impl Core {
                 return Poll::Pending;
             }
         }
-        turn.made_progress();
+        turn.inspect(RestoreOnPending::made_progress);
         if ticket.is_waiting() {
             self.state.lock().senders.leave(ticket);
         }
@@ -125,6 +133,19 @@ impl Core {
             Offer::Refused(error) => Err(error),
             Offer::Full(_) => unreachable!("handled above"),
         })
+    }
+
+    /// Takes a step of the task's budget where one is due, so that a task that
+    /// never has to wait still yields.
+    fn poll_turn(&self, context: &mut Context<'_>) -> Poll<Option<RestoreOnPending>> {
+        let operations = self.operations.load(Ordering::Relaxed);
+        // Two tasks that count as one make a step no more than later.
+        self.operations
+            .store(operations.wrapping_add(1), Ordering::Relaxed);
+        if operations.is_multiple_of(OPERATIONS_A_STEP) {
+            return poll_proceed(context).map(Some);
+        }
+        Poll::Ready(None)
     }
 
     fn offer(&self, message: Message) -> Offer {
@@ -244,7 +265,7 @@ impl Core {
         ticket: &mut Ticket,
         mut take: impl FnMut(&mut State) -> Option<(T, Option<Arc<Link>>)>,
     ) -> Poll<Result<T, RecvError>> {
-        let turn = ready!(poll_proceed(context));
+        let turn = ready!(self.poll_turn(context));
         // Each link is read once at most before the task yields: one that always
         // has more, and a runtime that wants its turn, are both served.
         let mut reads = 0;
@@ -256,7 +277,7 @@ impl Core {
                         state.receivers.leave(ticket);
                     }
                     drop(state);
-                    turn.made_progress();
+                    turn.inspect(RestoreOnPending::made_progress);
                     wake.inspect(|link| link.wake());
                     return Poll::Ready(Ok(taken));
                 }

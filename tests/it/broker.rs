@@ -236,6 +236,10 @@ async fn a_broker_that_closes_answers_what_it_has_and_refuses_the_rest() {
     let queued = worker.request().await;
     worker.respond(queued).await;
     assert_eq!(client.answer().await, (refused - 1, 0, 3));
+    // Nothing more is on its way: that ends the broker.
+    client.counter += 1;
+    client.say(client.control(PROBE), "").await;
+    assert_eq!(client.hear().await.control.kind, GOODBYE);
     closing.await.expect("no panic");
 }
 

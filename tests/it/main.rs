@@ -7,5 +7,6 @@ mod pipeline;
 mod publish;
 mod service;
 mod session;
+mod stack;
 mod support;
 mod tidy;

@@ -79,7 +79,8 @@ pub(super) struct Core {
     outputs: VecDeque<Output>,
     /// Only the counters of it are kept up to date.
     counters: BrokerStats,
-    draining: bool,
+    /// Since when no new requests are taken.
+    draining: Option<Instant>,
     last_sweep: Instant,
     /// Grows whenever a worker comes, goes or stops.
     membership: u64,
@@ -112,7 +113,7 @@ impl Core {
             service_slots: HashMap::new(),
             outputs: VecDeque::new(),
             counters: BrokerStats::default(),
-            draining: false,
+            draining: None,
             last_sweep: now,
             membership: 0,
             limits,
@@ -158,8 +159,8 @@ impl Core {
 
     /// Takes no new requests from now on; those that can be finished are.
     pub(super) fn drain(&mut self, now: Instant) {
-        self.draining = true;
-        let goodbyes: Vec<Envelope> = self.clients.iter().map(goodbye).collect();
+        self.draining = Some(now);
+        let goodbyes: Vec<Envelope> = self.clients.iter_mut().map(goodbye).collect();
         for goodbye in goodbyes {
             self.publish(goodbye, now);
         }
@@ -181,8 +182,20 @@ impl Core {
         }
     }
 
+    /// Whether a drain is over: nothing is queued or in flight, and nothing is on
+    /// its way from a client that has not heard of it. Who lives has by its next probe.
+    pub(super) fn is_drained(&self, now: Instant) -> bool {
+        let Some(since) = self.draining else {
+            return false;
+        };
+        let patience = self.limits.heartbeat * 2;
+        let heard = now.saturating_duration_since(since) >= patience
+            || self.clients.iter().all(|client| !client.awaited);
+        heard && self.is_idle()
+    }
+
     /// Whether nothing is queued or in flight.
-    pub(super) fn is_idle(&self) -> bool {
+    fn is_idle(&self) -> bool {
         let mut services = self.services.iter();
         services.all(|(_, service)| service.dispatch.is_empty())
     }
@@ -343,7 +356,8 @@ impl Core {
     }
 }
 
-fn goodbye(client: &Client) -> Envelope {
+fn goodbye(client: &mut Client) -> Envelope {
+    client.awaited = true;
     let id = RequestId {
         nonce: client.nonce,
         counter: 0,

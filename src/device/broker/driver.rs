@@ -18,10 +18,6 @@ const BATCH: usize = 256;
 /// Messages that are read of a link that is cut, before its worker is lost.
 const LAST_WORDS: usize = 100_000;
 
-/// How long requests may still be on their way when the clients are told that
-/// no more are taken: they are read and refused, which harms nobody.
-const GRACE: Duration = Duration::from_millis(100);
-
 /// How long the last answers may take to be written.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -30,8 +26,8 @@ const LINGER: Duration = Duration::from_secs(1);
 pub(super) enum Phase {
     /// It takes requests.
     Serving,
-    /// It answers what it has, for at least `GRACE`, and until the deadline at most.
-    Draining { since: Instant, deadline: Instant },
+    /// It answers what it has, until the deadline at most.
+    Draining { deadline: Instant },
 }
 
 /// The sockets of a broker, and what decides about them.
@@ -53,13 +49,8 @@ impl Driver {
             // One step: whatever comes first is told to the core, which then
             // says what to send. It loops because none of the three ends.
             let mut wake = Instant::from_std(self.shared.core.lock().next_timeout());
-            if let Phase::Draining { since, deadline } = phase {
-                let settled = since + GRACE;
-                wake = wake.min(if settled > Instant::now() {
-                    settled
-                } else {
-                    deadline
-                });
+            if let Phase::Draining { deadline } = phase {
+                wake = wake.min(deadline);
             }
             tokio::select! {
                 received = self.router.recv_many(&mut answers, BATCH) => {
@@ -146,7 +137,7 @@ impl Driver {
 
     /// Whether a drain is over; at its deadline the rest is answered without workers.
     fn drained(&self, phase: Phase) -> bool {
-        let Phase::Draining { since, deadline } = phase else {
+        let Phase::Draining { deadline } = phase else {
             return false;
         };
         let now = Instant::now();
@@ -154,7 +145,7 @@ impl Driver {
             self.decide(Core::abandon);
             return true;
         }
-        now >= since + GRACE && self.shared.core.lock().is_idle()
+        self.shared.core.lock().is_drained(now.into_std())
     }
 }
 

@@ -30,10 +30,15 @@ use crate::socket::{Pull, Router, XPub};
 /// The most credit of one worker that counts: its pipe holds as much and more.
 const CREDIT: usize = 8_192;
 
-/// What the pipe of one client or worker holds. Its bytes are bounded by what
-/// is outstanding: the credit of the worker, the window of the client.
-const PIPE_MESSAGES: usize = 4 * CREDIT;
-const PIPE_BYTES: usize = 256 << 20;
+/// What the pipe to one worker holds: more than its credit, of requests that
+/// may be large. One that is full means that its worker does not read.
+const WORKER_MESSAGES: usize = 4 * CREDIT;
+const WORKER_BYTES: usize = 256 << 20;
+
+/// What the pipe to one client holds, above any window that it should announce
+/// (512 messages and 8 MiB by default). Whoever listens in slower loses the rest.
+const CLIENT_MESSAGES: usize = 10_000;
+const CLIENT_BYTES: usize = 32 << 20;
 
 /// A broker that runs in this program.
 ///
@@ -174,9 +179,8 @@ impl Broker {
     ///
     /// A dropped future ends the broker at once.
     pub async fn close(mut self) {
-        let since = Instant::now();
-        let deadline = since + self.drain_timeout;
-        self.phase.send_replace(Phase::Draining { since, deadline });
+        let deadline = Instant::now() + self.drain_timeout;
+        self.phase.send_replace(Phase::Draining { deadline });
         // An error would be a panic of the driver, which has nothing left to do then.
         let _ = (&mut self.driver).await;
     }
@@ -283,19 +287,20 @@ impl BrokerBuilder {
             Some(endpoint) => endpoint?,
             None => beside(&front),
         };
-        let options = || {
+        let options = |messages, octets| {
             let options = Options::default()
-                .send_high_water_mark(PIPE_MESSAGES)
-                .send_high_water_mark_bytes(PIPE_BYTES);
+                .send_high_water_mark(messages)
+                .send_high_water_mark_bytes(octets);
             if self.plaintext {
                 options.allow_plaintext()
             } else {
                 options
             }
         };
-        let pull = Pull::with_options(options());
-        let publisher = XPub::with_options(options());
-        let router = Router::with_options(options().mandatory(true));
+        let pull = Pull::with_options(options(1, 1));
+        let publisher = XPub::with_options(options(CLIENT_MESSAGES, CLIENT_BYTES));
+        let workers = options(WORKER_MESSAGES, WORKER_BYTES);
+        let router = Router::with_options(workers.mandatory(true));
         // Before the first worker: an event that nobody awaits is lost.
         let events = router.monitor();
         let front = Instance {

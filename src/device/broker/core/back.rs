@@ -241,7 +241,7 @@ impl Core {
         for request in unknown {
             self.end(&request, Status::WORKER_LOST, now);
         }
-        if self.draining && self.workers_of(worker.service) == 0 {
+        if self.draining.is_some() && self.workers_of(worker.service) == 0 {
             self.refuse_queued(worker.service, now);
         }
         self.hand_out(worker.service, now);

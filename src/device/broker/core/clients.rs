@@ -32,6 +32,9 @@ pub(super) struct Client {
     /// Its requests that have run or may have: those that are not idempotent do
     /// not run again, whoever repeats them.
     pub(super) ran: Recent,
+    /// It was told goodbye; its next probe shows that it has heard it, and that
+    /// all it pushed before is here.
+    pub(super) awaited: bool,
 }
 
 impl Client {
@@ -76,6 +79,7 @@ impl Clients {
             last_heard: now,
             requests: HashMap::new(),
             ran: Recent::default(),
+            awaited: false,
         });
         self.slots.insert((topic, nonce), slot);
         Some(slot)
@@ -103,6 +107,10 @@ impl Clients {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Client> {
         self.clients.iter().map(|(_, client)| client)
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Client> {
+        self.clients.iter_mut().map(|(_, client)| client)
     }
 
     pub(super) fn len(&self) -> usize {

@@ -92,12 +92,13 @@ impl Core {
         };
         // A probe waits nowhere for long: it sets the clocks right.
         client.transit.spent(stamp, probe.control.stamp);
+        client.awaited = false;
         let sequence = client.sequence;
         let id = probe.control.id;
         let name = probe.control.service.clone();
         let service = self.service_slots.get(&name).copied();
         let answer = match service {
-            _ if self.draining => Control {
+            _ if self.draining.is_some() => Control {
                 sequence,
                 ..Control::new(Kind::Goodbye, id, name)
             },
@@ -178,7 +179,7 @@ impl Core {
     /// The service of a request, or why it is refused.
     fn admit(&self, envelope: &Envelope) -> Result<usize, Status> {
         let control = &envelope.control;
-        if self.draining {
+        if self.draining.is_some() {
             return Err(Status::STOPPING);
         }
         if control.hops == 0 {

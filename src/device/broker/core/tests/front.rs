@@ -304,3 +304,23 @@ fn a_request_for_another_life_of_the_broker_is_ignored() {
     assert_eq!(bench.said(), [Worker("a", Kind::Request, 2, 0, 5)]);
     assert_eq!(bench.core.stats().fenced, 1);
 }
+
+/// FT-12.
+#[test]
+fn a_drain_waits_until_the_clients_have_heard_of_it() {
+    let mut bench = Bench::with_worker(5, 1);
+    bench.front(request(1));
+    bench.back("a", answer(Kind::Response, 1, 5));
+    assert!(!bench.core.is_drained(bench.now));
+    bench.core.drain(bench.now);
+    assert!(!bench.core.is_drained(bench.now));
+    bench.front(from_client(Kind::Probe, 2));
+    assert!(bench.core.is_drained(bench.now));
+
+    // One that is gone is not waited for.
+    let mut bench = Bench::with_worker(5, 1);
+    bench.front(from_client(Kind::Probe, 1));
+    bench.core.drain(bench.now);
+    bench.now += 2 * SECOND;
+    assert!(bench.core.is_drained(bench.now));
+}
