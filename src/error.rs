@@ -163,6 +163,9 @@ pub enum LinkError {
     /// Another live peer has the same identity.
     #[error("another peer has the same identity")]
     DuplicateIdentity,
+    /// A filter of the socket's options does not let such a peer in.
+    #[error("the socket's options do not let this peer in")]
+    NotAdmitted,
     /// The runtime that drove the connection is gone.
     #[error("the runtime of the connection is gone")]
     RuntimeGone,

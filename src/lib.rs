@@ -53,12 +53,12 @@ mod zmtp;
 
 pub use device::{Broker, BrokerBuilder, BrokerStats, Refused, ServiceStats, WorkerStats};
 pub use discovery::{Discovery, Freshness, Instance, Registration, Registry, Static, View, Watch};
-pub use endpoint::{Endpoint, EndpointError, Host, IntoEndpoint};
+pub use endpoint::{Endpoint, EndpointError, Host, IntoEndpoint, IpcName};
 pub use error::{
     BindError, ConnectError, LinkError, RecvError, SendError, TryRecvError, TrySendError,
 };
 pub use message::Message;
-pub use options::{Identity, IdentityError, Options, SocketType};
+pub use options::{Credentials, Identity, IdentityError, Options, SocketType};
 pub use service::{
     CallError, Client, ClientBuilder, ClientError, ClientId, ClientIdError, ClientStats,
     HandlerError, Headers, InstanceStats, Listener, Payload, Rejected, Reply, Request,

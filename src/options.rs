@@ -1,9 +1,14 @@
 //! What a socket can be told when it is made, and the words for it.
 
+mod transport;
+
 use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
+
+pub use transport::Credentials;
+pub(crate) use transport::{Origin, TransportOptions};
 
 /// The patterns' socket types, by the names that ZMTP gives them (23/ZMTP, Socket-Type).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -152,6 +157,7 @@ pub struct Options {
     pub(crate) max_frames: usize,
     pub(crate) mandatory: bool,
     pub(crate) allow_plaintext: bool,
+    pub(crate) transport: TransportOptions,
 }
 
 /// How much a pipe holds: it is full when either count is reached.
@@ -180,6 +186,7 @@ impl Default for Options {
             max_frames: 1_024,
             mandatory: false,
             allow_plaintext: false,
+            transport: TransportOptions::default(),
         }
     }
 }

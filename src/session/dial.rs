@@ -85,11 +85,12 @@ async fn connect(
         let dialled = dialled.map_err(|_| LinkError::HandshakeTimeout)?;
         let mut wire = dialled.map_err(LinkError::io)?;
         let (peer, early) = shake_hands(&mut wire, settings).await?;
-        let address = wire.address.clone();
+        let (address, credentials) = (wire.address.clone(), wire.origin.credentials());
         let attach = Attach {
             pipe: Some(pipe),
             endpoint,
             address: &address,
+            credentials,
             peer: &peer,
         };
         let mut parts = Some((wire, early));

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::sleep;
 
@@ -15,7 +16,7 @@ use super::port::{Attach, Phase, Port};
 use crate::endpoint::Endpoint;
 use crate::error::LinkError;
 use crate::transport::{Listener, Wire};
-use crate::zmtp::Decoder;
+use crate::zmtp::{Decoder, Peer};
 
 /// Connections of one listener that may be before the end of their handshake;
 /// at the limit accepting pauses, and the kernel's backlog fills.
@@ -35,8 +36,11 @@ pub(crate) struct Bound {
 }
 
 /// Binds `endpoint`, and says which one it really is.
-pub(crate) async fn bind(endpoint: &Endpoint) -> io::Result<(Listener, Endpoint)> {
-    Listener::bind(endpoint).await
+pub(crate) async fn bind(
+    endpoint: &Endpoint,
+    settings: &Settings,
+) -> io::Result<(Listener, Endpoint)> {
+    Listener::bind(endpoint, &settings.transport).await
 }
 
 /// Accepts until `phase` leaves open. What was accepted goes on after that.
@@ -78,16 +82,17 @@ async fn serve(mut wire: Wire, bound: Arc<Bound>, permit: tokio::sync::OwnedSema
     let mut phase = bound.connections.clone();
     let mut watched = bound.connections.clone();
     let shaken = tokio::select! {
-        shaken = shake_hands(&mut wire, &bound.settings) => shaken,
+        shaken = admit(&mut wire, &bound.settings) => shaken,
         _ = watched.wait_for(|phase| *phase != Phase::Open) => Err(LinkError::ClosedHere),
     };
     drop(permit);
-    let address = wire.address.clone();
+    let (address, credentials) = (wire.address.clone(), wire.origin.credentials());
     let attached = shaken.and_then(|(peer, early)| {
         let attach = Attach {
             pipe: None,
             endpoint: &bound.endpoint,
             address: &address,
+            credentials,
             peer: &peer,
         };
         let mut parts = Some((wire, early));
@@ -110,5 +115,14 @@ async fn serve(mut wire: Wire, bound: Arc<Bound>, permit: tokio::sync::OwnedSema
             drive(link, &bound.settings, &mut phase).await;
         }
         Err(reason) => bound.port.refused(&bound.endpoint, &address, &reason),
+    }
+}
+
+/// Shakes hands with a peer whom the filters let in; to others not a word is said.
+async fn admit(wire: &mut Wire, settings: &Settings) -> Result<(Peer, BytesMut), LinkError> {
+    if settings.transport.accepted.admit(&wire.origin) {
+        shake_hands(wire, settings).await
+    } else {
+        Err(LinkError::NotAdmitted)
     }
 }

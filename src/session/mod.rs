@@ -21,7 +21,7 @@ mod port;
 
 use std::time::Duration;
 
-use crate::options::{Identity, Options, SocketType};
+use crate::options::{Identity, Options, SocketType, TransportOptions};
 
 pub(crate) use dial::dial;
 pub(crate) use link::Link;
@@ -39,6 +39,7 @@ pub(crate) struct Settings {
     pub(crate) heartbeat_interval: Option<Duration>,
     pub(crate) max_message_size: usize,
     pub(crate) max_frames: usize,
+    pub(crate) transport: TransportOptions,
 }
 
 impl Settings {
@@ -52,6 +53,7 @@ impl Settings {
             heartbeat_interval: options.heartbeat_interval,
             max_message_size: options.max_message_size,
             max_frames: options.max_frames,
+            transport: options.transport.clone(),
         }
     }
 }

@@ -9,6 +9,7 @@ use super::Link;
 use crate::endpoint::Endpoint;
 use crate::error::LinkError;
 use crate::message::Message;
+use crate::options::Credentials;
 use crate::pipe::{Batch, Progress};
 use crate::zmtp::{Command, Peer, encode_subscription};
 
@@ -88,6 +89,8 @@ pub(crate) struct Attach<'a> {
     pub(crate) endpoint: &'a Endpoint,
     /// The other end, for people to read.
     pub(crate) address: &'a str,
+    /// Whose process it is, where the system vouches for it.
+    pub(crate) credentials: Option<Credentials>,
     pub(crate) peer: &'a Peer,
 }
 

@@ -11,7 +11,7 @@ use super::core::Core;
 use super::monitor::{Event, Monitor};
 use super::pattern::Pattern;
 use super::stats::{Drops, Stats};
-use crate::endpoint::{Endpoint, Host, IntoEndpoint};
+use crate::endpoint::{Endpoint, IntoEndpoint};
 use crate::error::{BindError, ConnectError};
 use crate::message::Message;
 use crate::options::{Options, SocketType};
@@ -102,7 +102,7 @@ impl Handle {
             return Err(BindError::Plaintext(endpoint));
         }
         let runtime = runtime::Handle::try_current().map_err(|_| BindError::NoRuntime)?;
-        let bound = bind(&endpoint).await;
+        let bound = bind(&endpoint, &core.settings).await;
         let (listener, bound) = bound.map_err(|source| BindError::Io { endpoint, source })?;
         let (sender, phase) = watch::channel(Phase::Open);
         let mut endpoints = core.endpoints.lock();
@@ -132,13 +132,7 @@ impl Handle {
 
     pub(super) fn connect(&self, endpoint: impl IntoEndpoint) -> Result<(), ConnectError> {
         let endpoint = endpoint.into_endpoint()?;
-        if matches!(
-            endpoint,
-            Endpoint::Tcp {
-                host: Host::Any,
-                ..
-            } | Endpoint::Tcp { port: 0, .. }
-        ) {
+        if endpoint.is_wildcard() {
             return Err(ConnectError::Wildcard(endpoint));
         }
         let runtime = runtime::Handle::try_current().map_err(|_| ConnectError::NoRuntime)?;

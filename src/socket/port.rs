@@ -45,6 +45,7 @@ impl Port for Core {
             address: attach.address.to_owned(),
             socket_type: attach.peer.socket_type,
             identity: identity.clone(),
+            credentials: attach.credentials,
         };
         let preamble = subscriptions_to_send(&state, link.version);
         let Some(pipe) = state.pipe(id) else {

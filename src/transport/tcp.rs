@@ -7,9 +7,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 
 use super::Wire;
 use crate::endpoint::{Endpoint, Host};
-
-/// Connections that the kernel keeps for us until they are accepted.
-const BACKLOG: u32 = 1_024;
+use crate::options::Origin;
 
 /// Connects to the first address of the host that answers.
 pub(super) async fn dial(host: &Host, port: u16) -> io::Result<Wire> {
@@ -24,12 +22,13 @@ pub(super) async fn dial(host: &Host, port: u16) -> io::Result<Wire> {
 fn wire(stream: TcpStream) -> io::Result<Wire> {
     // What is written together leaves together: the pipe batches, so the kernel need not wait.
     stream.set_nodelay(true)?;
-    let address = stream.peer_addr()?.to_string();
+    let peer = stream.peer_addr()?;
     let (read, write) = stream.into_split();
     Ok(Wire {
         read: Box::new(read),
         write: Box::new(write),
-        address,
+        address: peer.to_string(),
+        origin: Origin::Host(peer.ip()),
     })
 }
 
@@ -37,7 +36,7 @@ fn wire(stream: TcpStream) -> io::Result<Wire> {
 pub(crate) struct Listener(TcpListener);
 
 impl Listener {
-    pub(super) async fn bind(host: &Host, port: u16) -> io::Result<(Self, Endpoint)> {
+    pub(super) async fn bind(host: &Host, port: u16, backlog: u32) -> io::Result<(Self, Endpoint)> {
         let address = match host {
             Host::Any => SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port),
             Host::Address(address) => SocketAddr::new(*address, port),
@@ -53,7 +52,7 @@ impl Listener {
         // A restarted service gets its port back though old connections still time out.
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
-        let listener = socket.listen(BACKLOG)?;
+        let listener = socket.listen(backlog)?;
         let port = listener.local_addr()?.port();
         let host = match host {
             Host::Any => Host::Any,

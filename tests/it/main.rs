@@ -3,6 +3,8 @@
 mod broker;
 mod concurrency;
 mod dealer_router;
+#[cfg(unix)]
+mod ipc;
 mod pipeline;
 mod publish;
 mod service;

@@ -82,6 +82,11 @@ const EXCEPTIONS: &[Exception] = &[
         place: "src/session/listen.rs::accept_for_ever",
         reason: "the wait after a failed accept, which keeps it from spinning",
     },
+    Exception {
+        rule: "sleep",
+        place: "src/transport/ipc.rs::lock",
+        reason: "the system tells nobody that the lock of a folder is free again",
+    },
 ];
 
 struct Exception {
