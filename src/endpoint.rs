@@ -1,4 +1,4 @@
-//! Where a socket binds or connects: `tcp://host:port`, `ipc://path`, `memory://name`.
+//! Where a socket binds or connects: `tcp://host:port`, `ipc://path`, `inproc://name`.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -16,6 +16,7 @@ use std::str::FromStr;
 /// | `ipc:///run/geo.sock` | a socket file, on Unix: up to 107 octets of path |
 /// | `ipc://@geo` | an abstract name, on Linux: up to 106 octets, and no file |
 /// | `ipc://*` | bind only: a fresh file in the folder for temporary files |
+/// | `inproc://name` | a socket in this process: messages pass from one to the other as they are |
 /// | `memory://name` | bytes over an in-memory wire within the process: for tests under virtual time |
 ///
 /// ```
@@ -38,6 +39,8 @@ pub enum Endpoint {
     },
     /// `ipc://path`: processes on the same machine.
     Ipc(IpcName),
+    /// `inproc://name`: 1 to 255 octets of name.
+    Inproc(String),
     /// `memory://name`: 1 to 255 octets of name.
     Memory(String),
 }
@@ -78,7 +81,7 @@ pub enum EndpointError {
     #[error("an endpoint starts with a transport, as in tcp://127.0.0.1:5555")]
     NoTransport,
     /// The transport is unknown.
-    #[error("unknown transport: this library knows tcp://, ipc:// and memory://")]
+    #[error("unknown transport: this library knows tcp://, ipc://, inproc:// and memory://")]
     UnknownTransport,
     /// The host is empty or has characters that no host has.
     #[error("the host is missing or malformed: write a name, an address, [an IPv6 address] or *")]
@@ -114,7 +117,7 @@ impl Endpoint {
             Self::Tcp {
                 host: Host::Any, ..
             } => false,
-            Self::Ipc(_) | Self::Memory(_) => true,
+            Self::Ipc(_) | Self::Inproc(_) | Self::Memory(_) => true,
         }
     }
 
@@ -135,6 +138,7 @@ impl Endpoint {
             Self::Ipc(IpcName::Abstract(name)) => {
                 Self::Ipc(IpcName::Abstract(format!("{name}-responses")))
             }
+            Self::Inproc(name) => Self::Inproc(format!("{name}-responses")),
             Self::Memory(name) => Self::Memory(format!("{name}-responses")),
         }
     }
@@ -144,7 +148,7 @@ impl Endpoint {
         match self {
             Self::Tcp { host, port } => *host == Host::Any || *port == 0,
             Self::Ipc(name) => *name == IpcName::Any,
-            Self::Memory(_) => false,
+            Self::Inproc(_) | Self::Memory(_) => false,
         }
     }
 }
@@ -157,8 +161,9 @@ impl FromStr for Endpoint {
         match transport {
             "tcp" => parse_tcp(rest),
             "ipc" => parse_ipc(rest).map(Self::Ipc),
+            "inproc" if is_name(rest, 255) => Ok(Self::Inproc(rest.to_owned())),
             "memory" if is_name(rest, 255) => Ok(Self::Memory(rest.to_owned())),
-            "memory" => Err(EndpointError::Name),
+            "inproc" | "memory" => Err(EndpointError::Name),
             _ => Err(EndpointError::UnknownTransport),
         }
     }
@@ -229,6 +234,7 @@ impl fmt::Display for Endpoint {
             Self::Tcp { host, port: 0 } => write!(formatter, "tcp://{host}:*"),
             Self::Tcp { host, port } => write!(formatter, "tcp://{host}:{port}"),
             Self::Ipc(name) => write!(formatter, "ipc://{name}"),
+            Self::Inproc(name) => write!(formatter, "inproc://{name}"),
             Self::Memory(name) => write!(formatter, "memory://{name}"),
         }
     }
@@ -309,6 +315,7 @@ mod tests {
             "ipc://*",
             #[cfg(target_os = "linux")]
             "ipc://@geo",
+            "inproc://some name/with things",
             "memory://some name/with things",
         ] {
             let endpoint: Endpoint = text.parse().expect(text);
@@ -341,6 +348,7 @@ mod tests {
             ("ipc://@", EndpointError::Path),
             ("ipc:///tmp/a\0b", EndpointError::Path),
             (path.as_str(), EndpointError::Path),
+            ("inproc://", EndpointError::Name),
             ("memory://", EndpointError::Name),
             ("memory://a\0b", EndpointError::Name),
         ] {
@@ -365,6 +373,7 @@ mod tests {
             ("tcp://[::1]:1", true),
             ("tcp://localhost:1", true),
             ("ipc://here", true),
+            ("inproc://here", true),
             ("memory://here", true),
             ("tcp://*:1", false),
             ("tcp://0.0.0.0:1", false),

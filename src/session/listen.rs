@@ -8,14 +8,13 @@ use bytes::BytesMut;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::sleep;
 
-use super::Settings;
-use super::driver::drive;
-use super::handshake::shake_hands;
-use super::link::Link;
+use super::handshake::{local, shake_hands};
+use super::link::Wired;
 use super::port::{Attach, Phase, Port};
+use super::{Link, Settings, inproc};
 use crate::endpoint::Endpoint;
 use crate::error::LinkError;
-use crate::transport::{Listener, Wire};
+use crate::transport::{self, Wire};
 use crate::zmtp::{Decoder, Peer};
 
 /// Connections of one listener that may be before the end of their handshake;
@@ -35,12 +34,24 @@ pub(crate) struct Bound {
     pub(crate) connections: watch::Receiver<Phase>,
 }
 
+/// Where connections come from.
+pub(crate) enum Listener {
+    Wires(transport::Listener),
+    /// Sockets of this process.
+    Sockets(inproc::Listener),
+}
+
 /// Binds `endpoint`, and says which one it really is.
 pub(crate) async fn bind(
     endpoint: &Endpoint,
     settings: &Settings,
 ) -> io::Result<(Listener, Endpoint)> {
-    Listener::bind(endpoint, &settings.transport).await
+    if let Endpoint::Inproc(name) = endpoint {
+        let listener = inproc::Listener::bind(name)?;
+        return Ok((Listener::Sockets(listener), endpoint.clone()));
+    }
+    let (listener, bound) = transport::Listener::bind(endpoint, &settings.transport).await?;
+    Ok((Listener::Wires(listener), bound))
 }
 
 /// Accepts until `phase` leaves open. What was accepted goes on after that.
@@ -50,13 +61,39 @@ pub(crate) async fn listen(
     mut phase: watch::Receiver<Phase>,
 ) {
     let bound = Arc::new(bound);
+    let accepting = async {
+        match &mut listener {
+            Listener::Wires(listener) => accept_for_ever(listener, &bound).await,
+            Listener::Sockets(listener) => {
+                while let Some(offer) = listener.accept().await {
+                    join(offer, &bound);
+                }
+            }
+        }
+    };
     tokio::select! {
-        () = accept_for_ever(&mut listener, &bound) => {}
+        () = accepting => {}
         _ = phase.wait_for(|phase| *phase != Phase::Open) => {}
+    }
+    // Whoever waits for the end of this session may bind the same endpoint next.
+    drop(listener);
+}
+
+/// Joins a socket of this process with ours.
+fn join(offer: inproc::Offer, bound: &Arc<Bound>) {
+    match offer.accept(&bound.port, &bound.endpoint, local(&bound.settings)) {
+        Ok(link) => {
+            let bound = bound.clone();
+            tokio::spawn(async move {
+                let mut phase = bound.connections.clone();
+                link.drive(&bound.settings, &mut phase).await;
+            });
+        }
+        Err(reason) => bound.port.refused(&bound.endpoint, "inproc", &reason),
     }
 }
 
-async fn accept_for_ever(listener: &mut Listener, bound: &Arc<Bound>) {
+async fn accept_for_ever(listener: &mut transport::Listener, bound: &Arc<Bound>) {
     let half_open = Arc::new(Semaphore::new(HALF_OPEN));
     let mut wait = ACCEPT_WAIT_LEAST;
     loop {
@@ -100,19 +137,13 @@ async fn serve(mut wire: Wire, bound: Arc<Bound>, permit: tokio::sync::OwnedSema
             let (wire, early) = parts.take().expect("attach makes one link");
             let limits = (bound.settings.max_message_size, bound.settings.max_frames);
             let decoder = Decoder::new(limits.0, limits.1);
-            Arc::new(Link::new(
-                &bound.port,
-                pipe,
-                wire,
-                peer.version,
-                early,
-                decoder,
-            ))
+            let wired = Wired::new(&bound.port, pipe, wire, peer.version, early, decoder);
+            Arc::new(Link::Wired(wired))
         })
     });
     match attached {
         Ok(link) => {
-            drive(link, &bound.settings, &mut phase).await;
+            link.drive(&bound.settings, &mut phase).await;
         }
         Err(reason) => bound.port.refused(&bound.endpoint, &address, &reason),
     }

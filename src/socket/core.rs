@@ -1,5 +1,6 @@
 //! The socket itself: offers messages to pipes and takes them from pipes, under one lock.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
@@ -148,6 +149,12 @@ impl Core {
         Poll::Ready(None)
     }
 
+    /// Whether a message is over the limits of this socket.
+    pub(super) fn is_too_large(&self, message: &Message) -> bool {
+        message.frames().len() > self.options.max_frames
+            || message.size() > self.options.max_message_size
+    }
+
     fn offer(&self, message: Message) -> Offer {
         let mut state = self.state.lock();
         self.offer_locked(&mut state, message)
@@ -157,9 +164,7 @@ impl Core {
         if state.phase != Phase::Open {
             return Offer::Refused(SendError::Closed(message));
         }
-        if message.frames().len() > self.options.max_frames
-            || message.size() > self.options.max_message_size
-        {
+        if self.is_too_large(&message) {
             return Offer::Refused(SendError::TooLarge(message));
         }
         match &state.pattern {
@@ -206,7 +211,7 @@ impl Core {
             unreachable!("it has two frames")
         };
         let mut flush = Flush::None;
-        flush.add(pipe.push(&body));
+        flush.add(pipe.push(Cow::Owned(body)));
         Offer::Accepted(flush)
     }
 
@@ -349,7 +354,7 @@ impl Core {
         let mut links = Vec::new();
         if news {
             for (_, pipe) in pipes.iter_mut() {
-                let Some(version) = pipe.link.as_ref().map(|link| link.version) else {
+                let Some(version) = pipe.link.as_ref().map(|link| link.version()) else {
                     continue;
                 };
                 links.extend(pipe.push_command(&mut |octets| subscription.encode(version, octets)));
@@ -374,7 +379,7 @@ fn offer_next(state: &mut State, message: Message) -> Offer {
         let pipe = &mut pipes[index];
         if pipe.outgoing.has_room() {
             let mut flush = Flush::None;
-            flush.add(pipe.push(&message));
+            flush.add(pipe.push(Cow::Owned(message)));
             peers.advance();
             return Offer::Accepted(flush);
         }
@@ -400,7 +405,7 @@ fn offer_all(state: &mut State, message: &Message) -> Offer {
     for index in matched.iter() {
         let pipe = &mut pipes[*index];
         if pipe.outgoing.has_room() {
-            flush.add(pipe.push(message));
+            flush.add(pipe.push(Cow::Borrowed(message)));
         } else {
             pipe.sent.accepted += 1;
             pipe.sent.dropped.full += 1;

@@ -1,5 +1,6 @@
 //! What a socket's lock guards: its pipes, its routing, and who waits.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Waker;
@@ -104,6 +105,7 @@ impl State {
     pub(super) fn add_pipe(&mut self, endpoint: Endpoint, kept: bool, options: &Options) -> PipeId {
         let serial = self.next_serial;
         self.next_serial += 1;
+        let plain = matches!(endpoint, Endpoint::Inproc(_));
         let index = self.pipes.insert(Pipe {
             serial,
             endpoint,
@@ -111,7 +113,7 @@ impl State {
             link: None,
             peer: None,
             identity: Bytes::new(),
-            outgoing: Outgoing::new(options.send_limit),
+            outgoing: Outgoing::new(options.send_limit, plain),
             incoming: Incoming::new(options.receive_limit),
             queued: false,
             readable: false,
@@ -355,7 +357,7 @@ impl Pipe {
     }
 
     /// Queues a message that has room. Returns the link if this task is to flush it.
-    pub(super) fn push(&mut self, message: &Message) -> Option<Arc<Link>> {
+    pub(super) fn push(&mut self, message: Cow<'_, Message>) -> Option<Arc<Link>> {
         self.outgoing.push(message);
         self.sent.accepted += 1;
         let link = self.link.as_ref()?;

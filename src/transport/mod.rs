@@ -47,6 +47,8 @@ pub(crate) async fn dial(endpoint: &Endpoint) -> io::Result<Wire> {
         Endpoint::Ipc(name) => ipc::dial(name).await,
         #[cfg(not(unix))]
         Endpoint::Ipc(_) => Err(io::Error::from(io::ErrorKind::Unsupported)),
+        // No bytes travel there: it is the sessions that join two sockets.
+        Endpoint::Inproc(_) => Err(io::Error::from(io::ErrorKind::Unsupported)),
         Endpoint::Memory(name) => memory::dial(name),
     }
 }
@@ -77,6 +79,7 @@ impl Listener {
             }
             #[cfg(not(unix))]
             Endpoint::Ipc(_) => Err(io::Error::from(io::ErrorKind::Unsupported)),
+            Endpoint::Inproc(_) => Err(io::Error::from(io::ErrorKind::Unsupported)),
             Endpoint::Memory(name) => Ok((Self::Memory(Acceptor::bind(name)?), endpoint.clone())),
         }
     }

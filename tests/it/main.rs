@@ -3,6 +3,7 @@
 mod broker;
 mod concurrency;
 mod dealer_router;
+mod inproc;
 #[cfg(unix)]
 mod ipc;
 mod pipeline;

@@ -13,8 +13,8 @@ use pushsub::{Event, Monitor, Stats};
 /// What a test fails with.
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// Runs one test on every transport: on tcp and ipc in real time, and on the
-/// in-memory wire under virtual time. The test gets an endpoint to bind.
+/// Runs one test on every transport: on tcp and ipc in real time, and within
+/// the process, over an in-memory wire and without one, under virtual time. The test gets an endpoint to bind.
 macro_rules! on_every_transport {
     ($($(#[$attribute:meta])* $name:ident;)*) => {
         mod tcp {
@@ -34,6 +34,16 @@ macro_rules! on_every_transport {
                 fn $name() -> crate::support::Result {
                     let folder = crate::support::Folder::new()?;
                     crate::support::in_real_time(super::$name(folder.endpoint("socket")))
+                }
+            )*
+        }
+        mod inproc {
+            $(
+                $(#[$attribute])*
+                #[test]
+                fn $name() -> crate::support::Result {
+                    let name = crate::support::memory_name();
+                    crate::support::in_virtual_time(super::$name(format!("inproc://{name}")))
                 }
             )*
         }
