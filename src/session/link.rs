@@ -238,7 +238,12 @@ impl Link {
     ) -> Poll<Result<(), LinkError>> {
         let mut slices = [IoSlice::new(&[]); SLICES];
         let count = batch.slices(&mut slices);
-        let written = ready!(Pin::new(wire).poll_write_vectored(context, &slices[..count]));
+        let wire = Pin::new(wire);
+        let written = ready!(match &slices[..count] {
+            // A plain write is a cheaper call, and all that a lone message needs.
+            [slice] => wire.poll_write(context, slice),
+            slices => wire.poll_write_vectored(context, slices),
+        });
         let progress = match written {
             Ok(0) => return Poll::Ready(Err(LinkError::ClosedByPeer)),
             Ok(octets) => batch.advance(octets),
