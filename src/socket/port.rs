@@ -85,6 +85,9 @@ impl Port for Core {
             state.discard_outgoing(id.index);
         }
         state.remove_if_done(id.index);
+        if state.phase == Phase::Closed && state.pipe(id).is_some() {
+            state.discard_outgoing(id.index);
+        }
         if let Some(peer) = peer {
             state.emit(&Event::Disconnected {
                 endpoint,

@@ -3,6 +3,7 @@
 mod broker;
 mod concurrency;
 mod dealer_router;
+mod lifecycle;
 mod pipeline;
 mod publish;
 mod session;

@@ -1,0 +1,179 @@
+//! Ends and accidents: sockets closed, dropped and cut at the worst moment, and what then still waits.
+
+use std::time::Duration;
+
+use futures::{FutureExt, SinkExt, StreamExt, poll};
+use pushsub::testing::{Listening, dial};
+use pushsub::{Dealer, Event, Options, Pub, Pull, Push, Sub, TryRecvError, XPub};
+use tokio::time::{Instant, timeout};
+
+use crate::support::peer::{Peer, command, frame};
+use crate::support::{
+    Result, assert_accounted, connected, disconnected, in_real_time, in_virtual_time, memory_name,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Nothing but what a test does wakes a driver.
+fn quiet() -> Options {
+    Options::default().heartbeat_interval(None)
+}
+
+/// Lets every task that can run do so.
+async fn settle() {
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// A connected PUSH and the PULL at its other end, played by the test.
+async fn push_and_peer(options: Options) -> Result<(Push, Peer)> {
+    let name = memory_name();
+    let mut listening = Listening::bind(&name)?;
+    let push = Push::with_options(options);
+    let mut monitor = push.monitor();
+    push.connect(format!("memory://{name}"))?;
+    let peer = Peer::shaken(listening.accept().await?, "PULL", 1).await?;
+    connected(&mut monitor).await;
+    Ok((push, peer))
+}
+
+/// A bound PULL and this many PUSHes that the test plays.
+async fn pull_and_peers(options: Options, count: usize) -> Result<(Pull, Vec<Peer>)> {
+    let name = memory_name();
+    let pull = Pull::with_options(options);
+    let mut monitor = pull.monitor();
+    pull.bind(format!("memory://{name}")).await?;
+    let mut peers = Vec::new();
+    for _ in 0..count {
+        peers.push(Peer::shaken(dial(&name)?, "PUSH", 1).await?);
+        connected(&mut monitor).await;
+    }
+    settle().await;
+    Ok((pull, peers))
+}
+
+/// The one that waits least decides; neither counts what the other still writes.
+#[test]
+fn two_closes_at_once_end_together_and_count_once() -> Result {
+    in_virtual_time(async {
+        let (push, mut peer) = push_and_peer(quiet()).await?;
+        for _ in 0..3 {
+            push.send(vec![1; 100_000]).await?;
+        }
+        let mut patient = Box::pin(push.clone().close(10 * SECOND));
+        assert!(poll!(&mut patient).is_pending());
+        let hasty = push.clone().close(Duration::ZERO).await;
+        assert_eq!(hasty.unsent, 3);
+        let _ = peer.read_to_end().await?;
+        patient.await;
+        let stats = push.stats();
+        assert_accounted(&stats);
+        assert_eq!((stats.sent.queued, stats.sent.dropped.total()), (0, 3));
+        Ok(())
+    })
+}
+
+#[test]
+fn a_close_that_is_dropped_half_way_closes_at_once() -> Result {
+    in_virtual_time(async {
+        let name = memory_name();
+        let dealer = Dealer::with_options(quiet());
+        let mut monitor = dealer.monitor();
+        dealer.bind(format!("memory://{name}")).await?;
+        let mut peer = Peer::shaken(dial(&name)?, "DEALER", 1).await?;
+        connected(&mut monitor).await;
+        dealer.send(vec![1; 100_000]).await?;
+        let mut closing = Box::pin(dealer.clone().close(10 * SECOND));
+        assert!(poll!(&mut closing).is_pending());
+        drop(closing);
+        let _ = peer.read_to_end().await?;
+        disconnected(&mut monitor).await;
+        assert_accounted(&dealer.stats());
+        Ok(())
+    })
+}
+
+#[test]
+fn closing_outside_of_a_runtime_is_no_panic() -> Result {
+    let closed = Push::new().close(SECOND).now_or_never();
+    assert_eq!(closed.map(|closed| closed.unsent), Some(0));
+    let (push, pull) = (Push::new(), Pull::new());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        push.connect(pull.bind("tcp://127.0.0.1:*").await?)?;
+        push.send("never").await?;
+        Ok::<(), Box<dyn std::error::Error>>(())
+    })?;
+    drop(runtime);
+    let closed = push.clone().close(SECOND).now_or_never();
+    assert_eq!(closed.map(|closed| closed.unsent), Some(1));
+    assert_accounted(&push.stats());
+    Ok(())
+}
+
+/// The runtime of the first session is gone, that of the second is told all the same.
+#[test]
+fn a_socket_on_two_runtimes_ends_on_the_one_that_lives() -> Result {
+    let dealer = Dealer::with_options(quiet());
+    let first = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    first.block_on(async { dealer.connect("memory://nobody-is-there") })?;
+    drop(first);
+    in_virtual_time(async {
+        let name = memory_name();
+        let mut monitor = dealer.monitor();
+        dealer.bind(format!("memory://{name}")).await?;
+        let mut peer = Peer::shaken(dial(&name)?, "DEALER", 1).await?;
+        connected(&mut monitor).await;
+        drop(dealer);
+        let _ = peer.read_to_end().await?;
+        drop(peer);
+        // Nobody holds the socket any more.
+        while monitor.next().await.is_some() {}
+        Ok(())
+    })
+}
+
+#[test]
+fn a_linger_without_end_is_no_overflow() -> Result {
+    in_virtual_time(async {
+        let (push, mut peer) = push_and_peer(quiet().linger(Duration::MAX)).await?;
+        push.send("last words").await?;
+        let closing = tokio::spawn(push.clone().close(Duration::MAX));
+        assert_eq!(peer.frame().await?, (0, b"last words".to_vec()));
+        drop(peer);
+        assert_eq!(closing.await?.unsent, 0);
+        let (push, mut peer) = push_and_peer(quiet().linger(Duration::MAX)).await?;
+        push.send("last words").await?;
+        drop(push);
+        assert_eq!(peer.frame().await?, (0, b"last words".to_vec()));
+        let _ = peer.read_to_end().await?;
+        Ok(())
+    })
+}
+
+/// tokio lets a task do so much in one turn: then no read succeeds until the next.
+#[test]
+fn trying_to_receive_ends_in_a_task_whose_turn_is_used_up() -> Result {
+    in_virtual_time(async {
+        let (pull, mut peers) = pull_and_peers(quiet(), 1).await?;
+        let mut receiving = Box::pin(pull.recv());
+        assert!(poll!(&mut receiving).is_pending());
+        peers[0].write(&frame(false, b"message")).await?;
+        drop(receiving);
+        std::future::poll_fn(|context| {
+            while let std::task::Poll::Ready(turn) = tokio::task::coop::poll_proceed(context) {
+                turn.made_progress();
+            }
+            let _ = pull.try_recv();
+            std::task::Poll::Ready(())
+        })
+        .await;
+        assert_eq!(pull.recv().await?.first(), "message");
+        Ok(())
+    })
+}
