@@ -1,7 +1,7 @@
 //! The socket itself: offers messages to pipes and takes them from pipes, under one lock.
 
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
@@ -283,13 +283,12 @@ impl Core {
     /// A task that waited gives up. A wake-up that it had not used goes to the next.
     pub(super) fn leave_senders(&self, ticket: &mut Ticket) {
         let mut state = self.state.lock();
-        let next = if state.senders.leave(ticket) {
-            state.senders.next()
-        } else {
-            None
-        };
+        let mut wakers = Vec::new();
+        if state.senders.leave(ticket) {
+            state.wake_senders(1, &mut wakers);
+        }
         drop(state);
-        next.into_iter().for_each(std::task::Waker::wake);
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// As [`Self::leave_senders`], for those who receive.
@@ -298,7 +297,8 @@ impl Core {
         if !state.receivers.leave(ticket) {
             return;
         }
-        let next = state.receivers.next();
+        let mut wakers = Vec::new();
+        let next = state.receivers.next(&mut wakers);
         // With nobody to receive, it is for the drivers to read what made the wake-up.
         let links = if next.is_none() {
             state.readable_links()
@@ -306,7 +306,7 @@ impl Core {
             Vec::new()
         };
         drop(state);
-        next.into_iter().for_each(std::task::Waker::wake);
+        wakers.into_iter().chain(next).for_each(Waker::wake);
         links.iter().for_each(|link| link.wake());
     }
 

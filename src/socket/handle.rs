@@ -70,7 +70,7 @@ impl Handle {
     }
 
     fn of(owner: Arc<Owner>) -> Self {
-        let (receiving, sending) = (Ticket::default(), Ticket::default());
+        let (receiving, sending) = (Ticket::standing(), Ticket::standing());
         Self {
             owner,
             receiving,

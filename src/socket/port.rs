@@ -120,7 +120,7 @@ impl Port for Core {
             if let Pattern::RoundRobin(peers) = &mut state.pattern {
                 peers.activate(id.index);
             }
-            wakers.extend((0..progress.messages).map_while(|_| state.senders.next()));
+            state.wake_senders(progress.messages, &mut wakers);
         }
         let closing = state.phase != Phase::Open;
         drop(state);
@@ -174,8 +174,10 @@ impl Port for Core {
         let Some(link) = state.mark_readable(id) else {
             return;
         };
-        let receiver = state.receivers.next();
+        let mut streams = Vec::new();
+        let receiver = state.receivers.next(&mut streams);
         drop(state);
+        streams.into_iter().for_each(Waker::wake);
         match receiver {
             Some(receiver) => receiver.wake(),
             None => link.wake(),

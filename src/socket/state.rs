@@ -297,7 +297,22 @@ impl State {
 
     /// Wakes up to `count` of those who wait to receive.
     pub(super) fn wake_receivers(&mut self, count: usize, wakers: &mut Vec<Waker>) {
-        wakers.extend((0..count).map_while(|_| self.receivers.next()));
+        for _ in 0..count {
+            let Some(waker) = self.receivers.next(wakers) else {
+                return;
+            };
+            wakers.push(waker);
+        }
+    }
+
+    /// Wakes up to `count` of those who wait to send.
+    pub(super) fn wake_senders(&mut self, count: usize, wakers: &mut Vec<Waker>) {
+        for _ in 0..count {
+            let Some(waker) = self.senders.next(wakers) else {
+                return;
+            };
+            wakers.push(waker);
+        }
     }
 
     /// Whether nothing waits to be written any more.

@@ -156,6 +156,49 @@ fn a_linger_without_end_is_no_overflow() -> Result {
     })
 }
 
+/// A stream keeps its place between polls, and nobody may poll it again.
+#[test]
+fn a_stream_that_is_not_polled_takes_no_wake_up_from_others() -> Result {
+    in_virtual_time(async {
+        let (mut pull, mut peers) = pull_and_peers(quiet(), 1).await?;
+        let receiver = pull.clone();
+        let pull = tokio::spawn(async move {
+            assert!(poll!(pull.next()).is_pending());
+            pull
+        })
+        .await?;
+        let receiving = tokio::spawn(async move { receiver.recv().await });
+        settle().await;
+        peers[0]
+            .write(&frame(false, b"for whoever listens"))
+            .await?;
+        let received = timeout(SECOND, receiving).await??;
+        assert_eq!(received?.first(), "for whoever listens");
+        drop(pull);
+        Ok(())
+    })
+}
+
+/// As for streams: the room goes to a sender that takes it.
+#[test]
+fn a_sink_that_is_not_polled_takes_no_room_from_others() -> Result {
+    in_virtual_time(async {
+        let (push, mut peer) = push_and_peer(quiet().send_high_water_mark(1)).await?;
+        push.send(vec![1; 100_000]).await?;
+        let mut sink = push.clone();
+        assert!(poll!(SinkExt::send(&mut sink, vec![2; 10].into())).is_pending());
+        let sender = push.clone();
+        let sending = tokio::spawn(async move { sender.send("through").await });
+        settle().await;
+        peer.frame().await?;
+        timeout(SECOND, sending).await???;
+        assert_eq!(peer.frame().await?, (0, b"through".to_vec()));
+        sink.flush().await?;
+        assert_eq!(peer.frame().await?, (0, vec![2; 10]));
+        Ok(())
+    })
+}
+
 /// tokio lets a task do so much in one turn: then no read succeeds until the next.
 #[test]
 fn trying_to_receive_ends_in_a_task_whose_turn_is_used_up() -> Result {
