@@ -14,7 +14,7 @@ use crate::endpoint::Endpoint;
 use crate::error::LinkError;
 use crate::message::Message;
 use crate::options::Options;
-use crate::pipe::{Batch, Incoming, Outgoing, Waiters};
+use crate::pipe::{Batch, Incoming, Outgoing, Ticket, Waiters};
 use crate::routing::{Canceled, FairQueue, Subscribed};
 use crate::session::{Link, Phase, PipeId, Subscription, Taken, Writer};
 
@@ -71,6 +71,20 @@ pub(super) struct Pipe {
     burst: Burst,
     pub(super) sent: Sent,
     pub(super) received: Received,
+}
+
+/// Who is woken in place of one that gave up.
+#[derive(Default)]
+pub(super) struct PassedOn {
+    receivers: Vec<Waker>,
+    links: Vec<Arc<Link>>,
+}
+
+impl PassedOn {
+    pub(super) fn wake(self) {
+        self.receivers.into_iter().for_each(Waker::wake);
+        self.links.iter().for_each(|link| link.wake());
+    }
 }
 
 /// What the driver saw of a burst in its last turn.
@@ -289,10 +303,26 @@ impl State {
         None
     }
 
-    /// The links that have something to read; they stay in the list.
-    pub(super) fn readable_links(&self) -> Vec<Arc<Link>> {
-        let pipes = self.pipes.iter().filter(|(_, pipe)| pipe.readable);
-        pipes.filter_map(|(_, pipe)| pipe.link.clone()).collect()
+    /// Takes the ticket of one that receives no more, and says who has to look
+    /// at what it was woken for: the next that waits, or else the drivers.
+    pub(super) fn pass_on(&mut self, ticket: &mut Ticket) -> PassedOn {
+        let mut passed = PassedOn::default();
+        if !ticket.is_waiting() || !self.receivers.leave(ticket) {
+            return passed;
+        }
+        if self.readable.is_empty() && self.fair.is_empty() {
+            return passed;
+        }
+        match self.receivers.next(&mut passed.receivers) {
+            Some(receiver) => passed.receivers.push(receiver),
+            None => {
+                let readable = self.readable.iter();
+                let pipes = readable.filter_map(|id| self.pipes.get(id.index));
+                let pipes = pipes.filter(|pipe| pipe.readable);
+                passed.links = pipes.filter_map(|pipe| pipe.link.clone()).collect();
+            }
+        }
+        passed
     }
 
     /// Wakes up to `count` of those who wait to receive.

@@ -199,6 +199,44 @@ fn a_sink_that_is_not_polled_takes_no_room_from_others() -> Result {
     })
 }
 
+/// A receiver that is woken for one link and served by another leaves the first to its driver.
+#[test]
+fn a_link_is_read_though_its_reader_found_something_else() -> Result {
+    in_virtual_time(async {
+        let (pull, mut peers) = pull_and_peers(quiet(), 2).await?;
+        let mut receiving = Box::pin(pull.recv());
+        assert!(poll!(&mut receiving).is_pending());
+        peers[0].write(&command(b"\x04PING\0\0")).await?;
+        peers[1].write(&frame(false, b"something else")).await?;
+        settle().await;
+        assert_eq!(receiving.await?.first(), "something else");
+        let answer = timeout(SECOND, peers[0].frame()).await??;
+        assert_eq!(answer, (4, b"\x04PONG".to_vec()));
+        Ok(())
+    })
+}
+
+#[test]
+fn every_link_that_a_batch_makes_room_for_is_read_on() -> Result {
+    in_virtual_time(async {
+        let (pull, mut peers) = pull_and_peers(quiet().receive_high_water_mark(1), 3).await?;
+        for peer in &mut peers {
+            peer.write(&frame(false, b"fills the pipe")).await?;
+        }
+        settle().await;
+        for peer in &mut peers {
+            peer.write(&command(b"\x04PING\0\0")).await?;
+        }
+        let mut messages = Vec::new();
+        assert_eq!(pull.recv_many(&mut messages, 9).await?, 3);
+        for peer in &mut peers {
+            let answer = timeout(SECOND, peer.frame()).await??;
+            assert_eq!(answer, (4, b"\x04PONG".to_vec()));
+        }
+        Ok(())
+    })
+}
+
 /// tokio lets a task do so much in one turn: then no read succeeds until the next.
 #[test]
 fn trying_to_receive_ends_in_a_task_whose_turn_is_used_up() -> Result {
