@@ -115,7 +115,13 @@ impl Core {
         }
         turn.made_progress();
         if ticket.is_waiting() {
-            self.state.lock().senders.leave(ticket);
+            // There may be room for more than the one that was woken.
+            let mut wakers = Vec::new();
+            let mut state = self.state.lock();
+            state.senders.leave(ticket);
+            state.share_room(&mut wakers);
+            drop(state);
+            wakers.into_iter().for_each(Waker::wake);
         }
         Poll::Ready(match offer {
             Offer::Accepted(flush) => {
@@ -332,25 +338,15 @@ impl Core {
 
 /// PS05, DL06: the next peer that has room.
 fn offer_next(state: &mut State, message: Message) -> Offer {
-    let State {
-        pattern: Pattern::RoundRobin(peers),
-        pipes,
-        ..
-    } = state
-    else {
-        unreachable!("called for a round robin")
+    let Some(index) = state.next_with_room() else {
+        return Offer::Full(message);
     };
-    while let Some(index) = peers.current() {
-        let pipe = &mut pipes[index];
-        if pipe.outgoing.has_room() {
-            let mut flush = Flush::None;
-            flush.add(pipe.push(&message));
-            peers.advance();
-            return Offer::Accepted(flush);
-        }
-        peers.deactivate(index);
+    let mut flush = Flush::None;
+    flush.add(state.pipes[index].push(&message));
+    if let Pattern::RoundRobin(peers) = &mut state.pattern {
+        peers.advance();
     }
-    Offer::Full(message)
+    Offer::Accepted(flush)
 }
 
 /// PB07 to PB09: everybody who subscribed; who has no room misses it.

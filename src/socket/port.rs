@@ -97,6 +97,7 @@ impl Port for Core {
         }
         let mut wakers = Vec::new();
         state.wake_receivers(usize::MAX, &mut wakers);
+        state.share_room(&mut wakers);
         drop(state);
         drop(link);
         wakers.into_iter().for_each(Waker::wake);
@@ -120,7 +121,8 @@ impl Port for Core {
             if let Pattern::RoundRobin(peers) = &mut state.pattern {
                 peers.activate(id.index);
             }
-            state.wake_senders(progress.messages, &mut wakers);
+            // Room in octets may come before a message is done.
+            state.wake_senders(progress.messages.max(1), &mut wakers);
         }
         let closing = state.phase != Phase::Open;
         drop(state);

@@ -345,6 +345,27 @@ impl State {
         }
     }
 
+    /// The peer whose turn it is, without those that are full.
+    pub(super) fn next_with_room(&mut self) -> Option<usize> {
+        let Pattern::RoundRobin(peers) = &mut self.pattern else {
+            return None;
+        };
+        while let Some(index) = peers.current() {
+            if self.pipes[index].outgoing.has_room() {
+                return Some(index);
+            }
+            peers.deactivate(index);
+        }
+        None
+    }
+
+    /// Wakes one of those who wait to send, if there is room: it wakes the next.
+    pub(super) fn share_room(&mut self, wakers: &mut Vec<Waker>) {
+        if self.next_with_room().is_some() {
+            self.wake_senders(1, wakers);
+        }
+    }
+
     /// Whether nothing waits to be written any more.
     pub(super) fn is_drained(&self) -> bool {
         self.pipes

@@ -237,6 +237,44 @@ fn every_link_that_a_batch_makes_room_for_is_read_on() -> Result {
     })
 }
 
+/// Z24: the message that died with the link leaves its room to the next.
+#[test]
+fn a_sender_gets_the_room_of_a_message_that_was_cut() -> Result {
+    in_virtual_time(async {
+        let (push, mut peer) = push_and_peer(quiet().send_high_water_mark(1)).await?;
+        push.send(vec![1; 100_000]).await?;
+        let sender = push.clone();
+        let sending = tokio::spawn(async move { sender.send("next").await });
+        settle().await;
+        peer.read(10).await?;
+        settle().await;
+        drop(peer);
+        timeout(SECOND, sending).await???;
+        let sent = push.stats().sent;
+        assert_eq!((sent.dropped.cut, sent.queued), (1, 1));
+        Ok(())
+    })
+}
+
+/// Room in octets comes before the end of a message, and is room for all who wait.
+#[test]
+fn senders_get_the_room_of_a_large_message_while_it_is_written() -> Result {
+    in_virtual_time(async {
+        let options = quiet().send_high_water_mark_bytes(100_000);
+        let (push, mut peer) = push_and_peer(options).await?;
+        push.send(vec![1; 200_000]).await?;
+        let senders = [push.clone(), push.clone(), push.clone()];
+        let sending = senders.map(|sender| tokio::spawn(async move { sender.send("next").await }));
+        settle().await;
+        // What is left is below the mark, and the peer reads no further.
+        peer.read(80_000).await?;
+        for sending in sending {
+            timeout(SECOND, sending).await???;
+        }
+        Ok(())
+    })
+}
+
 /// tokio lets a task do so much in one turn: then no read succeeds until the next.
 #[test]
 fn trying_to_receive_ends_in_a_task_whose_turn_is_used_up() -> Result {
