@@ -167,6 +167,7 @@ impl Port for Core {
             .state
             .lock()
             .pipe(id)
+            .filter(|pipe| pipe.keeps_commands())
             .and_then(|pipe| pipe.push_command(write));
         link.inspect(|link| link.wake());
     }

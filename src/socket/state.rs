@@ -26,7 +26,8 @@ const FLUSH_AT: usize = 64 << 10;
 /// when every task that can run has run, so a lone burst loses next to nothing.
 const BURST_TURNS: u8 = 8;
 
-/// Commands that wait for a peer that does not read; more are not queued.
+/// Octets of commands that wait for a peer that does not read. Above them no
+/// PING and no PONG is queued: a peer could ask for any number.
 const COMMANDS_KEPT: usize = 64 << 10;
 
 pub(super) struct State {
@@ -454,16 +455,18 @@ impl Pipe {
         Taken::Nothing
     }
 
+    /// Whether a command that the peer can do without may be queued.
+    pub(super) fn keeps_commands(&self) -> bool {
+        self.outgoing.command_octets() < COMMANDS_KEPT
+    }
+
     /// Queues a command for the present connection. Returns the link to wake.
     pub(super) fn push_command(
         &mut self,
         write: &mut dyn FnMut(&mut Vec<u8>),
     ) -> Option<Arc<Link>> {
         let link = self.link.clone()?;
-        let commands = self.outgoing.commands();
-        if commands.len() < COMMANDS_KEPT {
-            write(commands);
-        }
+        write(self.outgoing.commands());
         self.flushing = true;
         Some(link)
     }

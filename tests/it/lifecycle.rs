@@ -275,6 +275,28 @@ fn senders_get_the_room_of_a_large_message_while_it_is_written() -> Result {
     })
 }
 
+/// SB05: none is lost, however many are told in one turn.
+#[test]
+fn a_burst_of_subscriptions_reaches_the_publisher_whole() -> Result {
+    const TOPICS: usize = 20_000;
+    in_virtual_time(async {
+        let name = memory_name();
+        let publisher = XPub::with_options(quiet());
+        publisher.bind(format!("memory://{name}")).await?;
+        let sub = Sub::with_options(quiet());
+        let mut monitor = sub.monitor();
+        sub.connect(format!("memory://{name}"))?;
+        connected(&mut monitor).await;
+        for number in 0..TOPICS {
+            sub.subscribe(format!("topic {number}"));
+        }
+        for _ in 0..TOPICS {
+            timeout(SECOND, publisher.recv()).await??;
+        }
+        Ok(())
+    })
+}
+
 /// tokio lets a task do so much in one turn: then no read succeeds until the next.
 #[test]
 fn trying_to_receive_ends_in_a_task_whose_turn_is_used_up() -> Result {
