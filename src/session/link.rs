@@ -268,6 +268,10 @@ impl Link {
     pub(crate) fn read(&self) {
         let mut reader = self.reader.lock();
         let step = self.read_step(&mut reader);
+        if step.is_err() {
+            // Nothing that follows an offence is looked at.
+            reader.close();
+        }
         drop(reader);
         match step {
             Ok(Step::More) => self.port.readable(self.pipe),
@@ -352,7 +356,7 @@ impl Link {
 
     /// Closes the wire and returns what the writer had taken and not finished.
     pub(super) fn sever(&self) -> Batch {
-        self.reader.lock().wire = None;
+        self.reader.lock().close();
         let mut writer = self.writer.lock();
         writer.wire = None;
         std::mem::take(&mut writer.batch)
@@ -360,6 +364,11 @@ impl Link {
 }
 
 impl Reader {
+    fn close(&mut self) {
+        self.wire = None;
+        self.buffer = BytesMut::new();
+    }
+
     /// Reads once. `None`: nothing is there, the waker is set. Otherwise
     /// whether the read took all the room it had, so that more may be there.
     fn fill(&mut self) -> Result<Option<bool>, LinkError> {

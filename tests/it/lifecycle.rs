@@ -297,6 +297,25 @@ fn a_burst_of_subscriptions_reaches_the_publisher_whole() -> Result {
     })
 }
 
+/// BI-37: the offence ends the connection for good, whoever asks for more.
+#[test]
+fn nothing_is_taken_from_a_link_after_an_offence() -> Result {
+    in_virtual_time(async {
+        let (pull, mut peers) = pull_and_peers(quiet().receive_high_water_mark(1), 1).await?;
+        let octets = [
+            frame(false, b"before"),
+            command(b"\x04PING\0"),
+            frame(false, b"after"),
+        ];
+        peers[0].write(&octets.concat()).await?;
+        assert_eq!(pull.recv().await?.first(), "before");
+        assert_eq!(pull.try_recv(), Err(TryRecvError::Empty));
+        let _ = peers[0].read_to_end().await?;
+        assert_eq!(pull.try_recv(), Err(TryRecvError::Empty));
+        Ok(())
+    })
+}
+
 /// tokio lets a task do so much in one turn: then no read succeeds until the next.
 #[test]
 fn trying_to_receive_ends_in_a_task_whose_turn_is_used_up() -> Result {
