@@ -280,6 +280,14 @@ impl Link {
         }
     }
 
+    /// The link ends because it cannot be written to: what the peer wrote
+    /// before it went is there to be read, whether the pipe is full or not. It
+    /// is as much as the kernel held, or as tokio lets a task read in one turn.
+    pub(super) fn read_rest(&self) {
+        let mut reader = self.reader.lock();
+        while let Ok(Step::More | Step::Paused) = self.read_step(&mut reader) {}
+    }
+
     fn read_step(&self, reader: &mut Reader) -> Result<Step, LinkError> {
         // What is decoded before the wire is asked: the octets that came with
         // the handshake, or a rest left by a pause.

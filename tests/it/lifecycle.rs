@@ -316,6 +316,50 @@ fn nothing_is_taken_from_a_link_after_an_offence() -> Result {
     })
 }
 
+/// FT-23, C16: a peer that wrote all and closed is heard to its end, though a PING to it fails.
+#[test]
+fn what_a_peer_wrote_before_it_closed_is_received_though_it_cannot_be_written_to() -> Result {
+    in_virtual_time(async {
+        let (pull, mut peers) =
+            pull_and_peers(Options::default().receive_high_water_mark(2), 1).await?;
+        let mut monitor = pull.monitor();
+        peers[0].write(&frame(false, b"message").repeat(2)).await?;
+        settle().await;
+        peers[0]
+            .write(&frame(false, b"message").repeat(5_000))
+            .await?;
+        peers.clear();
+        disconnected(&mut monitor).await;
+        for number in 0..5_002 {
+            let message = timeout(SECOND, pull.recv()).await;
+            assert!(message.is_ok(), "message {number} is lost");
+        }
+        Ok(())
+    })
+}
+
+/// As above, when it is the application that writes.
+#[test]
+fn requests_are_received_though_the_first_answer_finds_the_peer_gone() -> Result {
+    in_virtual_time(async {
+        let name = memory_name();
+        let dealer = Dealer::with_options(quiet().receive_high_water_mark(10_000));
+        let mut monitor = dealer.monitor();
+        dealer.bind(format!("memory://{name}")).await?;
+        let mut peer = Peer::shaken(dial(&name)?, "DEALER", 1).await?;
+        connected(&mut monitor).await;
+        settle().await;
+        peer.write(&frame(false, b"request").repeat(5_000)).await?;
+        drop(peer);
+        dealer.send("answer").await?;
+        for number in 0..5_000 {
+            let message = timeout(SECOND, dealer.recv()).await;
+            assert!(message.is_ok(), "request {number} is lost");
+        }
+        Ok(())
+    })
+}
+
 /// tokio lets a task do so much in one turn: then no read succeeds until the next.
 #[test]
 fn trying_to_receive_ends_in_a_task_whose_turn_is_used_up() -> Result {
