@@ -381,3 +381,27 @@ fn trying_to_receive_ends_in_a_task_whose_turn_is_used_up() -> Result {
         Ok(())
     })
 }
+
+/// A connection that is reset before it is accepted is nobody else's affair.
+#[test]
+fn a_connection_that_is_reset_at_once_does_not_delay_the_next() -> Result {
+    in_real_time(async {
+        let pull = Pull::new();
+        let mut monitor = pull.monitor();
+        let endpoint = pull.bind("tcp://127.0.0.1:*").await?;
+        let address = endpoint.to_string().replace("tcp://", "");
+        for _ in 0..20 {
+            let stream = std::net::TcpStream::connect(&address)?;
+            socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
+        }
+        let push = Push::new();
+        push.connect(&endpoint)?;
+        loop {
+            match monitor.next().await.ok_or("the socket is open")? {
+                Event::Connected { .. } => return Ok(()),
+                Event::AcceptFailed { reason, .. } => return Err(reason.into()),
+                _ => {}
+            }
+        }
+    })
+}
