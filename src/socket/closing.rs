@@ -67,11 +67,7 @@ impl Closing {
         state.phase = state.phase.max(Phase::Finishing);
         let mut wakers = state.senders.all();
         wakers.extend(state.receivers.all());
-        let links: Vec<_> = state
-            .pipes
-            .iter()
-            .filter_map(|(_, pipe)| pipe.link.clone())
-            .collect();
+        let links = state.read_all();
         let before = state.stats();
         drop(state);
         wakers.into_iter().for_each(std::task::Waker::wake);
@@ -162,7 +158,7 @@ impl Core {
         let stats = state.stats();
         Closed {
             unsent: stats.sent.dropped.total() - before.sent.dropped.total(),
-            undelivered: stats.received.queued,
+            undelivered: stats.received.queued + stats.received.dropped - before.received.dropped,
         }
     }
 }

@@ -139,6 +139,14 @@ impl Port for Core {
             messages.clear();
             return false;
         }
+        if state.phase != Phase::Open {
+            // Nobody receives any more, and the peer is to be read to its end.
+            messages.clear();
+            let received = &mut state.pipes[id.index].received;
+            received.received += count as u64;
+            received.dropped += count as u64;
+            return true;
+        }
         for message in messages.drain(..) {
             state.admit(id.index, message);
         }

@@ -290,6 +290,24 @@ impl State {
             .is_some_and(|pipe| std::mem::take(&mut pipe.readable))
     }
 
+    /// The live links. Those that were left unread because nobody received are
+    /// to be read on: a peer that is not read does not end.
+    pub(super) fn read_all(&mut self) -> Vec<Arc<Link>> {
+        let mut links = Vec::new();
+        let mut resumed = Vec::new();
+        for (index, pipe) in &mut self.pipes {
+            links.extend(pipe.link.clone());
+            if pipe.incoming.release() {
+                let serial = pipe.serial;
+                resumed.push(PipeId { index, serial });
+            }
+        }
+        for id in resumed {
+            self.mark_readable(id);
+        }
+        links
+    }
+
     /// The next link to read; whoever asks reads it.
     pub(super) fn next_readable(&mut self) -> Option<Arc<Link>> {
         while let Some(id) = self.readable.pop_front() {

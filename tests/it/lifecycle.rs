@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::{FutureExt, SinkExt, StreamExt, poll};
 use pushsub::testing::{Listening, dial};
-use pushsub::{Dealer, Event, Options, Pub, Pull, Push, Sub, TryRecvError, XPub};
+use pushsub::{Dealer, Event, Options, Pull, Push, Sub, TryRecvError, XPub};
 use tokio::time::{Instant, timeout};
 
 use crate::support::peer::{Peer, command, frame};
@@ -403,5 +403,28 @@ fn a_connection_that_is_reset_at_once_does_not_delay_the_next() -> Result {
                 _ => {}
             }
         }
+    })
+}
+
+/// What is read after `close` has nobody to go to, and keeps no peer from ending.
+#[test]
+fn a_receiver_that_is_full_closes_without_using_up_its_linger() -> Result {
+    in_virtual_time(async {
+        let name = memory_name();
+        let pull = Pull::with_options(quiet().receive_high_water_mark(2));
+        pull.bind(format!("memory://{name}")).await?;
+        let push = Push::with_options(quiet());
+        push.connect(format!("memory://{name}"))?;
+        for _ in 0..500 {
+            push.send(vec![0; 1_000]).await?;
+        }
+        settle().await;
+        let since = Instant::now();
+        let closed = pull.clone().close(10 * SECOND).await;
+        assert!(since.elapsed() < SECOND, "{:?}", since.elapsed());
+        assert!(closed.undelivered > 0);
+        assert_accounted(&pull.stats());
+        assert_accounted(&push.stats());
+        Ok(())
     })
 }
