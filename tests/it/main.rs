@@ -7,5 +7,6 @@ mod lifecycle;
 mod pipeline;
 mod publish;
 mod session;
+mod stress;
 mod support;
 mod tidy;
