@@ -6,10 +6,12 @@ mod dealer_router;
 mod inproc;
 #[cfg(unix)]
 mod ipc;
+mod lifecycle;
 mod pipeline;
 mod publish;
 mod service;
 mod session;
 mod stack;
+mod stress;
 mod support;
 mod tidy;
