@@ -1,7 +1,7 @@
 //! Where a socket binds or connects: `tcp://host:port`, `ipc://path`, `inproc://name`.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -150,6 +150,18 @@ impl Endpoint {
             Self::Ipc(name) => *name == IpcName::Any,
             Self::Inproc(_) | Self::Memory(_) => false,
         }
+    }
+}
+
+/// An unspecified address is the wildcard.
+impl From<SocketAddr> for Endpoint {
+    fn from(address: SocketAddr) -> Self {
+        let host = match address.ip() {
+            ip if ip.is_unspecified() => Host::Any,
+            ip => Host::Address(ip),
+        };
+        let port = address.port();
+        Self::Tcp { host, port }
     }
 }
 

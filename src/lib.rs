@@ -58,7 +58,9 @@ pub use error::{
     BindError, ConnectError, LinkError, RecvError, SendError, TryRecvError, TrySendError,
 };
 pub use message::Message;
-pub use options::{Credentials, Identity, IdentityError, Options, SocketType};
+pub use options::{
+    Credentials, Identity, IdentityError, Network, NetworkError, Options, SocketType,
+};
 pub use service::{
     CallError, Client, ClientBuilder, ClientError, ClientId, ClientIdError, ClientStats,
     HandlerError, Headers, InstanceStats, Listener, Payload, Rejected, Reply, Request,

@@ -1,14 +1,17 @@
 //! What a socket can be told when it is made, and the words for it.
 
+mod network;
 mod transport;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+pub use network::{Network, NetworkError};
 pub use transport::Credentials;
-pub(crate) use transport::{Origin, TransportOptions};
+pub(crate) use transport::{Origin, TcpOptions, TransportOptions};
 
 /// The patterns' socket types, by the names that ZMTP gives them (23/ZMTP, Socket-Type).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -157,7 +160,8 @@ pub struct Options {
     pub(crate) max_frames: usize,
     pub(crate) mandatory: bool,
     pub(crate) allow_plaintext: bool,
-    pub(crate) transport: TransportOptions,
+    /// Behind a pointer: they are many, and each session has a share of them.
+    pub(crate) transport: Arc<TransportOptions>,
 }
 
 /// How much a pipe holds: it is full when either count is reached.
@@ -186,7 +190,7 @@ impl Default for Options {
             max_frames: 1_024,
             mandatory: false,
             allow_plaintext: false,
-            transport: TransportOptions::default(),
+            transport: Arc::default(),
         }
     }
 }

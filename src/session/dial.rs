@@ -83,7 +83,11 @@ async fn connect(
             return inproc::connect(port, endpoint, name, pipe, local(settings)).await;
         }
         // The time for a handshake is time enough for the dialling before it.
-        let dialled = timeout(settings.handshake_timeout, transport::dial(endpoint)).await;
+        let dialled = timeout(
+            settings.handshake_timeout,
+            transport::dial(endpoint, &settings.transport),
+        )
+        .await;
         let dialled = dialled.map_err(|_| LinkError::HandshakeTimeout)?;
         let mut wire = dialled.map_err(LinkError::io)?;
         let (peer, early) = shake_hands(&mut wire, settings).await?;

@@ -346,6 +346,12 @@ impl Offer {
             }
         }
     }
+
+    /// Turns the socket that dialled away. Returns the reason.
+    pub(super) fn refuse(self, reason: &LinkError) -> LinkError {
+        let _ = self.answer.send(Err(reason.clone()));
+        reason.clone()
+    }
 }
 
 /// Waits for somebody who listens under `name`, and joins the two sockets.

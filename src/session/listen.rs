@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::sleep;
 
 use super::handshake::{local, shake_hands};
@@ -17,21 +17,42 @@ use crate::error::LinkError;
 use crate::transport::{self, Wire};
 use crate::zmtp::{Decoder, Peer};
 
-/// Connections of one listener that may be before the end of their handshake;
-/// at the limit accepting pauses, and the kernel's backlog fills.
-const HALF_OPEN: usize = 1_000;
-
 /// The waits after a failed accept, as when descriptors have run out.
 const ACCEPT_WAIT_LEAST: Duration = Duration::from_millis(10);
 const ACCEPT_WAIT_MOST: Duration = Duration::from_secs(1);
 
 /// What a listener works for.
 pub(crate) struct Bound {
-    pub(crate) port: Arc<dyn Port>,
-    pub(crate) endpoint: Endpoint,
-    pub(crate) settings: Settings,
+    port: Arc<dyn Port>,
+    endpoint: Endpoint,
+    settings: Settings,
     /// Of the connections: they outlive the listener.
-    pub(crate) connections: watch::Receiver<Phase>,
+    connections: watch::Receiver<Phase>,
+    /// Of connections of this listener: `Options::max_connections`.
+    places: Arc<Semaphore>,
+}
+
+impl Bound {
+    pub(crate) fn new(
+        port: Arc<dyn Port>,
+        endpoint: Endpoint,
+        settings: Settings,
+        connections: watch::Receiver<Phase>,
+    ) -> Self {
+        let places = settings.transport.connections.min(Semaphore::MAX_PERMITS);
+        Self {
+            port,
+            endpoint,
+            settings,
+            connections,
+            places: Arc::new(Semaphore::new(places)),
+        }
+    }
+
+    fn take_place(&self) -> Result<OwnedSemaphorePermit, LinkError> {
+        let place = self.places.clone().try_acquire_owned();
+        place.map_err(|_| LinkError::TooManyConnections)
+    }
 }
 
 /// Where connections come from.
@@ -51,6 +72,15 @@ pub(crate) async fn bind(
         return Ok((Listener::Sockets(listener), endpoint.clone()));
     }
     let (listener, bound) = transport::Listener::bind(endpoint, &settings.transport).await?;
+    Ok((Listener::Wires(listener), bound))
+}
+
+/// Takes over a tcp socket that listens already, and says on which endpoint.
+pub(crate) fn adopt(
+    socket: std::net::TcpListener,
+    settings: &Settings,
+) -> io::Result<(Listener, Endpoint)> {
+    let (listener, bound) = transport::Listener::adopt(socket, &settings.transport)?;
     Ok((Listener::Wires(listener), bound))
 }
 
@@ -81,10 +111,16 @@ pub(crate) async fn listen(
 
 /// Joins a socket of this process with ours.
 fn join(offer: inproc::Offer, bound: &Arc<Bound>) {
-    match offer.accept(&bound.port, &bound.endpoint, local(&bound.settings)) {
+    let place = bound.take_place();
+    let accepted = match &place {
+        Ok(_) => offer.accept(&bound.port, &bound.endpoint, local(&bound.settings)),
+        Err(reason) => Err(offer.refuse(reason)),
+    };
+    match accepted {
         Ok(link) => {
             let bound = bound.clone();
             tokio::spawn(async move {
+                let _place = place;
                 let mut phase = bound.connections.clone();
                 link.drive(&bound.settings, &mut phase).await;
             });
@@ -94,7 +130,8 @@ fn join(offer: inproc::Offer, bound: &Arc<Bound>) {
 }
 
 async fn accept_for_ever(listener: &mut transport::Listener, bound: &Arc<Bound>) {
-    let half_open = Arc::new(Semaphore::new(HALF_OPEN));
+    let half_open = bound.settings.transport.half_open;
+    let half_open = Arc::new(Semaphore::new(half_open.min(Semaphore::MAX_PERMITS)));
     let mut wait = ACCEPT_WAIT_LEAST;
     loop {
         let Ok(permit) = half_open.clone().acquire_owned().await else {
@@ -103,7 +140,12 @@ async fn accept_for_ever(listener: &mut transport::Listener, bound: &Arc<Bound>)
         match listener.accept().await {
             Ok(wire) => {
                 wait = ACCEPT_WAIT_LEAST;
-                tokio::spawn(serve(wire, bound.clone(), permit));
+                match bound.take_place() {
+                    Ok(place) => {
+                        tokio::spawn(serve(wire, bound.clone(), permit, place));
+                    }
+                    Err(reason) => bound.port.refused(&bound.endpoint, &wire.address, &reason),
+                }
             }
             Err(error) => {
                 bound.port.accept_failed(&bound.endpoint, wait, &error);
@@ -115,14 +157,19 @@ async fn accept_for_ever(listener: &mut transport::Listener, bound: &Arc<Bound>)
 }
 
 /// One accepted connection, from its first octet to its last.
-async fn serve(mut wire: Wire, bound: Arc<Bound>, permit: tokio::sync::OwnedSemaphorePermit) {
+async fn serve(
+    mut wire: Wire,
+    bound: Arc<Bound>,
+    half_open: OwnedSemaphorePermit,
+    _place: OwnedSemaphorePermit,
+) {
     let mut phase = bound.connections.clone();
     let mut watched = bound.connections.clone();
     let shaken = tokio::select! {
         shaken = admit(&mut wire, &bound.settings) => shaken,
         _ = watched.wait_for(|phase| *phase != Phase::Open) => Err(LinkError::ClosedHere),
     };
-    drop(permit);
+    drop(half_open);
     let (address, credentials) = (wire.address.clone(), wire.origin.credentials());
     let attached = shaken.and_then(|(peer, early)| {
         let attach = Attach {

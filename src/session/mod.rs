@@ -32,7 +32,7 @@ use inproc::Joined;
 use link::Wired;
 
 pub(crate) use dial::dial;
-pub(crate) use listen::{Bound, bind, listen};
+pub(crate) use listen::{Bound, Listener, adopt, bind, listen};
 pub(crate) use port::{Attach, Phase, PipeId, Port, Subscription, Taken, Writer};
 
 /// What a session needs to know of its socket's options.
@@ -46,7 +46,7 @@ pub(crate) struct Settings {
     pub(crate) heartbeat_interval: Option<Duration>,
     pub(crate) max_message_size: usize,
     pub(crate) max_frames: usize,
-    pub(crate) transport: TransportOptions,
+    pub(crate) transport: Arc<TransportOptions>,
 }
 
 impl Settings {

@@ -40,9 +40,9 @@ impl fmt::Debug for Wire {
 }
 
 /// Opens a wire to `endpoint`. Dropping the future abandons the attempt.
-pub(crate) async fn dial(endpoint: &Endpoint) -> io::Result<Wire> {
+pub(crate) async fn dial(endpoint: &Endpoint, options: &TransportOptions) -> io::Result<Wire> {
     match endpoint {
-        Endpoint::Tcp { host, port } => tcp::dial(host, *port).await,
+        Endpoint::Tcp { host, port } => tcp::dial(host, *port, &options.tcp).await,
         #[cfg(unix)]
         Endpoint::Ipc(name) => ipc::dial(name).await,
         #[cfg(not(unix))]
@@ -69,7 +69,8 @@ impl Listener {
     ) -> io::Result<(Self, Endpoint)> {
         match endpoint {
             Endpoint::Tcp { host, port } => {
-                let (listener, bound) = tcp::Listener::bind(host, *port, options.backlog).await?;
+                let (listener, bound) =
+                    tcp::Listener::bind(host, *port, &options.tcp, options.backlog).await?;
                 Ok((Self::Tcp(listener), bound))
             }
             #[cfg(unix)]
@@ -82,6 +83,15 @@ impl Listener {
             Endpoint::Inproc(_) => Err(io::Error::from(io::ErrorKind::Unsupported)),
             Endpoint::Memory(name) => Ok((Self::Memory(Acceptor::bind(name)?), endpoint.clone())),
         }
+    }
+
+    /// Takes over a tcp socket that listens, and says on which endpoint.
+    pub(crate) fn adopt(
+        socket: std::net::TcpListener,
+        options: &TransportOptions,
+    ) -> io::Result<(Self, Endpoint)> {
+        let (listener, address) = tcp::Listener::adopt(socket, &options.tcp)?;
+        Ok((Self::Tcp(listener), address.into()))
     }
 
     /// The next peer that dials in. Cancel safe: no peer is lost to a dropped future.

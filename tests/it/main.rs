@@ -14,4 +14,5 @@ mod session;
 mod stack;
 mod stress;
 mod support;
+mod tcp;
 mod tidy;
