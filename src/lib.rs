@@ -51,7 +51,11 @@ pub mod testing;
 mod transport;
 mod zmtp;
 
-pub use device::{Broker, BrokerBuilder, BrokerStats, Refused, ServiceStats, WorkerStats};
+pub use device::{
+    Broker, BrokerBuilder, BrokerStats, Captured, Device, DeviceBuilder, DeviceClosed, DeviceError,
+    Forwarder, Proxy, ProxyHandle, ProxyStats, Queue, Receiving, Refused, Sending, ServiceStats,
+    Side, Streamer, Traffic, WorkerStats,
+};
 pub use discovery::{Discovery, Freshness, Instance, Registration, Registry, Static, View, Watch};
 pub use endpoint::{Endpoint, EndpointError, Host, IntoEndpoint};
 pub use error::{

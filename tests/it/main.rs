@@ -3,6 +3,7 @@
 mod broker;
 mod concurrency;
 mod dealer_router;
+mod devices;
 mod pipeline;
 mod publish;
 mod service;
