@@ -11,7 +11,7 @@ use crate::common::{Signals, duration, endpoint, runtime};
 
 /// Where a device binds and connects, and how it stops.
 #[derive(Debug, Args)]
-pub(crate) struct Arguments {
+pub(crate) struct Sides {
     /// Bind the front here; `*` for a port that the system picks; may be repeated
     #[arg(long, value_name = "ENDPOINT", value_parser = endpoint)]
     front: Vec<Endpoint>,
@@ -56,12 +56,12 @@ pub(crate) struct Kind {
 }
 
 /// Runs a device until a signal ends it.
-pub(crate) fn run<F: Side, B: Side>(kind: Kind, arguments: Arguments) -> Result<ExitCode, String> {
+pub(crate) fn run<F: Side, B: Side>(kind: Kind, arguments: Sides) -> Result<ExitCode, String> {
     let served = runtime(kind.name)?.block_on(serve::<F, B>(kind, arguments));
     served.map_err(|error| format!("{}: {error}", kind.name))
 }
 
-async fn serve<F: Side, B: Side>(kind: Kind, arguments: Arguments) -> Result<ExitCode, String> {
+async fn serve<F: Side, B: Side>(kind: Kind, arguments: Sides) -> Result<ExitCode, String> {
     // Before the endpoints are printed: whoever reads them may stop us at once.
     let mut signals = Signals::new().map_err(|error| format!("no signals: {error}"))?;
     let linger = arguments.linger;
@@ -95,7 +95,7 @@ async fn serve<F: Side, B: Side>(kind: Kind, arguments: Arguments) -> Result<Exi
 }
 
 /// The publisher of the copies, if they are wanted, and where it listens.
-async fn capture(arguments: &Arguments) -> Result<(Option<Endpoint>, Option<Pub>), String> {
+async fn capture(arguments: &Sides) -> Result<(Option<Endpoint>, Option<Pub>), String> {
     let Some(endpoint) = &arguments.capture else {
         return Ok((None, None));
     };
@@ -105,7 +105,7 @@ async fn capture(arguments: &Arguments) -> Result<(Option<Endpoint>, Option<Pub>
     Ok((Some(bound), Some(publisher)))
 }
 
-fn options(arguments: &Arguments) -> Options {
+fn options(arguments: &Sides) -> Options {
     let messages = arguments.high_water_mark as usize;
     let options = Options::default()
         .send_high_water_mark(messages)
@@ -117,7 +117,7 @@ fn options(arguments: &Arguments) -> Options {
     }
 }
 
-fn builder<F: Side, B: Side>(kind: Kind, mut arguments: Arguments) -> DeviceBuilder<F, B> {
+fn builder<F: Side, B: Side>(kind: Kind, mut arguments: Sides) -> DeviceBuilder<F, B> {
     let options = options(&arguments);
     let mut builder = Device::builder()
         .front_options(options.clone())

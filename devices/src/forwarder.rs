@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use pushsub::{Sub, XPub};
 
-use crate::classic::{self, Kind};
+use crate::classic::{self, Kind, Sides};
 
 const EXAMPLES: &str = "\
 It prints a line for each endpoint to stdout when it is ready, with the ports that
@@ -36,7 +36,7 @@ the arguments or endpoints.";
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    sides: classic::Arguments,
+    sides: Sides,
 }
 
 /// Runs a forwarder until a signal ends it.

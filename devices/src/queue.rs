@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use pushsub::{Dealer, Router};
 
-use crate::classic::{self, Kind};
+use crate::classic::{self, Kind, Sides};
 
 const EXAMPLES: &str = "\
 It prints a line for each endpoint to stdout when it is ready, with the ports that
@@ -35,7 +35,7 @@ the arguments or endpoints.";
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    sides: classic::Arguments,
+    sides: Sides,
 }
 
 /// Runs a queue until a signal ends it.
