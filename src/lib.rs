@@ -49,6 +49,8 @@ mod session;
 mod socket;
 pub mod testing;
 mod transport;
+#[cfg(feature = "zeromq")]
+pub mod zeromq;
 mod zmtp;
 
 pub use device::{

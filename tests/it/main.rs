@@ -13,3 +13,5 @@ mod stack;
 mod stress;
 mod support;
 mod tidy;
+#[cfg(feature = "zeromq")]
+mod zeromq;
