@@ -1,0 +1,28 @@
+//! A collector pushes a day of bike station readings to worker processes and prints every change.
+
+mod arguments;
+mod readings;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::arguments::Arguments;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match arguments.run.readings() {
+        Ok((readings, _)) => {
+            eprintln!(
+                "bikes: {} readings of {}, checked; this version does not push them yet",
+                readings.len(),
+                arguments.run.city(),
+            );
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("bikes: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
