@@ -2,6 +2,8 @@
 
 mod arguments;
 mod readings;
+#[allow(dead_code)]
+mod station;
 
 use std::process::ExitCode;
 
