@@ -1,7 +1,12 @@
 //! A collector pushes a day of bike station readings to worker processes and prints every change.
 
 mod arguments;
+// Used by the messaging, which this program does not have yet.
+#[allow(dead_code)]
+mod ledger;
 mod readings;
+#[cfg(test)]
+mod simulation;
 #[allow(dead_code)]
 mod station;
 
