@@ -3,12 +3,18 @@
 mod arguments;
 // Used by the messaging, which this program does not have yet.
 #[allow(dead_code)]
+mod fleet;
+#[allow(dead_code)]
 mod ledger;
+#[allow(dead_code)]
+mod printing;
 mod readings;
 #[cfg(test)]
 mod simulation;
 #[allow(dead_code)]
 mod station;
+#[allow(dead_code)]
+mod summary;
 
 use std::process::ExitCode;
 
