@@ -129,3 +129,49 @@ pub enum ConnectError {
     #[error("the socket is closed")]
     Closed,
 }
+
+/// Why a connection ended, or was never made. The socket goes on: a connected
+/// endpoint is dialled again, a bound one accepts others.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LinkError {
+    /// The peer closed the connection.
+    #[error("the peer closed the connection")]
+    ClosedByPeer,
+    /// This side closed it.
+    #[error("closed by this side")]
+    ClosedHere,
+    /// The system reported an error.
+    #[error("{0}")]
+    Io(io::ErrorKind),
+    /// The handshake was not finished in time: the peer's fault, or it is no ZMTP peer.
+    #[error("the peer did not finish its handshake in time")]
+    HandshakeTimeout,
+    /// The peer's greeting or handshake is not acceptable: another protocol, an
+    /// old version, another mechanism, a socket type that does not fit.
+    #[error("handshake: {0}")]
+    Handshake(String),
+    /// The peer broke the protocol after its handshake.
+    #[error("protocol: {0}")]
+    Protocol(String),
+    /// The peer ended the connection with an ERROR.
+    #[error("the peer reported an error: {0}")]
+    PeerError(String),
+    /// Nothing was heard of the peer for too long.
+    #[error("the peer has been silent for too long")]
+    Silent,
+    /// Another live peer has the same identity.
+    #[error("another peer has the same identity")]
+    DuplicateIdentity,
+    /// The runtime that drove the connection is gone.
+    #[error("the runtime of the connection is gone")]
+    RuntimeGone,
+}
+
+impl LinkError {
+    /// By value, so that it can stand in `map_err`.
+    #[allow(clippy::needless_pass_by_value, reason = "stands in map_err")]
+    pub(crate) fn io(error: io::Error) -> Self {
+        Self::Io(error.kind())
+    }
+}

@@ -1,11 +1,76 @@
-//! Push requests to a service, subscribe to its responses.
+//! Push requests to a service, subscribe to its responses: brokerless messaging between services.
+//!
+//! ```text
+//!   Client ──push──▶ PULL ┐                       Push ──▶ Pull        work for whoever has room
+//!     ▲                   Server / Broker         Pub  ──▶ Sub         news for whoever subscribed
+//!     └──subscribe── XPUB ┘                       Dealer ◀─▶ Router    questions and answers
+//!        services                                       sockets
+//! ```
+//!
+//! - [`Server`] and [`Client`] speak of requests and responses. A client connects to an
+//!   [`Instance`], to a list of them, or to whatever [`Discovery`] shows.
+//! - A [`Broker`] is an instance too: clients connect to its front, servers to its back.
+//! - [`Push`], [`Pull`], [`Pub`], [`XPub`], [`Sub`], [`Dealer`] and [`Router`] are the ZeroMQ
+//!   sockets below, and talk to every program that speaks ZMTP 3.0 or later.
+//!
+//! # Quick start
+//!
+//! ```
+//! use pushsub::{Client, Reply, Request, Server};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let greet = |request: Request| async move {
+//!     Reply::body(&format!("hello {}", request.decode::<String>()?))
+//! };
+//! let server = Server::builder("greeter").bind("tcp://127.0.0.1:*").serve(greet).await?;
+//! let instance = server.instance().expect("it was bound");
+//!
+//! let client = Client::builder("greeter").connect(instance).await?;
+//! let greeting: String = client.call("greet", "world").await?;
+//! assert_eq!(greeting, "hello world");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Everything runs on tokio. Nothing here panics on what a peer sends; errors are typed, one
+//! for each operation, and a message that was not sent comes back with the error.
 
+mod device;
+mod discovery;
 mod endpoint;
 mod error;
 mod message;
 mod options;
+mod pipe;
+mod routing;
+mod service;
+mod session;
+mod socket;
+pub mod testing;
+mod transport;
+mod zmtp;
 
+pub use device::{Broker, BrokerBuilder, BrokerStats, Refused, ServiceStats, WorkerStats};
+pub use discovery::{Discovery, Freshness, Instance, Registration, Registry, Static, View, Watch};
 pub use endpoint::{Endpoint, EndpointError, Host, IntoEndpoint};
-pub use error::{BindError, ConnectError, RecvError, SendError, TryRecvError, TrySendError};
+pub use error::{
+    BindError, ConnectError, LinkError, RecvError, SendError, TryRecvError, TrySendError,
+};
 pub use message::Message;
 pub use options::{Identity, IdentityError, Options, SocketType};
+pub use service::{
+    CallError, Client, ClientBuilder, ClientError, ClientId, ClientIdError, ClientStats,
+    HandlerError, Headers, InstanceStats, Listener, Payload, Rejected, Reply, Request,
+    RequestBuilder, RequestId, Response, Responses, ServeError, Server, ServerBuilder, ServerStats,
+    Unknown,
+};
+pub use socket::{
+    Closed, Dealer, Drops, Event, Monitor, PeerInfo, PeerStats, Pub, Pull, Push, Received, Router,
+    Sent, Stats, Sub, XPub,
+};
+
+/// The examples of the README are compiled and run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,0 +1,360 @@
+//! Encoded messages in a row, with an index, so that any whole one can still be told apart.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use bytes::Bytes;
+
+use crate::message::Message;
+use crate::zmtp::frame;
+
+/// A frame of this many octets or more is shared with whoever sent it; a
+/// smaller one is copied, which costs less than an entry of its own in a vectored write.
+const SHARED_FROM: usize = 4 << 10;
+
+/// An emptied arena above this is given back, so that a link at rest costs little.
+const ARENA_KEPT: usize = 256 << 10;
+
+/// Messages as they go on the wire, in order.
+///
+/// ```text
+///  arena   [hdr|payload|hdr|payload|hdr]         [hdr|payload]
+///  pieces   Arena(n)                    Shared(b) Arena(m)
+///  index    message     message     message ------ message
+///           ^ begun: octets of the first that are written
+/// ```
+#[derive(Default)]
+pub(crate) struct Batch {
+    arena: Vec<u8>,
+    /// Octets of the arena that are written already.
+    consumed: usize,
+    pieces: VecDeque<Piece>,
+    index: VecDeque<Entry>,
+    /// Octets of the first entry that are written already.
+    begun: usize,
+    /// Octets that are not yet written.
+    octets: usize,
+    /// Messages that are not yet wholly written.
+    messages: usize,
+}
+
+enum Piece {
+    /// The next octets of the arena.
+    Arena(usize),
+    Shared(Bytes),
+}
+
+#[derive(Clone, Copy)]
+struct Entry {
+    octets: usize,
+    kind: EntryKind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum EntryKind {
+    Message,
+    /// Commands belong to one connection and die with it.
+    Commands,
+}
+
+/// What a write has finished.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// Messages wholly written.
+    pub(crate) messages: usize,
+    /// Octets written, those of commands and of unfinished messages included.
+    pub(crate) octets: usize,
+}
+
+impl Batch {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.octets == 0
+    }
+
+    /// Messages that are not yet wholly written.
+    pub(crate) fn messages(&self) -> usize {
+        self.messages
+    }
+
+    /// Octets that are not yet written.
+    pub(crate) fn octets(&self) -> usize {
+        self.octets
+    }
+
+    /// Encodes a message behind all others. Returns its octets on the wire.
+    pub(crate) fn push(&mut self, message: &Message) -> usize {
+        let before = self.octets;
+        if message.size() < SHARED_FROM {
+            self.in_arena(|arena| frame::encode_message(message, arena));
+        } else {
+            self.push_large(message);
+        }
+        let octets = self.octets - before;
+        self.index.push_back(Entry {
+            octets,
+            kind: EntryKind::Message,
+        });
+        self.messages += 1;
+        octets
+    }
+
+    fn push_large(&mut self, message: &Message) {
+        let frames = message.frames();
+        for (position, payload) in frames.iter().enumerate() {
+            let more = position + 1 < frames.len();
+            self.in_arena(|arena| {
+                let flags = if more { frame::MORE } else { 0 };
+                let (header, size) = frame::encode_header(flags, payload.len());
+                arena.extend_from_slice(&header[..size]);
+                if payload.len() < SHARED_FROM {
+                    arena.extend_from_slice(payload);
+                }
+            });
+            if payload.len() >= SHARED_FROM {
+                self.octets += payload.len();
+                self.pieces.push_back(Piece::Shared(payload.clone()));
+            }
+        }
+    }
+
+    fn in_arena(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let before = self.arena.len();
+        write(&mut self.arena);
+        let added = self.arena.len() - before;
+        self.octets += added;
+        if let Some(Piece::Arena(octets)) = self.pieces.back_mut() {
+            *octets += added;
+        } else {
+            self.pieces.push_back(Piece::Arena(added));
+        }
+    }
+
+    /// Puts commands before the first message, of which nothing is written yet.
+    pub(crate) fn push_commands_front(&mut self, commands: Vec<u8>) {
+        debug_assert_eq!(self.begun, 0, "commands never cut a message");
+        self.octets += commands.len();
+        self.index.push_front(Entry {
+            octets: commands.len(),
+            kind: EntryKind::Commands,
+        });
+        self.pieces.push_front(Piece::Shared(commands.into()));
+    }
+
+    /// The octets to be written next, as many as `slices` takes. Returns how many slices.
+    pub(crate) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let mut arena = &self.arena[self.consumed..];
+        let mut count = 0;
+        for (slot, piece) in slices.iter_mut().zip(&self.pieces) {
+            *slot = IoSlice::new(match piece {
+                Piece::Arena(octets) => {
+                    let (piece, rest) = arena.split_at(*octets);
+                    arena = rest;
+                    piece
+                }
+                Piece::Shared(octets) => octets,
+            });
+            count += 1;
+        }
+        count
+    }
+
+    /// Takes off what was written.
+    pub(crate) fn advance(&mut self, written: usize) -> Progress {
+        self.octets -= written;
+        self.advance_pieces(written);
+        let mut left = self.begun + written;
+        let mut messages = 0;
+        while let Some(entry) = self.index.front() {
+            if left < entry.octets {
+                break;
+            }
+            left -= entry.octets;
+            messages += usize::from(entry.kind == EntryKind::Message);
+            self.index.pop_front();
+        }
+        self.begun = left;
+        self.messages -= messages;
+        if self.octets == 0 {
+            self.rest();
+        }
+        Progress {
+            messages,
+            octets: written,
+        }
+    }
+
+    fn advance_pieces(&mut self, mut written: usize) {
+        while written > 0 {
+            let Some(piece) = self.pieces.front_mut() else {
+                return;
+            };
+            let step = match piece {
+                Piece::Arena(octets) => {
+                    let step = written.min(*octets);
+                    *octets -= step;
+                    self.consumed += step;
+                    if *octets == 0 {
+                        self.pieces.pop_front();
+                    }
+                    step
+                }
+                Piece::Shared(octets) => {
+                    let step = written.min(octets.len());
+                    if step == octets.len() {
+                        self.pieces.pop_front();
+                    } else {
+                        let _ = octets.split_to(step);
+                    }
+                    step
+                }
+            };
+            written -= step;
+        }
+    }
+
+    /// Everything is written: keep the memory for the next batch, unless it is much.
+    fn rest(&mut self) {
+        self.consumed = 0;
+        self.arena.clear();
+        if self.arena.capacity() > ARENA_KEPT {
+            self.arena.shrink_to(ARENA_KEPT);
+        }
+    }
+
+    /// What the next connection may still write: no commands, and no message
+    /// of which an octet has been written, for such a one dies with its link.
+    /// Returns the rest and the number of messages that died.
+    pub(crate) fn into_unwritten(mut self) -> (Self, usize) {
+        let mut died = 0;
+        while let Some(entry) = self.index.front().copied() {
+            let is_message = entry.kind == EntryKind::Message;
+            if is_message && self.begun == 0 {
+                break;
+            }
+            died += usize::from(is_message);
+            self.advance(entry.octets - self.begun);
+        }
+        (self, died)
+    }
+
+    /// Appends all of `later`.
+    pub(crate) fn append(&mut self, later: Self) {
+        let mut arena = &later.arena[later.consumed..];
+        for piece in later.pieces {
+            match piece {
+                Piece::Arena(octets) => {
+                    let (piece, rest) = arena.split_at(octets);
+                    arena = rest;
+                    self.in_arena(|arena| arena.extend_from_slice(piece));
+                }
+                Piece::Shared(octets) => {
+                    self.octets += octets.len();
+                    self.pieces.push_back(Piece::Shared(octets));
+                }
+            }
+        }
+        self.index.extend(later.index);
+        self.messages += later.messages;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Batch, Progress, SHARED_FROM};
+    use crate::message::Message;
+
+    fn wire(batch: &Batch) -> Vec<u8> {
+        let mut slices = [std::io::IoSlice::new(&[]); 64];
+        let count = batch.slices(&mut slices);
+        slices[..count]
+            .iter()
+            .flat_map(|slice| slice.to_vec())
+            .collect()
+    }
+
+    fn small(text: &'static str) -> Message {
+        Message::from(text)
+    }
+
+    fn large(octet: u8) -> Message {
+        let mut message = Message::from(vec![octet; SHARED_FROM + 7]);
+        message.push_front("topic");
+        message
+    }
+
+    #[test]
+    fn messages_of_any_size_leave_in_the_order_they_came() {
+        let mut batch = Batch::default();
+        batch.push(&small("a"));
+        batch.push(&large(7));
+        batch.push(&small("b"));
+        let octets = wire(&batch);
+        assert_eq!(octets.len(), batch.octets());
+        assert!(octets.starts_with(&[0, 1, b'a', 1, 5]));
+        assert!(octets.ends_with(&[7, 7, 0, 1, b'b']));
+    }
+
+    #[test]
+    fn a_write_of_any_length_counts_exactly_the_whole_messages() {
+        for cut in 0..=6 {
+            let mut batch = Batch::default();
+            batch.push(&small("a"));
+            batch.push(&small("b"));
+            assert_eq!(
+                batch.advance(cut),
+                Progress {
+                    messages: cut / 3,
+                    octets: cut
+                }
+            );
+            assert_eq!(batch.messages(), 2 - cut / 3);
+            assert_eq!(batch.octets(), 6 - cut);
+        }
+    }
+
+    #[test]
+    fn a_message_begun_dies_with_its_link_and_the_rest_lives_on() {
+        let whole = SHARED_FROM + 7;
+        for cut in 0..whole {
+            let mut batch = Batch::default();
+            batch.push(&small("a"));
+            batch.push(&large(7));
+            batch.push(&small("b"));
+            batch.advance(cut);
+            let (rest, died) = batch.into_unwritten();
+            let expected = match cut {
+                0 => (3, 0),
+                1 | 2 => (2, 1),
+                3 => (2, 0),
+                _ => (1, 1),
+            };
+            assert_eq!((rest.messages(), died), expected, "cut at {cut}");
+            assert!(wire(&rest).ends_with(&[0, 1, b'b']));
+        }
+    }
+
+    #[test]
+    fn commands_go_first_and_are_not_carried_to_the_next_link() {
+        let mut batch = Batch::default();
+        batch.push(&small("a"));
+        batch.push_commands_front(vec![4, 1, 0]);
+        assert_eq!(wire(&batch), [4, 1, 0, 0, 1, b'a']);
+        let (rest, died) = batch.into_unwritten();
+        assert_eq!((wire(&rest), died), (vec![0, 1, b'a'], 0));
+    }
+
+    #[test]
+    fn what_came_later_is_appended_behind() {
+        let mut batch = Batch::default();
+        batch.push(&small("a"));
+        batch.advance(3);
+        batch.push(&small("b"));
+        let mut later = Batch::default();
+        later.push(&small("c"));
+        later.push(&large(1));
+        batch.append(later);
+        assert_eq!(batch.messages(), 3);
+        assert!(wire(&batch).starts_with(&[0, 1, b'b', 0, 1, b'c', 1, 5]));
+        assert_eq!(wire(&batch).len(), batch.octets());
+    }
+}

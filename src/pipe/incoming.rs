@@ -1,0 +1,104 @@
+//! What was received from one peer and not yet delivered.
+
+use std::collections::VecDeque;
+
+use crate::message::Message;
+use crate::options::Limit;
+
+/// What a message costs besides its octets, so that empty ones are not free.
+const OVERHEAD: usize = 64;
+
+/// The receiving half of a pipe. Above its limit the link is left unread,
+/// until half of the limit is delivered.
+pub(crate) struct Incoming {
+    messages: VecDeque<Message>,
+    octets: usize,
+    limit: Limit,
+    /// The link is left unread because the limit was reached.
+    paused: bool,
+}
+
+impl Incoming {
+    pub(crate) fn new(limit: Limit) -> Self {
+        Self {
+            messages: VecDeque::new(),
+            octets: 0,
+            limit,
+            paused: false,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    pub(crate) fn push(&mut self, message: Message) {
+        self.octets += message.size() + OVERHEAD;
+        self.messages.push_back(message);
+        self.paused |= self.is_above(self.limit);
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Message> {
+        let message = self.messages.pop_front()?;
+        self.octets -= message.size() + OVERHEAD;
+        Some(message)
+    }
+
+    /// Whether the link may be read again; says so once for each pause.
+    pub(crate) fn resume(&mut self) -> bool {
+        let half = Limit {
+            messages: self.limit.messages.div_ceil(2),
+            bytes: self.limit.bytes / 2,
+        };
+        let resumes = self.paused && (self.messages.is_empty() || !self.is_above(half));
+        self.paused &= !resumes;
+        resumes
+    }
+
+    fn is_above(&self, limit: Limit) -> bool {
+        self.messages.len() >= limit.messages || self.octets >= limit.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Incoming;
+    use crate::message::Message;
+    use crate::options::Limit;
+
+    #[test]
+    fn it_pauses_at_its_limit_and_resumes_once_below_half() {
+        let mut incoming = Incoming::new(Limit {
+            messages: 4,
+            bytes: 1 << 20,
+        });
+        for _ in 0..3 {
+            incoming.push(Message::from("m"));
+            assert!(!incoming.is_paused());
+        }
+        incoming.push(Message::from("m"));
+        assert!(incoming.is_paused());
+        incoming.pop();
+        incoming.pop();
+        assert!(!incoming.resume(), "half of four are still there");
+        incoming.pop();
+        assert!(incoming.resume());
+        assert!(!incoming.resume());
+    }
+
+    #[test]
+    fn a_message_above_the_limit_in_octets_does_not_pause_for_ever() {
+        let mut incoming = Incoming::new(Limit {
+            messages: 10,
+            bytes: 1,
+        });
+        incoming.push(Message::from("larger than one octet"));
+        assert!(incoming.is_paused());
+        incoming.pop();
+        assert!(incoming.resume());
+    }
+}

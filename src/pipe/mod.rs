@@ -1,0 +1,14 @@
+//! The bounded queue between a socket and a connection, one half each way.
+//!
+//! The socket guards both halves with its own lock. This layer does no IO, wakes
+//! nobody and never waits: it says what has room, and the callers act.
+
+mod batch;
+mod incoming;
+mod outgoing;
+mod waiters;
+
+pub(crate) use batch::{Batch, Progress};
+pub(crate) use incoming::Incoming;
+pub(crate) use outgoing::Outgoing;
+pub(crate) use waiters::{Ticket, Waiters};

@@ -1,0 +1,214 @@
+//! What waits to be written to one peer: bounded in messages and octets, outlives a connection.
+
+use super::batch::{Batch, Progress};
+use crate::message::Message;
+use crate::options::Limit;
+
+/// The sending half of a pipe.
+///
+/// A message is encoded when it is accepted. The writer of a connection takes
+/// all that waits as one [`Batch`]; until it reports a message as written, the
+/// message counts against the limit.
+pub(crate) struct Outgoing {
+    /// Accepted, and not yet taken by a writer.
+    waiting: Batch,
+    /// Commands for the present connection; they go before the messages.
+    commands: Vec<u8>,
+    /// Taken by a writer and not yet written.
+    taken_messages: usize,
+    taken_octets: usize,
+    limit: Limit,
+}
+
+impl Outgoing {
+    pub(crate) fn new(limit: Limit) -> Self {
+        Self {
+            waiting: Batch::default(),
+            commands: Vec::new(),
+            taken_messages: 0,
+            taken_octets: 0,
+            limit,
+        }
+    }
+
+    /// Messages that are not yet written.
+    pub(crate) fn messages(&self) -> usize {
+        self.waiting.messages() + self.taken_messages
+    }
+
+    /// Whether as many octets wait as one write takes, and no writer is at work.
+    pub(crate) fn fills_a_write(&self, octets: usize) -> bool {
+        self.taken_octets == 0 && self.waiting.octets() >= octets
+    }
+
+    /// Whether messages wait that do not yet fill a write, and nothing else.
+    pub(crate) fn is_growing(&self, octets: usize) -> bool {
+        self.commands.is_empty() && !self.waiting.is_empty() && self.waiting.octets() < octets
+    }
+
+    /// Gives up all that waits.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::new(self.limit);
+    }
+
+    /// Whether everything is written.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.messages() == 0 && self.commands.is_empty()
+    }
+
+    /// Whether one more message fits. An empty pipe admits one of any size, so
+    /// that a message above the limit in octets is slow, not stuck.
+    pub(crate) fn has_room(&self) -> bool {
+        let messages = self.messages();
+        let octets = self.waiting.octets() + self.taken_octets;
+        messages == 0 || (messages < self.limit.messages && octets < self.limit.bytes)
+    }
+
+    /// Accepts a message; the caller has asked for room.
+    pub(crate) fn push(&mut self, message: &Message) {
+        self.waiting.push(message);
+    }
+
+    /// The commands for the present connection, to append to.
+    pub(crate) fn commands(&mut self) -> &mut Vec<u8> {
+        &mut self.commands
+    }
+
+    /// Moves all that waits into `batch`, which must be empty. Returns whether there was anything.
+    pub(crate) fn take(&mut self, batch: &mut Batch) -> bool {
+        debug_assert!(
+            batch.is_empty(),
+            "the writer finishes a batch before the next"
+        );
+        if self.waiting.is_empty() && self.commands.is_empty() {
+            return false;
+        }
+        std::mem::swap(&mut self.waiting, batch);
+        if !self.commands.is_empty() {
+            batch.push_commands_front(std::mem::take(&mut self.commands));
+        }
+        self.taken_messages = batch.messages();
+        self.taken_octets = batch.octets();
+        true
+    }
+
+    /// The writer finished so much of what it took.
+    pub(crate) fn written(&mut self, progress: Progress) {
+        self.taken_messages -= progress.messages;
+        self.taken_octets -= progress.octets;
+    }
+
+    /// The connection is gone: what its writer had not begun goes to the next
+    /// one, before all else. Returns how many messages died half written.
+    pub(crate) fn restore(&mut self, batch: Batch) -> usize {
+        let (mut unwritten, died) = batch.into_unwritten();
+        self.commands = Vec::new();
+        self.taken_messages = 0;
+        self.taken_octets = 0;
+        unwritten.append(std::mem::take(&mut self.waiting));
+        self.waiting = unwritten;
+        died
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Outgoing;
+    use crate::message::Message;
+    use crate::options::Limit;
+    use crate::pipe::batch::Batch;
+
+    fn filled(limit: Limit, offered: usize) -> (Outgoing, usize) {
+        let mut outgoing = Outgoing::new(limit);
+        let mut accepted = 0;
+        for _ in 0..offered {
+            if outgoing.has_room() {
+                outgoing.push(&Message::from("12345678"));
+                accepted += 1;
+            }
+        }
+        (outgoing, accepted)
+    }
+
+    /// C1.
+    #[test]
+    fn it_accepts_as_many_messages_as_its_limit_and_no_more() {
+        let (_, accepted) = filled(
+            Limit {
+                messages: 5,
+                bytes: 1 << 20,
+            },
+            9,
+        );
+        assert_eq!(accepted, 5);
+    }
+
+    /// C2.
+    #[test]
+    fn it_accepts_until_its_octets_are_reached() {
+        let (_, accepted) = filled(
+            Limit {
+                messages: 100,
+                bytes: 25,
+            },
+            9,
+        );
+        assert_eq!(accepted, 3, "10 octets each on the wire");
+    }
+
+    #[test]
+    fn an_empty_one_admits_a_message_of_any_size() {
+        let mut outgoing = Outgoing::new(Limit {
+            messages: 1,
+            bytes: 1,
+        });
+        assert!(outgoing.has_room());
+        outgoing.push(&Message::from("much more than one octet"));
+        assert!(!outgoing.has_room());
+    }
+
+    #[test]
+    fn what_a_writer_took_counts_until_it_is_written() {
+        let (mut outgoing, _) = filled(
+            Limit {
+                messages: 2,
+                bytes: 1 << 20,
+            },
+            2,
+        );
+        let mut batch = Batch::default();
+        assert!(outgoing.take(&mut batch));
+        assert!(!outgoing.has_room());
+        let progress = batch.advance(10);
+        outgoing.written(progress);
+        assert!(outgoing.has_room());
+        assert_eq!(outgoing.messages(), 1);
+    }
+
+    #[test]
+    fn after_a_cut_the_unwritten_goes_before_what_came_since() {
+        let mut outgoing = Outgoing::new(Limit {
+            messages: 9,
+            bytes: 1 << 20,
+        });
+        for text in ["one", "two"] {
+            outgoing.push(&Message::from(text));
+        }
+        let mut batch = Batch::default();
+        outgoing.take(&mut batch);
+        let progress = batch.advance(2);
+        outgoing.written(progress);
+        outgoing.push(&Message::from("three"));
+        assert_eq!(outgoing.restore(batch), 1);
+        assert_eq!(outgoing.messages(), 2);
+        let mut next = Batch::default();
+        outgoing.take(&mut next);
+        let mut slices = [std::io::IoSlice::new(&[]); 8];
+        let count = next.slices(&mut slices);
+        let octets: Vec<u8> = slices[..count]
+            .iter()
+            .flat_map(|slice| slice.to_vec())
+            .collect();
+        assert_eq!(octets, b"\0\x03two\0\x05three");
+    }
+}

@@ -1,0 +1,73 @@
+//! Everybody in turn: the pipes that have something to read.
+
+use std::collections::VecDeque;
+
+/// A queue of pipes with something to read. Whoever is read and has more
+/// queues up again behind the others: so nobody starves, however much another sends.
+///
+/// The caller keeps a flag with each pipe, and pushes only one that is not in the queue.
+#[derive(Debug)]
+pub(crate) struct FairQueue<K> {
+    waiting: VecDeque<K>,
+}
+
+impl<K: Copy + Eq> FairQueue<K> {
+    /// A queue of nobody.
+    pub(crate) fn new() -> Self {
+        Self {
+            waiting: VecDeque::new(),
+        }
+    }
+
+    /// Queues a key up.
+    pub(crate) fn push(&mut self, key: K) {
+        self.waiting.push_back(key);
+    }
+
+    /// Whose turn it is to be read. It is out of the queue then.
+    pub(crate) fn pop(&mut self) -> Option<K> {
+        self.waiting.pop_front()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::iter;
+
+    use super::FairQueue;
+
+    fn of(keys: &[u32]) -> FairQueue<u32> {
+        let mut queue = FairQueue::new();
+        for key in keys {
+            queue.push(*key);
+        }
+        queue
+    }
+
+    fn drained(mut queue: FairQueue<u32>) -> Vec<u32> {
+        iter::from_fn(|| queue.pop()).collect()
+    }
+
+    #[test]
+    fn an_empty_queue_has_nobody() {
+        assert_eq!(of(&[]).pop(), None);
+    }
+
+    #[test]
+    fn who_comes_first_is_read_first() {
+        assert_eq!(drained(of(&[3, 1, 2])), [3, 1, 2]);
+    }
+
+    /// PL03, DL10, RT07, SB03, RP02.
+    #[test]
+    fn a_pipe_that_always_has_more_gets_its_share_and_no_more() {
+        let mut queue = of(&[1, 2, 3]);
+        let mut reads = [0; 4];
+        for _ in 0..300 {
+            let key = queue.pop().unwrap();
+            reads[key as usize] += 1;
+            queue.push(key);
+        }
+        assert_eq!(reads, [0, 100, 100, 100]);
+    }
+}

@@ -1,0 +1,333 @@
+//! The task of a client: reads the responses, keeps the links, watches the clock.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures::stream::{BoxStream, SelectAll};
+use futures::{FutureExt, StreamExt};
+use tokio::time::timeout_at;
+
+use super::shared::{Core, Link, Shared};
+use crate::discovery::{Freshness, Instance, View, Watch};
+use crate::endpoint::Endpoint;
+use crate::message::Message;
+use crate::options::Options;
+use crate::service::call::PeerId;
+use crate::service::envelope::{ClientId, Envelope};
+use crate::socket::{Event, Monitor, Push, Sub};
+
+/// How many messages are taken in one turn.
+const BATCH: usize = 256;
+
+/// How long what was pushed may be written when the client closes.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Where nothing is due, the task looks again after this time.
+const IDLE: Duration = Duration::from_secs(3_600);
+
+/// The task and what only it touches.
+pub(super) struct Driver {
+    shared: Arc<Shared>,
+    watch: Watch,
+    view: View,
+    sub: Sub,
+    sub_events: Monitor,
+    /// The events of each PUSH, with its instance and generation.
+    push_events: SelectAll<BoxStream<'static, (PeerId, u64, Event)>>,
+    push_options: Options,
+    messages: Vec<Message>,
+    /// The last number given to an instance or a PUSH.
+    number: u64,
+}
+
+/// What woke the task.
+enum Woken {
+    Messages,
+    Link(PeerId, u64, Event),
+    Subscribed(Endpoint),
+    View(View),
+    Nothing,
+}
+
+impl Driver {
+    pub(super) fn new(shared: Arc<Shared>, watch: Watch, id: &ClientId, window: u32) -> Self {
+        let options = Options::default()
+            // The service layer's own window is what bounds these.
+            .send_high_water_mark(
+                usize::try_from(window)
+                    .unwrap_or(usize::MAX)
+                    .saturating_add(1_000),
+            )
+            .send_high_water_mark_bytes(usize::MAX >> 1)
+            .receive_high_water_mark(10_000)
+            .receive_high_water_mark_bytes(64 << 20)
+            .reconnect(Duration::from_millis(50), Duration::from_secs(1))
+            .linger(Duration::ZERO);
+        let sub = Sub::with_options(options.clone());
+        let sub_events = sub.monitor();
+        sub.subscribe(id.topic().clone());
+        Self {
+            shared,
+            view: View::default(),
+            watch,
+            sub,
+            sub_events,
+            push_events: SelectAll::new(),
+            push_options: options,
+            messages: Vec::with_capacity(BATCH),
+            number: 0,
+        }
+    }
+
+    /// Takes turns: what came, what is due, then the links that it takes.
+    pub(super) async fn run(mut self) {
+        // The first view is there already: who calls at once is not kept waiting for it.
+        if let Some(Some(view)) = self.watch.next().now_or_never() {
+            self.view = view;
+            self.reconcile();
+        }
+        while let Some(due) = self.turn() {
+            match self.woken(due).await {
+                Woken::Messages => self.read(),
+                Woken::Link(peer, generation, event) => self.link_event(peer, generation, &event),
+                Woken::Subscribed(endpoint) => self.subscribed(&endpoint),
+                Woken::View(view) => {
+                    self.view = view;
+                    self.reconcile();
+                }
+                Woken::Nothing => {}
+            }
+        }
+        self.close().await;
+    }
+
+    /// Does what is due and makes the links that are wanted. Returns when it
+    /// is to be done again, or `None` when the client is closed.
+    fn turn(&mut self) -> Option<Instant> {
+        let shared = Arc::clone(&self.shared);
+        let is_due =
+            shared.with(|core, now| core.calls.next_timeout().is_some_and(|due| due <= now));
+        if is_due {
+            // What has come must count before what has not.
+            self.read_all();
+            shared.with(|core, now| core.calls.handle_timeout(now));
+        }
+        loop {
+            let (broken, forgotten) = shared.with(|core, _| {
+                (
+                    std::mem::take(&mut core.broken),
+                    std::mem::take(&mut core.forgotten),
+                )
+            });
+            if broken.is_empty() && forgotten.is_empty() {
+                break;
+            }
+            broken.into_iter().for_each(|peer| self.renew(peer));
+            if !forgotten.is_empty() {
+                forgotten.into_iter().for_each(|peer| self.forget(peer));
+                // One that left and came back is another one now.
+                self.reconcile();
+            }
+        }
+        shared.schedule(|core, now| {
+            (!core.closed).then(|| core.calls.next_timeout().unwrap_or(now + IDLE))
+        })
+    }
+
+    /// Waits for what happens next. Cancel safe: what was received stays in `messages`.
+    async fn woken(&mut self, due: Instant) -> Woken {
+        let links = !self.push_events.is_empty();
+        let happens = async {
+            tokio::select! {
+                received = self.sub.recv_many(&mut self.messages, BATCH) => match received {
+                    Ok(_) => Woken::Messages,
+                    // Nobody else has this socket: it is open as long as this is.
+                    Err(_) => std::future::pending().await,
+                },
+                Some((peer, generation, event)) = self.push_events.next(), if links => {
+                    Woken::Link(peer, generation, event)
+                }
+                Some(event) = self.sub_events.next() => match event {
+                    Event::Connected { endpoint, .. } => Woken::Subscribed(endpoint),
+                    _ => Woken::Nothing,
+                },
+                Some(view) = self.watch.next() => Woken::View(view),
+                () = self.shared.woken() => Woken::Nothing,
+            }
+        };
+        // At the due time the turn has something to do.
+        timeout_at(due.into(), happens)
+            .await
+            .unwrap_or(Woken::Nothing)
+    }
+
+    fn read(&mut self) {
+        let messages = &mut self.messages;
+        self.shared.with(|core, now| {
+            for message in messages.drain(..) {
+                match Envelope::decode(message) {
+                    Ok(envelope) => core.calls.receive(envelope, now),
+                    Err(error) => core.calls.unreadable(error),
+                }
+            }
+        });
+    }
+
+    /// Reads what is there without waiting.
+    fn read_all(&mut self) {
+        // A flood must not keep the clock from being looked at for ever.
+        for _ in 0..64 * BATCH {
+            match self.sub.try_recv() {
+                Ok(message) => self.messages.push(message),
+                Err(_) => break,
+            }
+        }
+        self.read();
+    }
+
+    fn link_event(&mut self, peer: PeerId, generation: u64, event: &Event) {
+        let current = |core: &Core| {
+            let link = core.links.get(&peer);
+            link.is_some_and(|link| link.generation == generation)
+        };
+        match event {
+            Event::Connected { .. } => self.shared.with(|core, now| {
+                if current(core) {
+                    if let Some(link) = core.links.get_mut(&peer) {
+                        link.up = true;
+                    }
+                    core.calls.link_up(peer, now);
+                }
+            }),
+            Event::Disconnected { .. } => {
+                // The answers that came before the cut are on another link.
+                self.read_all();
+                self.shared.with(|core, now| {
+                    if current(core) {
+                        if let Some(link) = core.links.get_mut(&peer) {
+                            link.up = false;
+                        }
+                        core.calls.link_cut(peer, now);
+                    }
+                });
+            }
+            _ => {}
+        }
+    }
+
+    /// The way back from an instance was made: a probe may now be answered.
+    fn subscribed(&self, endpoint: &Endpoint) {
+        self.shared.with(|core, now| {
+            let Core { links, calls, .. } = core;
+            for (peer, link) in links {
+                if link.up && link.instance.responses == *endpoint {
+                    calls.way_back(*peer, now);
+                }
+            }
+        });
+    }
+
+    /// Brings the links in line with the view.
+    fn reconcile(&mut self) {
+        let view = self.view.clone();
+        let known: Vec<Instance> = self.shared.with(|core, now| {
+            let Core { links, calls, .. } = core;
+            for (peer, link) in links.iter_mut() {
+                if !link.leaving && !view.instances.contains(&link.instance) {
+                    link.leaving = true;
+                    calls.remove_peer(*peer, now);
+                }
+            }
+            links.values().map(|link| link.instance.clone()).collect()
+        });
+        for instance in view.instances {
+            if !known.contains(&instance) {
+                self.add(instance);
+            }
+        }
+        let live = view.freshness == Freshness::Live;
+        self.shared.with(|core, _| core.calls.set_live(live));
+    }
+
+    fn add(&mut self, instance: Instance) {
+        self.number += 1;
+        let peer = PeerId(self.number);
+        if let Err(error) = self.sub.connect(&instance.responses) {
+            tracing::error!(%error, endpoint = %instance.responses, "an instance cannot be dialled");
+            return;
+        }
+        let Some((push, generation)) = self.dial(peer, &instance.requests) else {
+            self.sub.disconnect(&instance.responses);
+            return;
+        };
+        let name = Bytes::from(instance.requests.to_string());
+        let link = Link {
+            instance,
+            push,
+            generation,
+            up: false,
+            leaving: false,
+        };
+        self.shared.with(|core, now| {
+            core.links.insert(peer, link);
+            core.calls.add_peer(peer, name, now);
+        });
+    }
+
+    /// Replaces the PUSH of an instance, and with it all that was not written.
+    fn renew(&mut self, peer: PeerId) {
+        let shared = Arc::clone(&self.shared);
+        let requests = shared.with(|core, _| {
+            let link = core.links.get(&peer)?;
+            Some(link.instance.requests.clone())
+        });
+        let Some((push, generation)) = requests.and_then(|requests| self.dial(peer, &requests))
+        else {
+            return;
+        };
+        shared.with(|core, _| {
+            if let Some(link) = core.links.get_mut(&peer) {
+                link.push = push;
+                link.generation = generation;
+                link.up = false;
+            }
+        });
+    }
+
+    fn dial(&mut self, peer: PeerId, requests: &Endpoint) -> Option<(Push, u64)> {
+        let push = Push::with_options(self.push_options.clone());
+        let events = push.monitor();
+        if let Err(error) = push.connect(requests) {
+            tracing::error!(%error, endpoint = %requests, "an instance cannot be dialled");
+            return None;
+        }
+        self.number += 1;
+        let generation = self.number;
+        let tagged = events.map(move |event| (peer, generation, event));
+        self.push_events.push(tagged.boxed());
+        Some((push, generation))
+    }
+
+    fn forget(&self, peer: PeerId) {
+        let link = self.shared.with(|core, _| core.links.remove(&peer));
+        if let Some(link) = link {
+            self.sub.disconnect(&link.instance.responses);
+        }
+    }
+
+    async fn close(self) {
+        let links = self.shared.with(|core, _| std::mem::take(&mut core.links));
+        let closing = links.into_values().map(|link| link.push.close(LINGER));
+        futures::future::join_all(closing).await;
+        self.sub.clone().close(Duration::ZERO).await;
+    }
+}
+
+impl Drop for Driver {
+    /// Also where the runtime ends before the client does.
+    fn drop(&mut self) {
+        self.shared.close();
+        self.shared.end();
+    }
+}

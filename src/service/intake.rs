@@ -1,0 +1,477 @@
+//! What a server knows of its clients and their requests, and what it does next: pure.
+//!
+//! ```text
+//!           a request                  poll: Run                finished
+//!  (wire) ───────────▶ │ queued │ ───────────────▶ │ running │ ─────────▶ an answer
+//!     │                └────────┘                  └─────────┘
+//!     ▼                     │ expired                 │ deadline: 0x0021
+//!   rejected ◀──────────────┘                         ▼ cancel: no answer
+//! ```
+//!
+//! The machine is mutated, then [`Intake::poll`]ed until it returns `None`. It
+//! serves in one of two roles: as an instance that clients reach directly, or
+//! as a worker behind a broker; `worker` has what only the latter does.
+
+mod client;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use self::client::Client;
+use self::worker::Worker;
+use crate::message::Message;
+use crate::service::dispatch::{Choice, Config as Limits, Dispatch, Job, TargetId, Ticket};
+use crate::service::envelope::{Clock, Envelope, Transit};
+use crate::service::headers::Headers;
+use crate::service::window::{Answer, Memory};
+use crate::service::wire::{Codec, Control, Kind, Name, RequestId, Status, WireError, salvage};
+
+/// The one target of the scheduler: the server itself.
+const SELF: TargetId = TargetId(0);
+
+/// The requests of one server.
+#[derive(Debug)]
+pub(crate) struct Intake {
+    config: Config,
+    clock: Clock,
+    epoch: u64,
+    /// What it is behind a broker; `None`: clients reach it directly.
+    worker: Option<Worker>,
+    clients: HashMap<u64, Client>,
+    /// Behind a broker all stamps are the broker's.
+    transit: Transit,
+    dispatch: Dispatch<RequestId>,
+    progress: HashMap<RequestId, Progress>,
+    running: HashMap<Ticket, RequestId>,
+    /// When what is running is of no use any more.
+    deadlines: BTreeSet<(Instant, Ticket)>,
+    next_sweep: Instant,
+    /// Since when it stops.
+    stopping: Option<Instant>,
+    out: VecDeque<Output>,
+    counts: Counts,
+}
+
+/// What a server is told when it is made.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) service: Name,
+    /// How many handlers run at once.
+    pub(crate) concurrency: usize,
+    /// How many requests wait, and how many octets of them.
+    pub(crate) queue: usize,
+    pub(crate) queue_octets: usize,
+    pub(crate) memory: Memory,
+    pub(crate) heartbeat: Duration,
+    /// A client of which nothing came for so long is forgotten.
+    pub(crate) forget: Duration,
+    /// How many clients are known at once.
+    pub(crate) clients: usize,
+}
+
+/// What the owner has to do.
+#[derive(Debug)]
+pub(crate) enum Output {
+    /// Publish it, or as a worker send it to the broker.
+    Send(Message),
+    /// Start the handler, and say [`Intake::finished`] when it is.
+    Run(Ticket, Box<Incoming>),
+    /// Drop the handler; it need not say that it finished.
+    Abort(Ticket),
+    /// Close the DEALER without linger, connect a new one, and [`Intake::register`] anew.
+    Reconnect,
+    /// The broker has given us up: [`Intake::register`] anew.
+    Fenced,
+}
+
+/// A request as the handler gets it.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    pub(crate) envelope: Envelope,
+    pub(crate) headers: Headers,
+    pub(crate) deadline: Option<Instant>,
+}
+
+/// What has happened so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Requests that a handler was started for.
+    pub(crate) started: u64,
+    pub(crate) answered: u64,
+    pub(crate) rejected: u64,
+    pub(crate) cancelled: u64,
+    /// Repeats of what was in progress or answered already.
+    pub(crate) repeats: u64,
+    /// Messages that a server has no use for.
+    pub(crate) ignored: u64,
+}
+
+#[derive(Debug)]
+struct Progress {
+    ticket: Ticket,
+    /// Its payload leaves it when the handler starts.
+    envelope: Envelope,
+    headers: Headers,
+    deadline: Option<Instant>,
+    running: bool,
+    /// Whether anybody still waits for the answer.
+    owed: bool,
+}
+
+impl Intake {
+    /// A server that clients reach directly, in this life.
+    pub(crate) fn direct(config: Config, epoch: u64, now: Instant) -> Self {
+        let mut dispatch = Dispatch::new(Limits {
+            messages: config.queue,
+            bytes: config.queue_octets,
+            per_key_in_flight: 1,
+            choice: Choice::RoundRobin,
+        });
+        dispatch.add_target(SELF, b"", config.concurrency);
+        Self {
+            clock: Clock::starting(now),
+            epoch,
+            worker: None,
+            clients: HashMap::new(),
+            transit: Transit::default(),
+            dispatch,
+            progress: HashMap::new(),
+            running: HashMap::new(),
+            deadlines: BTreeSet::new(),
+            next_sweep: now + config.heartbeat,
+            stopping: None,
+            out: VecDeque::new(),
+            counts: Counts::default(),
+            config,
+        }
+    }
+
+    /// Reads a message of a client, or of the broker.
+    pub(crate) fn receive(&mut self, message: Message, now: Instant) {
+        let topic = message.first().clone();
+        let frame = message.frames().get(1).cloned().unwrap_or_default();
+        match Envelope::decode(message) {
+            Ok(envelope) if self.worker.is_some() => self.receive_as_worker(envelope, now),
+            Ok(envelope) => self.receive_directly(envelope, now),
+            Err(error) => self.unreadable(error, topic, &frame),
+        }
+    }
+
+    /// The handler of a request has finished.
+    pub(crate) fn finished(&mut self, ticket: Ticket, answer: Answer, now: Instant) {
+        let Some(id) = self.running.remove(&ticket) else {
+            return;
+        };
+        let Some(progress) = self.conclude(id) else {
+            return;
+        };
+        let idempotent = progress.envelope.control.flags.idempotent;
+        if let Some(client) = self.clients.get_mut(&id.nonce) {
+            let kept = idempotent.then(|| answer.detached());
+            client
+                .window
+                .remember(id.counter, kept, self.config.memory, now);
+        }
+        if progress.owed {
+            self.answer(progress.envelope, answer);
+        }
+    }
+
+    /// The next thing to do; drained until `None` after each mutation.
+    pub(crate) fn poll(&mut self, now: Instant) -> Option<Output> {
+        // What expired while everything was busy must not run.
+        self.reject_expired(now);
+        if let Some(output) = self.out.pop_front() {
+            return Some(output);
+        }
+        let (_, ticket, job) = self.dispatch.poll()?;
+        let id = job.item;
+        let progress = self
+            .progress
+            .get_mut(&id)
+            .expect("what is queued is in progress");
+        progress.running = true;
+        self.running.insert(ticket, id);
+        if let Some(deadline) = progress.deadline {
+            self.deadlines.insert((deadline, ticket));
+        }
+        self.counts.started += 1;
+        let incoming = Box::new(Incoming {
+            headers: std::mem::take(&mut progress.headers),
+            deadline: progress.deadline,
+            envelope: progress.envelope.clone(),
+        });
+        progress.envelope.payload = Bytes::new();
+        progress.envelope.headers = Bytes::new();
+        Some(Output::Run(ticket, incoming))
+    }
+
+    /// When [`Self::handle_timeout`] is to be called at the latest.
+    pub(crate) fn next_timeout(&self) -> Instant {
+        let running = self.deadlines.first().map(|(deadline, _)| *deadline);
+        let queued = self.dispatch.next_expiry();
+        let soonest = running.into_iter().chain(queued).min();
+        soonest.map_or(self.next_sweep, |instant| instant.min(self.next_sweep))
+    }
+
+    /// Does what is due by now.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        while let Some((deadline, ticket)) = self.deadlines.first().copied()
+            && deadline <= now
+        {
+            self.out.push_back(Output::Abort(ticket));
+            self.finished(ticket, Answer::status(Status::DEADLINE_PASSED), now);
+            self.deadlines.remove(&(deadline, ticket));
+        }
+        self.reject_expired(now);
+        if self.next_sweep <= now {
+            self.next_sweep = now + self.config.heartbeat;
+            self.forget_clients(now);
+            self.beat();
+        }
+    }
+
+    /// Takes no more requests, answers what it has, and says so.
+    pub(crate) fn stop(&mut self, now: Instant) {
+        if self.stopping.is_some() {
+            return;
+        }
+        self.stopping = Some(now);
+        self.next_sweep = now + self.config.heartbeat;
+        if self.worker.is_some() {
+            self.retire();
+        } else {
+            self.say_goodbye();
+        }
+    }
+
+    /// Whether it has stopped and nothing is owed or under way.
+    pub(crate) fn is_done(&self, now: Instant) -> bool {
+        let Some(since) = self.stopping else {
+            return false;
+        };
+        let (awaits, intervals) = match &self.worker {
+            Some(worker) => (worker.awaits_release(), 4),
+            None => (self.clients.values().any(|client| client.awaited), 1),
+        };
+        let patience = self.config.heartbeat * intervals;
+        self.progress.is_empty() && (!awaits || now.saturating_duration_since(since) >= patience)
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// How many requests wait and how many run.
+    pub(crate) fn load(&self) -> (usize, usize) {
+        (self.dispatch.queued(), self.running.len())
+    }
+}
+
+impl Intake {
+    fn request(&mut self, envelope: Envelope, now: Instant) {
+        let id = envelope.control.id;
+        // Meant for another life, whose loss its client learns from our next hello.
+        let stale = envelope.control.epoch != self.epoch && envelope.control.epoch != 0;
+        if stale || envelope.topic.is_empty() {
+            self.counts.ignored += 1;
+            return;
+        }
+        if !self.meet(&envelope, now) {
+            return self.turn_away(envelope, Status::OVERLOADED);
+        }
+        let Some(envelope) = self.unless_repeated(envelope) else {
+            self.counts.repeats += 1;
+            return;
+        };
+        let deadline = self.deadline(&envelope.control, now);
+        let Ok(headers) = Headers::decode(&envelope.headers) else {
+            return self.turn_away(envelope, Status::MALFORMED);
+        };
+        // A worker takes what crossed its goodbye: the broker counts on the answer.
+        let refusal = if self.stopping.is_some() && self.worker.is_none() {
+            Some(Status::STOPPING)
+        } else if envelope.control.service != self.config.service {
+            Some(Status::NO_SUCH_SERVICE)
+        } else if deadline.is_some_and(|deadline| deadline <= now) {
+            Some(Status::EXPIRED)
+        } else {
+            None
+        };
+        if let Some(status) = refusal {
+            return self.turn_away(envelope, status);
+        }
+        let job = Job {
+            key: envelope.control.key.some().cloned(),
+            size: envelope.payload.len() + envelope.headers.len(),
+            expires: deadline,
+            item: id,
+        };
+        let Ok(ticket) = self.dispatch.submit(job) else {
+            return self.turn_away(envelope, Status::OVERLOADED);
+        };
+        if let Some(client) = self.clients.get_mut(&id.nonce) {
+            client.outstanding += 1;
+        }
+        let progress = Progress {
+            ticket,
+            envelope,
+            headers,
+            deadline,
+            running: false,
+            owed: true,
+        };
+        self.progress.insert(id, progress);
+    }
+
+    /// Answers a repeat without running it again; gives back what is none.
+    fn unless_repeated(&mut self, envelope: Envelope) -> Option<Envelope> {
+        let id = envelope.control.id;
+        if let Some(progress) = self.progress.get_mut(&id) {
+            progress.owed = true;
+            progress.envelope.control.epoch = envelope.control.epoch;
+            progress.envelope.control.attempt = envelope.control.attempt;
+            return None;
+        }
+        let known = self.clients.get(&id.nonce)?.window.recall(id.counter);
+        match known {
+            None => Some(envelope),
+            // Running it again does no harm, and there is no other way to an answer.
+            Some(None) if envelope.control.flags.idempotent => Some(envelope),
+            Some(None) => None,
+            Some(Some(answer)) => {
+                let answer = answer.clone();
+                self.answer(envelope, answer);
+                None
+            }
+        }
+    }
+
+    fn cancel(&mut self, id: RequestId) {
+        let Some(progress) = self.conclude(id) else {
+            return;
+        };
+        self.counts.cancelled += 1;
+        if progress.running {
+            self.running.remove(&progress.ticket);
+            self.out.push_back(Output::Abort(progress.ticket));
+        }
+    }
+
+    /// Takes a request out of every table but that of the running handlers.
+    fn conclude(&mut self, id: RequestId) -> Option<Progress> {
+        let progress = self.progress.remove(&id)?;
+        self.dispatch.cancel(progress.ticket);
+        if let Some(deadline) = progress.deadline {
+            self.deadlines.remove(&(deadline, progress.ticket));
+        }
+        if let Some(client) = self.clients.get_mut(&id.nonce) {
+            client.outstanding -= 1;
+        }
+        Some(progress)
+    }
+
+    fn reject_expired(&mut self, now: Instant) {
+        if self
+            .dispatch
+            .next_expiry()
+            .is_none_or(|expiry| expiry > now)
+        {
+            return;
+        }
+        for (_, job) in self.dispatch.expire(now) {
+            if let Some(progress) = self.conclude(job.item)
+                && progress.owed
+            {
+                self.turn_away(progress.envelope, Status::EXPIRED);
+            }
+        }
+    }
+
+    /// When the client stops waiting, by our clock.
+    fn deadline(&mut self, control: &Control, now: Instant) -> Option<Instant> {
+        let clock = self.clock.stamp(now);
+        let transit = match self.clients.get_mut(&control.id.nonce) {
+            Some(client) if self.worker.is_none() => &mut client.transit,
+            _ => &mut self.transit,
+        };
+        let spent = transit.spent(clock, control.stamp);
+        // A time left that no clock can hold is as good as none.
+        now.checked_add(control.time_left?.saturating_sub(spent))
+    }
+
+    fn turn_away(&mut self, envelope: Envelope, status: Status) {
+        self.counts.rejected += 1;
+        self.answer(envelope, Answer::status(status));
+    }
+
+    /// Sends a request's envelope back with the answer in it.
+    fn answer(&mut self, request: Envelope, answer: Answer) {
+        self.counts.answered += 1;
+        let mut control = request.control;
+        control.kind = match answer.status {
+            Status::OK => Kind::Response,
+            _ => Kind::Error,
+        };
+        control.status = answer.status;
+        control.codec = answer.codec;
+        control.epoch = self.epoch;
+        control.sequence = match self.clients.get_mut(&control.id.nonce) {
+            Some(client) if self.worker.is_none() => client.next_sequence(),
+            // The broker numbers what it publishes.
+            _ => 0,
+        };
+        let envelope = Envelope {
+            topic: request.topic,
+            control,
+            headers: answer.headers,
+            payload: answer.payload,
+        };
+        self.send(envelope);
+    }
+
+    /// Tells whom it cannot read that it cannot, where that much can be read.
+    fn unreadable(&mut self, error: WireError, topic: Bytes, frame: &Bytes) {
+        self.counts.ignored += 1;
+        let status = match error {
+            WireError::Version(_) => Status::VERSION_MISMATCH,
+            WireError::Truncated | WireError::Trailing | WireError::Utf8 => Status::MALFORMED,
+            WireError::Frames(_) | WireError::Topic | WireError::Kind(_) => return,
+        };
+        let Some((kind, id)) = salvage(frame).filter(|_| !topic.is_empty()) else {
+            return;
+        };
+        // Unread requests of strangers are answered too, and unnumbered, as probes are.
+        let mut control = Control::new(Kind::Error, id, Name::default());
+        control.status = status;
+        control.epoch = self.epoch;
+        if kind == Kind::Request
+            && self.worker.is_none()
+            && let Some(client) = self.clients.get_mut(&id.nonce)
+        {
+            control.sequence = client.next_sequence();
+        }
+        self.send(Envelope::bare(topic, control));
+    }
+
+    fn send(&mut self, envelope: Envelope) {
+        self.out.push_back(Output::Send(envelope.encode()));
+    }
+}
+
+impl Answer {
+    /// An answer that is nothing but its status.
+    pub(crate) fn status(status: Status) -> Self {
+        Self {
+            status,
+            codec: Codec::RAW,
+            headers: Bytes::new(),
+            payload: Bytes::new(),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Connects an endpoint, for ever: dial, shake hands, drive, wait, again.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::Settings;
+use super::backoff::Backoff;
+use super::driver::drive;
+use super::handshake::shake_hands;
+use super::link::Link;
+use super::port::{Attach, Phase, PipeId, Port};
+use crate::endpoint::Endpoint;
+use crate::error::LinkError;
+use crate::transport;
+use crate::zmtp::Decoder;
+
+/// Keeps `endpoint` connected to `pipe` until the phase says to end. While the
+/// phase is finishing, goes on for as long as the pipe has something to write.
+pub(crate) async fn dial(
+    port: Arc<dyn Port>,
+    endpoint: Endpoint,
+    pipe: PipeId,
+    settings: Settings,
+    mut phase: watch::Receiver<Phase>,
+) {
+    let mut backoff = Backoff::new(settings.reconnect_initial, settings.reconnect_max);
+    loop {
+        let connected = connect(&port, &endpoint, pipe, &settings, &mut phase).await;
+        let reason = match connected {
+            Some(Ok(link)) => {
+                let since = Instant::now();
+                let reason = drive(link, &settings, &mut phase).await;
+                backoff.succeeded(since.elapsed());
+                reason
+            }
+            Some(Err(reason)) => reason,
+            None => return,
+        };
+        if is_over(&port, pipe, &phase) {
+            return;
+        }
+        let wait = backoff.wait();
+        port.retrying(&endpoint, wait, &reason);
+        let mut watched = phase.clone();
+        tokio::select! {
+            () = sleep(wait) => {}
+            () = over(&port, pipe, &mut watched) => return,
+        }
+    }
+}
+
+fn is_over(port: &Arc<dyn Port>, pipe: PipeId, phase: &watch::Receiver<Phase>) -> bool {
+    match *phase.borrow() {
+        Phase::Open => false,
+        Phase::Finishing => port.is_drained(pipe),
+        Phase::Closed => true,
+    }
+}
+
+/// Resolves when there is no reason to go on.
+async fn over(port: &Arc<dyn Port>, pipe: PipeId, phase: &mut watch::Receiver<Phase>) {
+    // A sender that is gone counts as closed.
+    let _ = phase
+        .wait_for(|phase| match phase {
+            Phase::Open => false,
+            Phase::Finishing => port.is_drained(pipe),
+            Phase::Closed => true,
+        })
+        .await;
+}
+
+/// One attempt. `None`: the session is over.
+async fn connect(
+    port: &Arc<dyn Port>,
+    endpoint: &Endpoint,
+    pipe: PipeId,
+    settings: &Settings,
+    phase: &mut watch::Receiver<Phase>,
+) -> Option<Result<Arc<Link>, LinkError>> {
+    let attempt = async {
+        // The time for a handshake is time enough for the dialling before it.
+        let dialled = timeout(settings.handshake_timeout, transport::dial(endpoint)).await;
+        let dialled = dialled.map_err(|_| LinkError::HandshakeTimeout)?;
+        let mut wire = dialled.map_err(LinkError::io)?;
+        let (peer, early) = shake_hands(&mut wire, settings).await?;
+        let address = wire.address.clone();
+        let attach = Attach {
+            pipe: Some(pipe),
+            endpoint,
+            address: &address,
+            peer: &peer,
+        };
+        let mut parts = Some((wire, early));
+        port.attach(attach, &mut |pipe| {
+            let (wire, early) = parts.take().expect("attach makes one link");
+            let decoder = Decoder::new(settings.max_message_size, settings.max_frames);
+            Arc::new(Link::new(port, pipe, wire, peer.version, early, decoder))
+        })
+    };
+    tokio::select! {
+        result = attempt => Some(result),
+        () = over(port, pipe, phase) => None,
+    }
+}

@@ -1,0 +1,135 @@
+//! Drives a link to its end: writes, reads while nobody receives, heartbeats.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::Settings;
+use super::link::Link;
+use super::port::Phase;
+use crate::error::LinkError;
+use crate::zmtp::Command;
+
+/// Intervals of silence in a row, each begun with a PING, after which a peer is dead (H05).
+const SILENT_INTERVALS: u32 = 2;
+
+/// Runs the link until it ends, however it ends, and tells the port.
+///
+/// Dropping the future ends the link as well.
+pub(super) async fn drive(
+    link: Arc<Link>,
+    settings: &Settings,
+    phase: &mut watch::Receiver<Phase>,
+) -> LinkError {
+    let mut end = End {
+        link: &link,
+        reason: LinkError::RuntimeGone,
+    };
+    let heartbeat = settings
+        .heartbeat_interval
+        .filter(|_| link.version >= (3, 1));
+    let mut heartbeat = heartbeat.map(Heartbeat::new);
+    // What came with the handshake is decoded, and the wire's waker set.
+    link.read();
+    let run = poll_fn(|context| poll(&link, &mut heartbeat, context));
+    end.reason = tokio::select! {
+        reason = run => reason,
+        _ = phase.wait_for(|phase| *phase == Phase::Closed) => LinkError::ClosedHere,
+    };
+    end.reason.clone()
+}
+
+/// Tells the port that the link ended, also when the runtime drops the driver.
+struct End<'a> {
+    link: &'a Link,
+    reason: LinkError,
+}
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        let unwritten = self.link.sever();
+        self.link
+            .port
+            .detach(self.link.pipe, unwritten, &self.reason);
+    }
+}
+
+/// One turn. Every step may have been the reason for the wake-up, so each is looked at.
+fn poll(
+    link: &Link,
+    heartbeat: &mut Option<Heartbeat>,
+    context: &mut Context<'_>,
+) -> Poll<LinkError> {
+    link.register_driver(context.waker());
+    if link.port.claim_readable(link.pipe) {
+        link.read();
+    }
+    if let Some(reason) = link.failure() {
+        return Poll::Ready(reason);
+    }
+    if let Some(heartbeat) = heartbeat
+        && heartbeat.poll(link, context).is_ready()
+    {
+        return Poll::Ready(LinkError::Silent);
+    }
+    match link.poll_flush() {
+        Poll::Ready(Ok(())) if link.is_finishing() && link.port.is_drained(link.pipe) => {
+            // The peer reads to the end of what was written and closes; its
+            // closing is read as any other.
+            let _ = link.poll_shutdown();
+        }
+        Poll::Ready(Err(reason)) => return Poll::Ready(reason),
+        Poll::Ready(Ok(())) | Poll::Pending => {}
+    }
+    Poll::Pending
+}
+
+/// Asks a peer for a sign of life, and counts the intervals without one.
+struct Heartbeat {
+    interval: Duration,
+    timer: Pin<Box<Sleep>>,
+    silent: u32,
+}
+
+impl Heartbeat {
+    fn new(interval: Duration) -> Self {
+        Self {
+            interval,
+            timer: Box::pin(sleep(interval)),
+            silent: 0,
+        }
+    }
+
+    /// Ready when the peer is dead.
+    fn poll(&mut self, link: &Link, context: &mut Context<'_>) -> Poll<()> {
+        while self.timer.as_mut().poll(context).is_ready() {
+            self.timer.as_mut().reset(Instant::now() + self.interval);
+            // A link that we have stopped reading cannot show a sign of life.
+            let alive = link.take_heard() || link.port.is_paused(link.pipe);
+            self.silent = if alive { 0 } else { self.silent + 1 };
+            if self.silent >= SILENT_INTERVALS {
+                return Poll::Ready(());
+            }
+            let ping = Command::Ping {
+                ttl_deciseconds: self.time_to_live(),
+                context: [][..].into(),
+            };
+            link.port
+                .command(link.pipe, &mut |octets| ping.encode(octets));
+        }
+        Poll::Pending
+    }
+
+    /// How long the peer may wait for us: as long as we wait for it.
+    fn time_to_live(&self) -> u16 {
+        let deciseconds = (self.interval * (SILENT_INTERVALS + 1))
+            .as_millis()
+            .div_ceil(100);
+        u16::try_from(deciseconds).unwrap_or(u16::MAX)
+    }
+}

@@ -1,0 +1,398 @@
+//! A connection after its handshake: reads and writes, from whichever task has the occasion.
+//!
+//! The task that sends the first message of a burst writes it, and the task
+//! that waits in `recv` reads: no message crosses from one task to another on
+//! its way. The driver does what is left: the rest of a burst, reading while
+//! nobody receives, heartbeats, and the end.
+
+use std::io::IoSlice;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker, ready};
+
+use bytes::BytesMut;
+use futures::task::AtomicWaker;
+use parking_lot::Mutex;
+use tokio::io::{AsyncReadExt, AsyncWrite};
+
+use super::port::{self, PipeId, Port, Subscription, Taken};
+use crate::error::LinkError;
+use crate::message::Message;
+use crate::pipe::Batch;
+use crate::transport::{ReadHalf, Wire, WriteHalf};
+use crate::zmtp::{Command, Decoder};
+
+/// The least and the most that is read at once; it doubles while reads fill it.
+const READ_LEAST: usize = 4 << 10;
+const READ_MOST: usize = 128 << 10;
+
+/// Slices in one vectored write.
+const SLICES: usize = 64;
+
+/// A live connection.
+pub(crate) struct Link {
+    pub(super) pipe: PipeId,
+    pub(super) port: Arc<dyn Port>,
+    /// What the peer speaks; commands are encoded by it.
+    pub(crate) version: (u8, u8),
+    writer: Mutex<Writer>,
+    reader: Mutex<Reader>,
+    driver: Arc<DriverWaker>,
+    /// Something was read since the driver last looked (H03).
+    heard: AtomicBool,
+    /// What is queued is to be written, then the connection ends.
+    finishing: AtomicBool,
+    failure: Mutex<Option<LinkError>>,
+}
+
+struct Writer {
+    /// `None` once the connection has ended.
+    wire: Option<WriteHalf>,
+    batch: Batch,
+    /// Wakes the driver, whoever wrote.
+    waker: Waker,
+}
+
+struct Reader {
+    /// `None` once the connection has ended.
+    wire: Option<ReadHalf>,
+    buffer: BytesMut,
+    decoder: Decoder,
+    /// How much is read at once at present.
+    chunk: usize,
+    /// Scratch: emptied by each delivery.
+    messages: Vec<Message>,
+    /// Tells the port that there is something to read.
+    waker: Waker,
+}
+
+/// Wakes the task that drives the link.
+struct DriverWaker(AtomicWaker);
+
+impl Wake for DriverWaker {
+    fn wake(self: Arc<Self>) {
+        self.0.wake();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.wake();
+    }
+}
+
+/// Tells the socket that a link can be read.
+struct ReadableWaker {
+    port: Arc<dyn Port>,
+    pipe: PipeId,
+}
+
+impl Wake for ReadableWaker {
+    fn wake(self: Arc<Self>) {
+        self.port.readable(self.pipe);
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.port.readable(self.pipe);
+    }
+}
+
+/// How a read went on.
+enum Step {
+    /// The wire has nothing more now; the waker is set.
+    Pending,
+    /// There may be more at once.
+    More,
+    /// The pipe is full: whoever empties it reads on.
+    Paused,
+}
+
+impl Link {
+    /// The connection of `wire`; `early` is what came behind the handshake.
+    pub(super) fn new(
+        port: &Arc<dyn Port>,
+        pipe: PipeId,
+        wire: Wire,
+        version: (u8, u8),
+        early: BytesMut,
+        decoder: Decoder,
+    ) -> Self {
+        let driver = Arc::new(DriverWaker(AtomicWaker::new()));
+        let readable = Arc::new(ReadableWaker {
+            port: port.clone(),
+            pipe,
+        });
+        Self {
+            pipe,
+            port: port.clone(),
+            version,
+            writer: Mutex::new(Writer {
+                wire: Some(wire.write),
+                batch: Batch::default(),
+                waker: Waker::from(driver.clone()),
+            }),
+            reader: Mutex::new(Reader {
+                wire: Some(wire.read),
+                buffer: early,
+                decoder,
+                chunk: READ_LEAST,
+                messages: Vec::new(),
+                waker: Waker::from(readable),
+            }),
+            driver,
+            heard: AtomicBool::new(true),
+            finishing: AtomicBool::new(false),
+            failure: Mutex::new(None),
+        }
+    }
+
+    /// Wakes the driver, which looks at everything.
+    pub(crate) fn wake(&self) {
+        self.driver.0.wake();
+    }
+
+    pub(super) fn register_driver(&self, waker: &Waker) {
+        self.driver.0.register(waker);
+    }
+
+    /// Asks the driver to write what is queued and to end the connection.
+    pub(crate) fn finish(&self) {
+        self.finishing.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    pub(super) fn is_finishing(&self) -> bool {
+        self.finishing.load(Ordering::Acquire)
+    }
+
+    /// Whether anything was read since the last call.
+    pub(super) fn take_heard(&self) -> bool {
+        self.heard.swap(false, Ordering::Relaxed)
+    }
+
+    pub(super) fn failure(&self) -> Option<LinkError> {
+        self.failure.lock().clone()
+    }
+
+    /// Ends the connection for this reason, unless it has one already.
+    pub(crate) fn fail(&self, reason: LinkError) {
+        self.failure.lock().get_or_insert(reason);
+        self.wake();
+    }
+
+    /// Writes what waits, from the task that made it wait; what the kernel
+    /// does not take at once is left to the driver, and so is what follows.
+    pub(crate) fn flush_now(&self) {
+        if let Some(mut writer) = self.writer.try_lock() {
+            let Writer {
+                wire: Some(wire),
+                batch,
+                waker,
+            } = &mut *writer
+            else {
+                return;
+            };
+            let mut context = Context::from_waker(waker);
+            if !batch.is_empty()
+                || self.port.take(self.pipe, batch, port::Writer::Sender) == Taken::Batch
+            {
+                let written = self.write_some(wire, batch, &mut context);
+                if let Poll::Ready(Err(reason)) = written {
+                    self.fail(reason);
+                }
+            }
+        }
+        self.wake();
+    }
+
+    /// Writes all that waits. Ready when nothing is left. For the driver.
+    pub(super) fn poll_flush(&self) -> Poll<Result<(), LinkError>> {
+        let mut writer = self.writer.lock();
+        let Writer { wire, batch, waker } = &mut *writer;
+        let Some(wire) = wire else {
+            return Poll::Ready(Err(LinkError::ClosedByPeer));
+        };
+        let mut context = Context::from_waker(waker);
+        let mut asks = port::Writer::Driver;
+        loop {
+            if batch.is_empty() {
+                let taken = self.port.take(self.pipe, batch, asks);
+                if taken != Taken::Batch {
+                    // Who sends in bursts is not done when a write is: one more
+                    // turn before the next message is taken for a lone one.
+                    if taken == Taken::Growing || asks == port::Writer::DriverAgain {
+                        context.waker().wake_by_ref();
+                    }
+                    return Poll::Ready(Ok(()));
+                }
+            }
+            ready!(self.write_some(wire, batch, &mut context))?;
+            asks = port::Writer::DriverAgain;
+        }
+    }
+
+    fn write_some(
+        &self,
+        wire: &mut WriteHalf,
+        batch: &mut Batch,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), LinkError>> {
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let count = batch.slices(&mut slices);
+        let written = ready!(Pin::new(wire).poll_write_vectored(context, &slices[..count]));
+        let progress = match written {
+            Ok(0) => return Poll::Ready(Err(LinkError::ClosedByPeer)),
+            Ok(octets) => batch.advance(octets),
+            Err(error) => return Poll::Ready(Err(LinkError::io(error))),
+        };
+        self.port.written(self.pipe, progress);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ends our direction of the wire, so that the peer reads to the end. For the driver.
+    pub(super) fn poll_shutdown(&self) -> Poll<()> {
+        let mut writer = self.writer.lock();
+        let Writer {
+            wire: Some(wire),
+            waker,
+            ..
+        } = &mut *writer
+        else {
+            return Poll::Ready(());
+        };
+        Pin::new(wire)
+            .poll_shutdown(&mut Context::from_waker(waker))
+            .map(drop)
+    }
+
+    /// Reads what the wire has, once, and delivers it. Failures end the link.
+    pub(crate) fn read(&self) {
+        let mut reader = self.reader.lock();
+        let step = self.read_step(&mut reader);
+        drop(reader);
+        match step {
+            Ok(Step::More) => self.port.readable(self.pipe),
+            Ok(Step::Pending | Step::Paused) => {}
+            Err(reason) => self.fail(reason),
+        }
+    }
+
+    fn read_step(&self, reader: &mut Reader) -> Result<Step, LinkError> {
+        // What is decoded before the wire is asked: the octets that came with
+        // the handshake, or a rest left by a pause.
+        if !reader.buffer.is_empty() && !self.decode(reader)? {
+            return Ok(Step::Paused);
+        }
+        let Some(filled) = reader.fill()? else {
+            reader.rest();
+            return Ok(Step::Pending);
+        };
+        self.heard.store(true, Ordering::Relaxed);
+        if !self.decode(reader)? {
+            return Ok(Step::Paused);
+        }
+        if filled {
+            return Ok(Step::More);
+        }
+        // The kernel gave less than was asked for, so this sets the waker and costs no call.
+        match reader.fill()? {
+            None => {
+                reader.rest();
+                Ok(Step::Pending)
+            }
+            Some(_) => {
+                let going_on = self.decode(reader)?;
+                Ok(if going_on { Step::More } else { Step::Paused })
+            }
+        }
+    }
+
+    /// Decodes all of the buffer and delivers it. Returns whether reading may go on.
+    fn decode(&self, reader: &mut Reader) -> Result<bool, LinkError> {
+        let Reader {
+            buffer,
+            decoder,
+            messages,
+            ..
+        } = reader;
+        let mut going_on = true;
+        loop {
+            let decoded = decoder.decode(buffer, messages);
+            // What came whole before an offence is delivered, as any of it would have been.
+            if !messages.is_empty() {
+                going_on = self.port.deliver(self.pipe, messages);
+            }
+            match decoded.map_err(|error| LinkError::Protocol(error.to_string()))? {
+                Some(command) => self.obey(command)?,
+                None => return Ok(going_on),
+            }
+        }
+    }
+
+    fn obey(&self, command: Command) -> Result<(), LinkError> {
+        match command {
+            Command::Ping { context, .. } => {
+                let pong = Command::Pong { context };
+                self.port
+                    .command(self.pipe, &mut |octets| pong.encode(octets));
+            }
+            Command::Subscribe(topic) => {
+                self.port
+                    .subscription(self.pipe, Subscription::Subscribe(topic));
+            }
+            Command::Cancel(topic) => {
+                self.port
+                    .subscription(self.pipe, Subscription::Cancel(topic));
+            }
+            Command::Error(reason) => return Err(LinkError::PeerError(reason)),
+            // A PONG has done its work by being heard; the unknown is ignored (H07).
+            Command::Pong { .. } | Command::Ready(_) | Command::Unknown => {}
+        }
+        Ok(())
+    }
+
+    /// Closes the wire and returns what the writer had taken and not finished.
+    pub(super) fn sever(&self) -> Batch {
+        self.reader.lock().wire = None;
+        let mut writer = self.writer.lock();
+        writer.wire = None;
+        std::mem::take(&mut writer.batch)
+    }
+}
+
+impl Reader {
+    /// Reads once. `None`: nothing is there, the waker is set. Otherwise
+    /// whether the read took all the room it had, so that more may be there.
+    fn fill(&mut self) -> Result<Option<bool>, LinkError> {
+        let Some(wire) = &mut self.wire else {
+            return Ok(None);
+        };
+        let room = self.buffer.capacity() - self.buffer.len();
+        if room < self.chunk / 2 {
+            // A large frame may double what has come of it, whatever it announces.
+            let large = self.decoder.wanted().min(self.buffer.len());
+            self.buffer.reserve(self.chunk.max(large));
+        }
+        let room = self.buffer.capacity() - self.buffer.len();
+        let mut context = Context::from_waker(&self.waker);
+        let octets = match pin!(wire.read_buf(&mut self.buffer)).poll(&mut context) {
+            Poll::Pending => return Ok(None),
+            Poll::Ready(Ok(0)) => return Err(LinkError::ClosedByPeer),
+            Poll::Ready(Ok(octets)) => octets,
+            Poll::Ready(Err(error)) => return Err(LinkError::io(error)),
+        };
+        let filled = octets == room;
+        if filled {
+            self.chunk = (self.chunk * 2).min(READ_MOST);
+        }
+        Ok(Some(filled))
+    }
+
+    /// Nothing is there to read: a large buffer is given back, so that a link
+    /// at rest costs little.
+    fn rest(&mut self) {
+        if self.buffer.is_empty() && self.buffer.capacity() > READ_LEAST {
+            self.buffer = BytesMut::new();
+            self.chunk = (self.chunk / 2).max(READ_LEAST);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The socket, as its sessions see it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::Link;
+use crate::endpoint::Endpoint;
+use crate::error::LinkError;
+use crate::message::Message;
+use crate::pipe::{Batch, Progress};
+use crate::zmtp::{Command, Peer, encode_subscription};
+
+/// A pipe of one socket. The serial number tells it from a later one in the same place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct PipeId {
+    pub(crate) index: usize,
+    pub(crate) serial: u64,
+}
+
+/// How far the end of a session has come; it only ever grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    /// The session goes on.
+    Open,
+    /// What is queued is written, then the session ends.
+    Finishing,
+    /// The session ends now.
+    Closed,
+}
+
+/// Who asks for what waits to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Writer {
+    /// The task that has just sent.
+    Sender,
+    /// The driver, at the beginning of its turn.
+    Driver,
+    /// The driver, which has written in this turn.
+    DriverAgain,
+}
+
+/// What a writer gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// The batch has something to write.
+    Batch,
+    /// A burst is still growing: it is written together, a turn later.
+    Growing,
+    /// Nothing waits. The driver that asked first thing in its turn is not
+    /// needed any more: the next message is written by who sends it.
+    Nothing,
+}
+
+/// A peer subscribes or cancels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Subscription {
+    Subscribe(Bytes),
+    Cancel(Bytes),
+}
+
+impl Subscription {
+    /// What a message says that a 3.0 peer sends instead of a command (PF03);
+    /// `None` where it is an ordinary message.
+    pub(crate) fn from_message(message: &Message) -> Option<Self> {
+        match Command::from_message(message)? {
+            Command::Subscribe(topic) => Some(Self::Subscribe(topic)),
+            Command::Cancel(topic) => Some(Self::Cancel(topic)),
+            _ => None,
+        }
+    }
+
+    /// Appends it to `octets`, as a peer of this version understands it (PF02, PF03).
+    pub(crate) fn encode(&self, version: (u8, u8), octets: &mut Vec<u8>) {
+        match self {
+            Self::Subscribe(topic) => encode_subscription(version, true, topic, octets),
+            Self::Cancel(topic) => encode_subscription(version, false, topic, octets),
+        }
+    }
+}
+
+/// A connection that has finished its handshake and asks for its pipe.
+pub(crate) struct Attach<'a> {
+    /// The pipe of the connected endpoint; `None` for an accepted connection.
+    pub(crate) pipe: Option<PipeId>,
+    /// The endpoint that was connected or bound.
+    pub(crate) endpoint: &'a Endpoint,
+    /// The other end, for people to read.
+    pub(crate) address: &'a str,
+    pub(crate) peer: &'a Peer,
+}
+
+/// What a socket does for its sessions. Called from any thread; no method waits.
+pub(crate) trait Port: Send + Sync {
+    /// Joins a connection to its pipe. `link` makes the connection's end, once
+    /// the pipe is known; it is called under the socket's lock.
+    fn attach(
+        &self,
+        attach: Attach<'_>,
+        link: &mut dyn FnMut(PipeId) -> Arc<Link>,
+    ) -> Result<Arc<Link>, LinkError>;
+
+    /// The connection is gone; `unwritten` is what its writer had taken.
+    fn detach(&self, pipe: PipeId, unwritten: Batch, reason: &LinkError);
+
+    /// Moves what waits into the empty `batch`.
+    fn take(&self, pipe: PipeId, batch: &mut Batch, writer: Writer) -> Taken;
+
+    /// So much of what was taken is written.
+    fn written(&self, pipe: PipeId, progress: Progress);
+
+    /// Hands over what was received. Returns whether the link may be read on at once.
+    fn deliver(&self, pipe: PipeId, messages: &mut Vec<Message>) -> bool;
+
+    /// Hands over a subscription, in its place between the messages.
+    fn subscription(&self, pipe: PipeId, subscription: Subscription);
+
+    /// Queues an encoded command for the connection.
+    fn command(&self, pipe: PipeId, write: &mut dyn FnMut(&mut Vec<u8>));
+
+    /// The link has something to read: whoever waits to receive reads it, or else the driver.
+    fn readable(&self, pipe: PipeId);
+
+    /// Whether the driver is to read: takes the link off the list of the readable ones.
+    fn claim_readable(&self, pipe: PipeId) -> bool;
+
+    /// Whether the link is left unread because its pipe is full.
+    fn is_paused(&self, pipe: PipeId) -> bool;
+
+    /// Whether nothing waits to be written through this pipe any more.
+    fn is_drained(&self, pipe: PipeId) -> bool;
+
+    /// An attempt to connect failed or its link ended: the next one comes after `wait`.
+    fn retrying(&self, endpoint: &Endpoint, wait: Duration, reason: &LinkError);
+
+    /// A peer that dialled in was turned away before it had a pipe.
+    fn refused(&self, endpoint: &Endpoint, address: &str, reason: &LinkError);
+
+    /// Accepting failed; it is tried again after `wait`.
+    fn accept_failed(&self, endpoint: &Endpoint, wait: Duration, error: &std::io::Error);
+}

@@ -1,0 +1,411 @@
+//! The socket itself: offers messages to pipes and takes them from pipes, under one lock.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll, ready};
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
+use tokio::task::coop::{RestoreOnPending, poll_proceed};
+
+use super::handle::Endpoints;
+use super::pattern::{OWN, Pattern};
+use super::state::State;
+use crate::error::{RecvError, SendError, TryRecvError, TrySendError};
+use crate::message::Message;
+use crate::options::{Options, SocketType};
+use crate::pipe::Ticket;
+use crate::routing::{Canceled, Subscribed};
+use crate::session::{Link, Phase, Settings, Subscription};
+
+/// What all handles and sessions of a socket share.
+pub(super) struct Core {
+    pub(super) state: Mutex<State>,
+    pub(super) options: Options,
+    pub(super) settings: Settings,
+    pub(super) socket_type: SocketType,
+    pub(super) endpoints: Mutex<Endpoints>,
+    /// Ends the accepted connections.
+    pub(super) connections: watch::Sender<Phase>,
+    /// Sends and receives so far, roughly.
+    operations: AtomicU32,
+    /// Something was written, or a connection ended, since the socket is closing.
+    pub(super) progress: Notify,
+}
+
+/// A send or receive takes some 50 ns; the budget of a tokio task, 128 steps,
+/// is made for steps of a microsecond. Eight of ours make one.
+const OPERATIONS_A_STEP: u32 = 8;
+
+/// What became of a message that was offered.
+enum Offer {
+    /// Accepted; these links are to be flushed by this task.
+    Accepted(Flush),
+    Full(Message),
+    Refused(SendError),
+}
+
+/// Links that wait for this task to write.
+enum Flush {
+    None,
+    One(Arc<Link>),
+    Many(Vec<Arc<Link>>),
+}
+
+impl Flush {
+    fn add(&mut self, link: Option<Arc<Link>>) {
+        let Some(link) = link else { return };
+        *self = match std::mem::replace(self, Self::None) {
+            Self::None => Self::One(link),
+            Self::One(first) => Self::Many(vec![first, link]),
+            Self::Many(mut links) => {
+                links.push(link);
+                Self::Many(links)
+            }
+        };
+    }
+
+    fn run(self) {
+        match self {
+            Self::None => {}
+            Self::One(link) => link.flush_now(),
+            Self::Many(links) => links.iter().for_each(|link| link.flush_now()),
+        }
+    }
+}
+
+impl Core {
+    pub(super) fn new(socket_type: SocketType, options: Options) -> Self {
+        Self {
+            state: Mutex::new(State::new(Pattern::new(socket_type))),
+            settings: Settings::new(socket_type, &options),
+            options,
+            socket_type,
+            endpoints: Mutex::default(),
+            connections: watch::Sender::new(Phase::Open),
+            operations: AtomicU32::new(0),
+            progress: Notify::new(),
+        }
+    }
+
+    pub(super) fn try_send(&self, message: Message) -> Result<(), TrySendError> {
+        match self.offer(message) {
+            Offer::Accepted(flush) => {
+                flush.run();
+                Ok(())
+            }
+            Offer::Full(message) => Err(TrySendError::Full(message)),
+            Offer::Refused(error) => Err(error.into()),
+        }
+    }
+
+    /// Sends the message, which is taken out of the option, or waits for room.
+    pub(super) fn poll_send(
+        &self,
+        context: &mut Context<'_>,
+        message: &mut Option<Message>,
+        ticket: &mut Ticket,
+    ) -> Poll<Result<(), SendError>> {
+        let turn = ready!(self.poll_turn(context));
+        let Some(offered) = message.take() else {
+            return Poll::Ready(Ok(()));
+        };
+        let mut offer = self.offer(offered);
+        if let Offer::Full(returned) = offer {
+            // Room may have come between the two looks: the second one waits under the lock.
+            let mut state = self.state.lock();
+            offer = self.offer_locked(&mut state, returned);
+            if let Offer::Full(returned) = offer {
+                *message = Some(returned);
+                state.senders.wait(ticket, context.waker());
+                return Poll::Pending;
+            }
+        }
+        turn.inspect(RestoreOnPending::made_progress);
+        if ticket.is_waiting() {
+            self.state.lock().senders.leave(ticket);
+        }
+        Poll::Ready(match offer {
+            Offer::Accepted(flush) => {
+                flush.run();
+                Ok(())
+            }
+            Offer::Refused(error) => Err(error),
+            Offer::Full(_) => unreachable!("handled above"),
+        })
+    }
+
+    /// Takes a step of the task's budget where one is due, so that a task that
+    /// never has to wait still yields.
+    fn poll_turn(&self, context: &mut Context<'_>) -> Poll<Option<RestoreOnPending>> {
+        let operations = self.operations.load(Ordering::Relaxed);
+        // Two tasks that count as one make a step no more than later.
+        self.operations
+            .store(operations.wrapping_add(1), Ordering::Relaxed);
+        if operations.is_multiple_of(OPERATIONS_A_STEP) {
+            return poll_proceed(context).map(Some);
+        }
+        Poll::Ready(None)
+    }
+
+    fn offer(&self, message: Message) -> Offer {
+        let mut state = self.state.lock();
+        self.offer_locked(&mut state, message)
+    }
+
+    fn offer_locked(&self, state: &mut State, message: Message) -> Offer {
+        if state.phase != Phase::Open {
+            return Offer::Refused(SendError::Closed(message));
+        }
+        if message.frames().len() > self.options.max_frames
+            || message.size() > self.options.max_message_size
+        {
+            return Offer::Refused(SendError::TooLarge(message));
+        }
+        match &state.pattern {
+            Pattern::RoundRobin(_) => offer_next(state, message),
+            Pattern::FanOut { .. } => offer_all(state, &message),
+            Pattern::Router(_) => self.offer_named(state, message),
+            Pattern::Sink | Pattern::Subscriber(_) => {
+                unreachable!("these types have no send")
+            }
+        }
+    }
+
+    /// RT08 to RT12: the first frame names the peer; what cannot go is dropped
+    /// and counted, or refused where the options say so.
+    fn offer_named(&self, state: &mut State, message: Message) -> Offer {
+        let State {
+            pattern: Pattern::Router(identities),
+            pipes,
+            ..
+        } = state
+        else {
+            unreachable!("called for a router")
+        };
+        let found = identities
+            .lookup(message.first())
+            .filter(|_| message.frames().len() > 1);
+        let Some(index) = found else {
+            if self.options.mandatory {
+                return Offer::Refused(SendError::Unroutable(message));
+            }
+            state.count_unroutable();
+            return Offer::Accepted(Flush::None);
+        };
+        let pipe = &mut pipes[index];
+        if !pipe.outgoing.has_room() {
+            if self.options.mandatory {
+                return Offer::Refused(SendError::PeerFull(message));
+            }
+            pipe.sent.accepted += 1;
+            pipe.sent.dropped.full += 1;
+            return Offer::Accepted(Flush::None);
+        }
+        let (_, Some(body)) = message.split_first() else {
+            unreachable!("it has two frames")
+        };
+        let mut flush = Flush::None;
+        flush.add(pipe.push(&body));
+        Offer::Accepted(flush)
+    }
+
+    pub(super) fn try_recv(&self) -> Result<Message, TryRecvError> {
+        loop {
+            let link = {
+                let mut state = self.state.lock();
+                if let Some((message, wake)) = state.pop() {
+                    drop(state);
+                    wake.inspect(|link| link.wake());
+                    return Ok(message);
+                }
+                if state.phase != Phase::Open {
+                    return Err(TryRecvError::Closed);
+                }
+                state.next_readable().ok_or(TryRecvError::Empty)?
+            };
+            link.read();
+        }
+    }
+
+    /// Receives one message: what was read ahead, or else what a readable link has.
+    pub(super) fn poll_recv(
+        &self,
+        context: &mut Context<'_>,
+        ticket: &mut Ticket,
+    ) -> Poll<Result<Message, RecvError>> {
+        self.poll_take(context, ticket, State::pop)
+    }
+
+    /// Receives all that is there, up to `limit`, behind what `messages` holds.
+    pub(super) fn poll_recv_many(
+        &self,
+        context: &mut Context<'_>,
+        messages: &mut Vec<Message>,
+        limit: usize,
+        ticket: &mut Ticket,
+    ) -> Poll<Result<usize, RecvError>> {
+        let before = messages.len();
+        self.poll_take(context, ticket, |state| {
+            let mut wake = None;
+            while messages.len() - before < limit
+                && let Some((message, resumed)) = state.pop()
+            {
+                messages.push(message);
+                wake = resumed.or(wake);
+            }
+            let count = messages.len() - before;
+            (count > 0 || limit == 0).then_some((count, wake))
+        })
+    }
+
+    fn poll_take<T>(
+        &self,
+        context: &mut Context<'_>,
+        ticket: &mut Ticket,
+        mut take: impl FnMut(&mut State) -> Option<(T, Option<Arc<Link>>)>,
+    ) -> Poll<Result<T, RecvError>> {
+        let turn = ready!(self.poll_turn(context));
+        // Each link is read once at most before the task yields: one that always
+        // has more, and a runtime that wants its turn, are both served.
+        let mut reads = 0;
+        loop {
+            let link = {
+                let mut state = self.state.lock();
+                if let Some((taken, wake)) = take(&mut state) {
+                    if ticket.is_waiting() {
+                        state.receivers.leave(ticket);
+                    }
+                    drop(state);
+                    turn.inspect(RestoreOnPending::made_progress);
+                    wake.inspect(|link| link.wake());
+                    return Poll::Ready(Ok(taken));
+                }
+                if state.phase != Phase::Open {
+                    state.receivers.leave(ticket);
+                    return Poll::Ready(Err(RecvError::Closed));
+                }
+                if reads > state.pipes.len() {
+                    context.waker().wake_by_ref();
+                    state.receivers.wait(ticket, context.waker());
+                    return Poll::Pending;
+                }
+                let Some(link) = state.next_readable() else {
+                    state.receivers.wait(ticket, context.waker());
+                    return Poll::Pending;
+                };
+                link
+            };
+            reads += 1;
+            link.read();
+        }
+    }
+
+    /// A task that waited gives up. A wake-up that it had not used goes to the next.
+    pub(super) fn leave_senders(&self, ticket: &mut Ticket) {
+        let mut state = self.state.lock();
+        let next = if state.senders.leave(ticket) {
+            state.senders.next()
+        } else {
+            None
+        };
+        drop(state);
+        next.into_iter().for_each(std::task::Waker::wake);
+    }
+
+    /// As [`Self::leave_senders`], for those who receive.
+    pub(super) fn leave_receivers(&self, ticket: &mut Ticket) {
+        let mut state = self.state.lock();
+        if !state.receivers.leave(ticket) {
+            return;
+        }
+        let next = state.receivers.next();
+        // With nobody to receive, it is for the drivers to read what made the wake-up.
+        let links = if next.is_none() {
+            state.readable_links()
+        } else {
+            Vec::new()
+        };
+        drop(state);
+        next.into_iter().for_each(std::task::Waker::wake);
+        links.iter().for_each(|link| link.wake());
+    }
+
+    /// SUB: wants or no longer wants a topic, and tells the publishers where that is news.
+    pub(super) fn subscribe(&self, subscription: &Subscription) {
+        let mut state = self.state.lock();
+        let State {
+            pattern: Pattern::Subscriber(wanted),
+            pipes,
+            ..
+        } = &mut *state
+        else {
+            unreachable!("only SUB has subscribe")
+        };
+        let news = match subscription {
+            Subscription::Subscribe(topic) => wanted.subscribe(OWN, topic) == Subscribed::First,
+            Subscription::Cancel(topic) => wanted.cancel(OWN, topic) == Canceled::Last,
+        };
+        let mut links = Vec::new();
+        if news {
+            for (_, pipe) in pipes.iter_mut() {
+                let Some(version) = pipe.link.as_ref().map(|link| link.version) else {
+                    continue;
+                };
+                links.extend(pipe.push_command(&mut |octets| subscription.encode(version, octets)));
+            }
+        }
+        drop(state);
+        links.iter().for_each(|link| link.flush_now());
+    }
+}
+
+/// PS05, DL06: the next peer that has room.
+fn offer_next(state: &mut State, message: Message) -> Offer {
+    let State {
+        pattern: Pattern::RoundRobin(peers),
+        pipes,
+        ..
+    } = state
+    else {
+        unreachable!("called for a round robin")
+    };
+    while let Some(index) = peers.current() {
+        let pipe = &mut pipes[index];
+        if pipe.outgoing.has_room() {
+            let mut flush = Flush::None;
+            flush.add(pipe.push(&message));
+            peers.advance();
+            return Offer::Accepted(flush);
+        }
+        peers.deactivate(index);
+    }
+    Offer::Full(message)
+}
+
+/// PB07 to PB09: everybody who subscribed; who has no room misses it.
+fn offer_all(state: &mut State, message: &Message) -> Offer {
+    let State {
+        pattern: Pattern::FanOut { subscriptions, .. },
+        pipes,
+        matched,
+        ..
+    } = state
+    else {
+        unreachable!("called for a fan-out")
+    };
+    matched.clear();
+    subscriptions.matches(message.first(), &mut |index| matched.push(index));
+    let mut flush = Flush::None;
+    for index in matched.iter() {
+        let pipe = &mut pipes[*index];
+        if pipe.outgoing.has_room() {
+            flush.add(pipe.push(message));
+        } else {
+            pipe.sent.accepted += 1;
+            pipe.sent.dropped.full += 1;
+        }
+    }
+    state.unmatched += u64::from(state.matched.is_empty());
+    Offer::Accepted(flush)
+}

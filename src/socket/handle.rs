@@ -1,0 +1,333 @@
+//! What the public types hold: binds, connects, and closes the socket with its last clone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime;
+use tokio::sync::watch;
+use tokio::time::timeout_at;
+
+use super::core::Core;
+use super::monitor::{Event, Monitor};
+use super::pattern::Pattern;
+use super::stats::{Drops, Stats};
+use crate::endpoint::{Endpoint, Host, IntoEndpoint};
+use crate::error::{BindError, ConnectError};
+use crate::message::Message;
+use crate::options::{Options, SocketType};
+use crate::pipe::Ticket;
+use crate::session::{Bound, Link, Phase, PipeId, bind, dial, listen};
+
+/// A share of a socket, with a place in each queue for its `Stream` and `Sink`.
+pub(super) struct Handle {
+    owner: Arc<Owner>,
+    pub(super) receiving: Ticket,
+    pub(super) sending: Ticket,
+    /// What the `Sink` took and could not send at once.
+    pub(super) unsent: Option<Message>,
+}
+
+/// Its drop is the drop of the last handle.
+struct Owner {
+    core: Arc<Core>,
+}
+
+/// The sessions of a socket, by what was bound or connected.
+#[derive(Default)]
+pub(super) struct Endpoints {
+    sessions: Vec<Session>,
+    /// Where the first session was started: it ends what a dropped socket leaves.
+    runtime: Option<runtime::Handle>,
+}
+
+struct Session {
+    endpoint: Endpoint,
+    /// The pipe of a connected endpoint; `None` for a bound one.
+    pipe: Option<PipeId>,
+    phase: watch::Sender<Phase>,
+}
+
+/// What `close` achieved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Closed {
+    /// Messages that were accepted and never written: the linger was too short,
+    /// or there was no peer.
+    pub unsent: u64,
+    /// Messages that had been read and were not received by the application.
+    pub undelivered: u64,
+}
+
+impl Clone for Handle {
+    fn clone(&self) -> Self {
+        Self::of(self.owner.clone())
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if self.receiving.is_waiting() {
+            self.owner.core.leave_receivers(&mut self.receiving);
+        }
+        if self.sending.is_waiting() {
+            self.owner.core.leave_senders(&mut self.sending);
+        }
+    }
+}
+
+impl Handle {
+    pub(super) fn new(socket_type: SocketType, options: Options) -> Self {
+        let core = Arc::new(Core::new(socket_type, options));
+        Self::of(Arc::new(Owner { core }))
+    }
+
+    fn of(owner: Arc<Owner>) -> Self {
+        let (receiving, sending) = (Ticket::default(), Ticket::default());
+        Self {
+            owner,
+            receiving,
+            sending,
+            unsent: None,
+        }
+    }
+
+    pub(super) fn core(&self) -> &Arc<Core> {
+        &self.owner.core
+    }
+
+    pub(super) async fn bind(&self, endpoint: impl IntoEndpoint) -> Result<Endpoint, BindError> {
+        let endpoint = endpoint.into_endpoint()?;
+        let core = self.core();
+        if !endpoint.is_local() && !core.options.allow_plaintext {
+            return Err(BindError::Plaintext(endpoint));
+        }
+        let runtime = runtime::Handle::try_current().map_err(|_| BindError::NoRuntime)?;
+        let bound = bind(&endpoint).await;
+        let (listener, bound) = bound.map_err(|source| BindError::Io { endpoint, source })?;
+        let (sender, phase) = watch::channel(Phase::Open);
+        let mut endpoints = core.endpoints.lock();
+        if core.state.lock().phase != Phase::Open {
+            return Err(BindError::Closed);
+        }
+        let work = Bound {
+            port: core.clone(),
+            endpoint: bound.clone(),
+            settings: core.settings.clone(),
+            connections: core.connections.subscribe(),
+        };
+        runtime.spawn(listen(listener, work, phase));
+        endpoints.add(
+            Session {
+                endpoint: bound.clone(),
+                pipe: None,
+                phase: sender,
+            },
+            runtime,
+        );
+        core.state.lock().emit(&Event::Listening {
+            endpoint: bound.clone(),
+        });
+        Ok(bound)
+    }
+
+    pub(super) fn connect(&self, endpoint: impl IntoEndpoint) -> Result<(), ConnectError> {
+        let endpoint = endpoint.into_endpoint()?;
+        if matches!(
+            endpoint,
+            Endpoint::Tcp {
+                host: Host::Any,
+                ..
+            } | Endpoint::Tcp { port: 0, .. }
+        ) {
+            return Err(ConnectError::Wildcard(endpoint));
+        }
+        let runtime = runtime::Handle::try_current().map_err(|_| ConnectError::NoRuntime)?;
+        let core = self.core();
+        let (sender, phase) = watch::channel(Phase::Open);
+        let mut endpoints = core.endpoints.lock();
+        let mut state = core.state.lock();
+        if state.phase != Phase::Open {
+            return Err(ConnectError::Closed);
+        }
+        // The queue is there before the peer is (DL02, PS02).
+        let pipe = state.add_pipe(endpoint.clone(), true, &core.options);
+        if let Pattern::RoundRobin(peers) = &mut state.pattern {
+            peers.add(pipe.index);
+        }
+        let waiting = state.senders.all();
+        drop(state);
+        let settings = core.settings.clone();
+        runtime.spawn(dial(core.clone(), endpoint.clone(), pipe, settings, phase));
+        endpoints.add(
+            Session {
+                endpoint,
+                pipe: Some(pipe),
+                phase: sender,
+            },
+            runtime,
+        );
+        drop(endpoints);
+        waiting.into_iter().for_each(std::task::Waker::wake);
+        Ok(())
+    }
+
+    pub(super) fn disconnect(&self, endpoint: &Endpoint) -> bool {
+        let core = self.core();
+        let Some(session) = core.endpoints.lock().remove(endpoint, true) else {
+            return false;
+        };
+        let Some(id) = session.pipe else { return false };
+        let link = core.state.lock().pipe(id).and_then(|pipe| {
+            pipe.kept = false;
+            pipe.link.clone()
+        });
+        match link {
+            // Its driver gives up the pipe when the connection has ended.
+            Some(link) => link.flush_now(),
+            None => {
+                let mut state = core.state.lock();
+                if state.pipe(id).is_some_and(|pipe| pipe.link.is_none()) {
+                    state.discard_outgoing(id.index);
+                    state.remove_if_done(id.index);
+                }
+            }
+        }
+        session.phase.send_replace(Phase::Closed);
+        true
+    }
+
+    pub(super) fn unbind(&self, endpoint: &Endpoint) -> bool {
+        let session = self.core().endpoints.lock().remove(endpoint, false);
+        session.is_some_and(|session| {
+            session.phase.send_replace(Phase::Closed);
+            true
+        })
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        self.core().state.lock().stats()
+    }
+
+    pub(super) fn monitor(&self) -> Monitor {
+        let mut state = self.core().state.lock();
+        let monitor = state.monitors.add();
+        if state.phase != Phase::Open {
+            state.monitors.end();
+        }
+        monitor
+    }
+
+    pub(super) async fn close(self, linger: Duration) -> Closed {
+        self.core().close(linger).await
+    }
+}
+
+impl Endpoints {
+    fn add(&mut self, session: Session, runtime: runtime::Handle) {
+        self.sessions.push(session);
+        self.runtime.get_or_insert(runtime);
+    }
+
+    fn remove(&mut self, endpoint: &Endpoint, connected: bool) -> Option<Session> {
+        let position = self.sessions.iter().position(|session| {
+            session.endpoint == *endpoint && session.pipe.is_some() == connected
+        })?;
+        Some(self.sessions.remove(position))
+    }
+}
+
+impl Core {
+    /// Nothing more is accepted or received. Returns the live links.
+    fn begin_closing(&self) -> Vec<Arc<Link>> {
+        let mut state = self.state.lock();
+        state.phase = state.phase.max(Phase::Finishing);
+        let mut wakers = state.senders.all();
+        wakers.extend(state.receivers.all());
+        let links = state
+            .pipes
+            .iter()
+            .filter_map(|(_, pipe)| pipe.link.clone())
+            .collect();
+        drop(state);
+        wakers.into_iter().for_each(std::task::Waker::wake);
+        links
+    }
+
+    /// Writes what is queued, within the linger, and ends all sessions.
+    async fn close(&self, linger: Duration) -> Closed {
+        let deadline = tokio::time::Instant::now() + linger;
+        let links = self.begin_closing();
+        let before = self.state.lock().stats().sent.dropped;
+        links.iter().for_each(|link| link.flush_now());
+        let sessions = std::mem::take(&mut self.endpoints.lock().sessions);
+        let mut phases: Vec<_> = sessions.into_iter().map(|session| session.phase).collect();
+        let _ = timeout_at(deadline, self.drained()).await;
+        links.iter().for_each(|link| link.finish());
+        for phase in phases.iter().chain([&self.connections]) {
+            phase.send_replace(Phase::Finishing);
+        }
+        drop(links);
+        // The peers read to the end and close in turn; those that do not are not waited for.
+        let ended = async {
+            for phase in phases.iter().chain([&self.connections]) {
+                phase.closed().await;
+            }
+        };
+        let _ = timeout_at(deadline, ended).await;
+        self.state.lock().phase = Phase::Closed;
+        phases.iter().chain([&self.connections]).for_each(|phase| {
+            phase.send_replace(Phase::Closed);
+        });
+        for phase in phases.drain(..) {
+            phase.closed().await;
+        }
+        self.connections.closed().await;
+        self.closed(before)
+    }
+
+    /// Resolves when nothing waits to be written.
+    async fn drained(&self) {
+        loop {
+            let progress = self.progress.notified();
+            tokio::pin!(progress);
+            progress.as_mut().enable();
+            if self.state.lock().is_drained() {
+                return;
+            }
+            progress.await;
+        }
+    }
+
+    /// All sessions have ended: what is left is given up and counted.
+    fn closed(&self, before: Drops) -> Closed {
+        let mut state = self.state.lock();
+        let indexes: Vec<_> = state.pipes.iter().map(|(index, _)| index).collect();
+        for index in indexes {
+            state.discard_outgoing(index);
+        }
+        state.monitors.end();
+        let stats = state.stats();
+        let unsent = stats.sent.dropped.total() - before.total();
+        Closed {
+            unsent,
+            undelivered: stats.received.queued,
+        }
+    }
+}
+
+impl Drop for Owner {
+    /// What is queued is written as far as the kernel takes it; the drivers
+    /// have the linger for the rest, while their runtime lives.
+    fn drop(&mut self) {
+        if self.core.state.lock().phase != Phase::Open {
+            return;
+        }
+        let links = self.core.begin_closing();
+        links.iter().for_each(|link| link.flush_now());
+        let runtime = self.core.endpoints.lock().runtime.take();
+        if let Some(runtime) = runtime {
+            let core = self.core.clone();
+            runtime.spawn(async move { core.close(core.options.linger).await });
+        }
+    }
+}

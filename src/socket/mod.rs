@@ -1,0 +1,31 @@
+//! What the application holds: the socket types, one file per pattern with both its ends.
+//!
+//! ```text
+//!  Push, Pull, …   (pipeline.rs, publish.rs, dealer_router.rs)
+//!      │ Handle    the last one dropped closes the socket
+//!      ▼
+//!    Core          one lock: pipes, routing, who waits         ◀── Port ── sessions
+//! ```
+//!
+//! A socket is a composition of routing policies over pipes. This layer never
+//! touches a wire, never holds its lock across IO or an await, and wakes nobody
+//! while it holds it.
+
+mod core;
+mod dealer_router;
+mod handle;
+mod monitor;
+mod operations;
+mod pattern;
+mod pipeline;
+mod port;
+mod publish;
+mod state;
+mod stats;
+
+pub use dealer_router::{Dealer, Router};
+pub use handle::Closed;
+pub use monitor::{Event, Monitor, PeerInfo};
+pub use pipeline::{Pull, Push};
+pub use publish::{Pub, Sub, XPub};
+pub use stats::{Drops, PeerStats, Received, Sent, Stats};

@@ -1,0 +1,311 @@
+//! The operations that socket types share, written once: each type takes those that it has.
+
+use std::future::{Future, poll_fn};
+use std::task::{Context, Poll};
+
+use super::core::Core;
+use super::handle::Handle;
+use crate::error::{RecvError, SendError};
+use crate::message::Message;
+use crate::pipe::Ticket;
+
+/// A place in a queue, left when the future that waits is dropped.
+struct Waiting<'a> {
+    core: &'a Core,
+    ticket: Ticket,
+    leave: fn(&Core, &mut Ticket),
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if self.ticket.is_waiting() {
+            (self.leave)(self.core, &mut self.ticket);
+        }
+    }
+}
+
+impl Handle {
+    pub(super) fn send(
+        &self,
+        message: Message,
+    ) -> impl Future<Output = Result<(), SendError>> + Send + '_ {
+        let core = self.core();
+        let mut waiting = Waiting {
+            core,
+            ticket: Ticket::default(),
+            leave: Core::leave_senders,
+        };
+        let mut message = Some(message);
+        poll_fn(move |context| core.poll_send(context, &mut message, &mut waiting.ticket))
+    }
+
+    /// Sends what a `Sink` took when there was no room for it.
+    pub(super) fn poll_unsent(&mut self, context: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        if self.unsent.is_none() {
+            return Poll::Ready(Ok(()));
+        }
+        let core = self.core().clone();
+        core.poll_send(context, &mut self.unsent, &mut self.sending)
+    }
+
+    pub(super) fn recv(&self) -> impl Future<Output = Result<Message, RecvError>> + Send + '_ {
+        let core = self.core();
+        let mut waiting = Waiting {
+            core,
+            ticket: Ticket::default(),
+            leave: Core::leave_receivers,
+        };
+        poll_fn(move |context| core.poll_recv(context, &mut waiting.ticket))
+    }
+
+    pub(super) fn recv_many<'a>(
+        &'a self,
+        messages: &'a mut Vec<Message>,
+        limit: usize,
+    ) -> impl Future<Output = Result<usize, RecvError>> + Send + 'a {
+        let core = self.core();
+        let mut waiting = Waiting {
+            core,
+            ticket: Ticket::default(),
+            leave: Core::leave_receivers,
+        };
+        poll_fn(move |context| core.poll_recv_many(context, messages, limit, &mut waiting.ticket))
+    }
+}
+
+/// What every socket type can do.
+macro_rules! every_socket {
+    ($socket:ident) => {
+        impl $socket {
+            /// A socket with the default options. It needs no runtime until it
+            /// binds or connects.
+            #[must_use]
+            pub fn new() -> Self {
+                Self::with_options(Options::default())
+            }
+
+            /// A socket with these options.
+            #[must_use]
+            pub fn with_options(options: Options) -> Self {
+                Self {
+                    handle: Handle::new(SocketType::$socket, options),
+                }
+            }
+
+            /// Listens on `endpoint` and returns the real one: a wildcard port
+            /// is replaced by the port that the system picked.
+            ///
+            /// # Errors
+            ///
+            /// See [`BindError`]; the socket is as before.
+            ///
+            /// # Cancel safety
+            ///
+            /// A dropped future has bound nothing.
+            pub async fn bind(&self, endpoint: impl IntoEndpoint) -> Result<Endpoint, BindError> {
+                self.handle.bind(endpoint).await
+            }
+
+            /// Connects to `endpoint` and keeps it connected: returns at once,
+            /// tries for ever. The peer need not be there yet.
+            ///
+            /// # Errors
+            ///
+            /// See [`ConnectError`]; the socket is as before. A peer that
+            /// cannot be reached is no error: [`Self::monitor`] tells of it.
+            pub fn connect(&self, endpoint: impl IntoEndpoint) -> Result<(), ConnectError> {
+                self.handle.connect(endpoint)
+            }
+
+            /// Ends what `connect` began for this endpoint, with the messages
+            /// that wait for it. What was received stays. Returns whether
+            /// there was such an endpoint.
+            pub fn disconnect(&self, endpoint: &Endpoint) -> bool {
+                self.handle.disconnect(endpoint)
+            }
+
+            /// Stops listening on the endpoint that `bind` returned; peers
+            /// that are connected stay so. Returns whether there was one.
+            pub fn unbind(&self, endpoint: &Endpoint) -> bool {
+                self.handle.unbind(endpoint)
+            }
+
+            /// Closes the socket for all its handles: from now on nothing is
+            /// accepted or received. What is queued is written for at most
+            /// `linger`; returns what was not.
+            ///
+            /// # Cancel safety
+            ///
+            /// A dropped future closes the socket at once; what was not yet
+            /// written is given up.
+            pub async fn close(self, linger: Duration) -> Closed {
+                self.handle.clone().close(linger).await
+            }
+
+            /// The counters of this socket.
+            #[must_use]
+            pub fn stats(&self) -> Stats {
+                self.handle.stats()
+            }
+
+            /// What happens to the connections of this socket from now on.
+            #[must_use]
+            pub fn monitor(&self) -> Monitor {
+                self.handle.monitor()
+            }
+        }
+
+        impl Clone for $socket {
+            fn clone(&self) -> Self {
+                Self {
+                    handle: self.handle.clone(),
+                }
+            }
+        }
+
+        impl Default for $socket {
+            fn default() -> Self {
+                Self::new()
+            }
+        }
+
+        impl fmt::Debug for $socket {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter
+                    .debug_struct(stringify!($socket))
+                    .finish_non_exhaustive()
+            }
+        }
+    };
+}
+
+/// What socket types that send can do.
+macro_rules! sending_socket {
+    ($socket:ident, $waits:literal) => {
+        impl $socket {
+            #[doc = concat!("Sends a message. ", $waits)]
+            ///
+            /// # Errors
+            ///
+            /// See [`SendError`], which gives the message back.
+            ///
+            /// # Cancel safety
+            ///
+            /// A future that is dropped before it was ready has sent nothing,
+            /// and its message is dropped with it.
+            pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
+                self.handle.send(message.into()).await
+            }
+
+            /// Sends a message if that is possible without waiting.
+            ///
+            /// # Errors
+            ///
+            /// See [`TrySendError`], which gives the message back.
+            pub fn try_send(&self, message: impl Into<Message>) -> Result<(), TrySendError> {
+                self.handle.core().try_send(message.into())
+            }
+        }
+
+        /// Flushing waits until the message is accepted, not until it is written.
+        impl Sink<Message> for $socket {
+            type Error = SendError;
+
+            fn poll_ready(
+                self: Pin<&mut Self>,
+                context: &mut Context<'_>,
+            ) -> Poll<Result<(), SendError>> {
+                self.poll_flush(context)
+            }
+
+            fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), SendError> {
+                match self.handle.core().try_send(message) {
+                    Ok(()) => Ok(()),
+                    Err(TrySendError::Refused(error)) => Err(error),
+                    Err(TrySendError::Full(message)) => {
+                        self.handle.unsent = Some(message);
+                        Ok(())
+                    }
+                }
+            }
+
+            fn poll_flush(
+                mut self: Pin<&mut Self>,
+                context: &mut Context<'_>,
+            ) -> Poll<Result<(), SendError>> {
+                self.handle.poll_unsent(context)
+            }
+
+            /// Flushes; the socket itself goes on, as other handles may use it.
+            fn poll_close(
+                self: Pin<&mut Self>,
+                context: &mut Context<'_>,
+            ) -> Poll<Result<(), SendError>> {
+                self.poll_flush(context)
+            }
+        }
+    };
+}
+
+/// What socket types that receive can do.
+macro_rules! receiving_socket {
+    ($socket:ident) => {
+        impl $socket {
+            /// Receives the next message, from one peer after the other.
+            ///
+            /// # Errors
+            ///
+            /// [`RecvError::Closed`] once the socket is closed.
+            ///
+            /// # Cancel safety
+            ///
+            /// A dropped future loses no message.
+            pub async fn recv(&self) -> Result<Message, RecvError> {
+                self.handle.recv().await
+            }
+
+            /// Receives a message if one is there.
+            ///
+            /// # Errors
+            ///
+            /// See [`TryRecvError`].
+            pub fn try_recv(&self) -> Result<Message, TryRecvError> {
+                self.handle.core().try_recv()
+            }
+
+            /// Waits for a message and appends all that are there to
+            /// `messages`, at most `limit`. Returns how many.
+            ///
+            /// # Errors
+            ///
+            /// [`RecvError::Closed`] once the socket is closed.
+            ///
+            /// # Cancel safety
+            ///
+            /// A dropped future loses no message.
+            pub async fn recv_many(
+                &self,
+                messages: &mut Vec<Message>,
+                limit: usize,
+            ) -> Result<usize, RecvError> {
+                self.handle.recv_many(messages, limit).await
+            }
+        }
+
+        /// Ends when the socket is closed.
+        impl Stream for $socket {
+            type Item = Message;
+
+            fn poll_next(
+                mut self: Pin<&mut Self>,
+                context: &mut Context<'_>,
+            ) -> Poll<Option<Message>> {
+                let core = self.handle.core().clone();
+                core.poll_recv(context, &mut self.handle.receiving)
+                    .map(Result::ok)
+            }
+        }
+    };
+}
+
+pub(super) use {every_socket, receiving_socket, sending_socket};

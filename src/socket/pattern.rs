@@ -1,0 +1,60 @@
+//! What tells one socket type from another: where a message goes, and what is let in.
+
+use bytes::{BufMut, BytesMut};
+
+use crate::message::Message;
+use crate::options::SocketType;
+use crate::routing::{Identities, RoundRobin, Subscriptions};
+
+/// The routing of a socket, over the indexes of its pipes.
+pub(super) enum Pattern {
+    /// PULL: receives only.
+    Sink,
+    /// PUSH and DEALER: one peer after the other, those with room.
+    RoundRobin(RoundRobin<usize>),
+    /// PUB and XPUB: everybody who subscribed. XPUB shows subscriptions to the application.
+    FanOut {
+        subscriptions: Subscriptions<usize>,
+        shown: bool,
+    },
+    /// SUB: what the application wants; one key, as the application is one.
+    Subscriber(Subscriptions<usize>),
+    /// ROUTER: whom the first frame names.
+    Router(Identities<usize>),
+}
+
+/// The most topics, and the most octets of topics, that one peer may subscribe
+/// to, and the longest topic. A peer that wants more is disconnected.
+pub(super) const TOPICS: usize = 100_000;
+pub(super) const TOPIC_OCTETS: usize = 16 << 20;
+pub(super) const TOPIC_LENGTH: usize = 64 << 10;
+
+/// The key under which a SUB keeps its own subscriptions.
+pub(super) const OWN: usize = 0;
+
+impl Pattern {
+    pub(super) fn new(socket_type: SocketType) -> Self {
+        match socket_type {
+            SocketType::Push | SocketType::Dealer => Self::RoundRobin(RoundRobin::new()),
+            SocketType::Pub => Self::FanOut {
+                subscriptions: Subscriptions::new(),
+                shown: false,
+            },
+            SocketType::XPub => Self::FanOut {
+                subscriptions: Subscriptions::new(),
+                shown: true,
+            },
+            SocketType::Sub => Self::Subscriber(Subscriptions::new()),
+            SocketType::Router => Self::Router(Identities::new(fastrand::u32(..))),
+            _ => Self::Sink,
+        }
+    }
+}
+
+/// A subscription as XPUB shows it: one octet, 1 or 0, and the topic.
+pub(super) fn subscription_message(subscribe: bool, topic: &[u8]) -> Message {
+    let mut frame = BytesMut::with_capacity(1 + topic.len());
+    frame.put_u8(u8::from(subscribe));
+    frame.put_slice(topic);
+    Message::new(frame)
+}

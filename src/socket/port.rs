@@ -1,0 +1,301 @@
+//! What the socket does for its sessions.
+
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::core::Core;
+use super::monitor::{Event, PeerInfo};
+use super::pattern::{OWN, Pattern};
+use super::state::State;
+use crate::endpoint::Endpoint;
+use crate::error::LinkError;
+use crate::message::Message;
+use crate::pipe::{Batch, Progress};
+use crate::session::{Attach, Link, Phase, PipeId, Port, Subscription, Taken, Writer};
+
+impl Port for Core {
+    fn attach(
+        &self,
+        attach: Attach<'_>,
+        link: &mut dyn FnMut(PipeId) -> Arc<Link>,
+    ) -> Result<Arc<Link>, LinkError> {
+        let mut state = self.state.lock();
+        if state.phase == Phase::Closed {
+            return Err(LinkError::ClosedHere);
+        }
+        let id = match attach.pipe {
+            Some(id) => id,
+            None => state.add_pipe(attach.endpoint.clone(), false, &self.options),
+        };
+        if state.pipe(id).is_none() {
+            return Err(LinkError::ClosedHere);
+        }
+        let identity = match join_pattern(&mut state, id.index, &attach) {
+            Ok(identity) => identity,
+            Err(error) => {
+                state.remove_if_done(id.index);
+                return Err(error);
+            }
+        };
+        let link = link(id);
+        let peer = PeerInfo {
+            address: attach.address.to_owned(),
+            socket_type: attach.peer.socket_type,
+            identity: identity.clone(),
+        };
+        let preamble = subscriptions_to_send(&state, link.version);
+        let Some(pipe) = state.pipe(id) else {
+            return Err(LinkError::ClosedHere);
+        };
+        pipe.link = Some(link.clone());
+        pipe.peer = Some(peer.clone());
+        if matches!(self.socket_type, crate::options::SocketType::Router) {
+            pipe.identity = identity;
+        }
+        pipe.outgoing.commands().extend_from_slice(&preamble);
+        // The driver's first turn writes what has waited for this connection.
+        pipe.flushing = true;
+        state.emit(&Event::Connected {
+            endpoint: attach.endpoint.clone(),
+            peer,
+        });
+        // A pipe that is new to the routing has room for those who wait.
+        let waiting = state.senders.all();
+        let closing = state.phase != Phase::Open;
+        drop(state);
+        waiting.into_iter().for_each(Waker::wake);
+        if closing {
+            link.finish();
+        }
+        Ok(link)
+    }
+
+    fn detach(&self, id: PipeId, unwritten: Batch, reason: &LinkError) {
+        let mut state = self.state.lock();
+        let Some(pipe) = state.pipe(id) else { return };
+        pipe.sent.dropped.cut += pipe.outgoing.restore(unwritten) as u64;
+        let link = pipe.link.take();
+        pipe.flushing = false;
+        let (kept, endpoint, peer) = (pipe.kept, pipe.endpoint.clone(), pipe.peer.take());
+        leave_pattern(&mut state, id.index);
+        if !kept {
+            state.discard_outgoing(id.index);
+        }
+        state.remove_if_done(id.index);
+        if let Some(peer) = peer {
+            state.emit(&Event::Disconnected {
+                endpoint,
+                peer,
+                reason: reason.clone(),
+            });
+        }
+        let mut wakers = Vec::new();
+        state.wake_receivers(usize::MAX, &mut wakers);
+        drop(state);
+        drop(link);
+        wakers.into_iter().for_each(Waker::wake);
+        self.progress.notify_waiters();
+    }
+
+    fn take(&self, id: PipeId, batch: &mut Batch, writer: Writer) -> Taken {
+        let mut state = self.state.lock();
+        state
+            .pipe(id)
+            .map_or(Taken::Nothing, |pipe| pipe.take(batch, writer))
+    }
+
+    fn written(&self, id: PipeId, progress: Progress) {
+        let mut state = self.state.lock();
+        let Some(pipe) = state.pipe(id) else { return };
+        pipe.sent.written += progress.messages as u64;
+        pipe.outgoing.written(progress);
+        let mut wakers = Vec::new();
+        if pipe.outgoing.has_room() {
+            if let Pattern::RoundRobin(peers) = &mut state.pattern {
+                peers.activate(id.index);
+            }
+            wakers.extend((0..progress.messages).map_while(|_| state.senders.next()));
+        }
+        let closing = state.phase != Phase::Open;
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+        if closing {
+            self.progress.notify_waiters();
+        }
+    }
+
+    fn deliver(&self, id: PipeId, messages: &mut Vec<Message>) -> bool {
+        let mut state = self.state.lock();
+        let count = messages.len();
+        if state.pipe(id).is_none() {
+            messages.clear();
+            return false;
+        }
+        for message in messages.drain(..) {
+            state.admit(id.index, message);
+        }
+        let mut wakers = Vec::new();
+        state.wake_receivers(count, &mut wakers);
+        let paused = state.pipe(id).is_some_and(|pipe| pipe.incoming.is_paused());
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+        !paused
+    }
+
+    fn subscription(&self, id: PipeId, subscription: Subscription) {
+        let mut state = self.state.lock();
+        if state.pipe(id).is_none() {
+            return;
+        }
+        state.apply_subscription(id.index, &subscription);
+        let mut wakers = Vec::new();
+        state.wake_receivers(1, &mut wakers);
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    fn command(&self, id: PipeId, write: &mut dyn FnMut(&mut Vec<u8>)) {
+        let link = self
+            .state
+            .lock()
+            .pipe(id)
+            .and_then(|pipe| pipe.push_command(write));
+        link.inspect(|link| link.wake());
+    }
+
+    fn readable(&self, id: PipeId) {
+        let mut state = self.state.lock();
+        let Some(link) = state.mark_readable(id) else {
+            return;
+        };
+        let receiver = state.receivers.next();
+        drop(state);
+        match receiver {
+            Some(receiver) => receiver.wake(),
+            None => link.wake(),
+        }
+    }
+
+    fn claim_readable(&self, id: PipeId) -> bool {
+        self.state.lock().claim_readable(id)
+    }
+
+    fn is_paused(&self, id: PipeId) -> bool {
+        self.state
+            .lock()
+            .pipe(id)
+            .is_some_and(|pipe| pipe.incoming.is_paused())
+    }
+
+    fn is_drained(&self, id: PipeId) -> bool {
+        self.state
+            .lock()
+            .pipe(id)
+            .is_none_or(|pipe| pipe.outgoing.is_drained())
+    }
+
+    fn retrying(&self, endpoint: &Endpoint, wait: Duration, reason: &LinkError) {
+        tracing::debug!(%endpoint, ?wait, %reason, "connecting again");
+        let (endpoint, reason) = (endpoint.clone(), reason.clone());
+        self.state.lock().emit(&Event::Retrying {
+            endpoint,
+            wait,
+            reason,
+        });
+    }
+
+    fn refused(&self, endpoint: &Endpoint, address: &str, reason: &LinkError) {
+        tracing::debug!(%endpoint, address, %reason, "peer turned away");
+        let (endpoint, address) = (endpoint.clone(), address.to_owned());
+        let reason = reason.clone();
+        self.state.lock().emit(&Event::Refused {
+            endpoint,
+            address,
+            reason,
+        });
+    }
+
+    fn accept_failed(&self, endpoint: &Endpoint, wait: Duration, error: &std::io::Error) {
+        tracing::warn!(%endpoint, %error, ?wait, "cannot accept connections");
+        let (endpoint, reason) = (endpoint.clone(), error.to_string());
+        self.state.lock().emit(&Event::AcceptFailed {
+            endpoint,
+            wait,
+            reason,
+        });
+    }
+}
+
+/// Makes the peer known to the routing. Returns the name by which it is known.
+fn join_pattern(state: &mut State, index: usize, attach: &Attach<'_>) -> Result<Bytes, LinkError> {
+    let own_name = attach.peer.identity.as_ref();
+    let known_as = || {
+        own_name
+            .map(|name| name.as_bytes().clone())
+            .unwrap_or_default()
+    };
+    match &mut state.pattern {
+        Pattern::Router(identities) => {
+            let Some(name) = own_name else {
+                return Ok(identities.draw(index));
+            };
+            identities
+                .insert(name, index)
+                .map_err(|_| LinkError::DuplicateIdentity)?;
+            Ok(known_as())
+        }
+        Pattern::RoundRobin(peers) => {
+            if attach.pipe.is_none() {
+                peers.add(index);
+            }
+            Ok(known_as())
+        }
+        _ => Ok(known_as()),
+    }
+}
+
+/// The peer is gone: its name is free, its subscriptions end (XP06).
+fn leave_pattern(state: &mut State, index: usize) {
+    let topics = match &mut state.pattern {
+        Pattern::Router(identities) => {
+            identities.remove(&std::mem::take(&mut state.pipes[index].identity));
+            return;
+        }
+        Pattern::RoundRobin(peers) => {
+            // What the cut gave back may be less than what had filled the pipe.
+            if state.pipes[index].outgoing.has_room() {
+                peers.activate(index);
+            }
+            return;
+        }
+        Pattern::FanOut {
+            subscriptions,
+            shown,
+        } => {
+            let ended = subscriptions.remove(index);
+            if !*shown {
+                return;
+            }
+            ended
+        }
+        Pattern::Sink | Pattern::Subscriber(_) => return,
+    };
+    for topic in topics {
+        state.pipes[index].received.received += 1;
+        state.enqueue(index, super::pattern::subscription_message(false, &topic));
+    }
+}
+
+/// SUB: what a new connection is told first (SB06).
+fn subscriptions_to_send(state: &State, version: (u8, u8)) -> Vec<u8> {
+    let mut commands = Vec::new();
+    if let Pattern::Subscriber(wanted) = &state.pattern {
+        for topic in wanted.topics(OWN) {
+            Subscription::Subscribe(topic.into()).encode(version, &mut commands);
+        }
+    }
+    commands
+}

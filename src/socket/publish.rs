@@ -1,0 +1,89 @@
+//! PUB, XPUB and SUB: publications to all who subscribed (29/PUBSUB).
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::{Sink, Stream};
+
+use super::handle::{Closed, Handle};
+use super::monitor::Monitor;
+use super::operations::{every_socket, receiving_socket, sending_socket};
+use super::stats::Stats;
+use crate::endpoint::{Endpoint, IntoEndpoint};
+use crate::error::{BindError, ConnectError, RecvError, SendError, TryRecvError, TrySendError};
+use crate::message::Message;
+use crate::options::{Options, SocketType};
+use crate::session::Subscription;
+
+/// Sends each message to all peers that subscribed to a prefix of its first frame.
+///
+/// A subscriber whose pipe is full misses the message, and the miss is counted;
+/// nobody waits for it. A publication that nobody subscribed to is gone.
+///
+/// ```
+/// # tokio_test(async {
+/// use pushsub::{Message, Sub, XPub};
+///
+/// let publisher = XPub::new();
+/// let endpoint = publisher.bind("tcp://127.0.0.1:*").await?;
+/// let subscriber = Sub::new();
+/// subscriber.subscribe("weather.");
+/// subscriber.connect(&endpoint)?;
+/// // An XPUB sees who subscribes: no need to sleep and hope.
+/// assert_eq!(publisher.recv().await?.first(), "\x01weather.");
+/// let mut message = Message::from("weather.dublin");
+/// message.push_back("rain");
+/// publisher.send(message).await?;
+/// assert_eq!(&subscriber.recv().await?[1], "rain");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// # fn tokio_test<F: std::future::Future>(f: F) -> F::Output {
+/// #     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(f)
+/// # }
+/// ```
+pub struct Pub {
+    handle: Handle,
+}
+
+every_socket!(Pub);
+sending_socket!(Pub, "Never waits: who has no room misses it (PB08, PB09).");
+
+/// A [`Pub`] that receives the subscriptions of its peers: a first octet of 1
+/// (subscribe) or 0 (cancel), then the topic, for the first and the last peer of each.
+pub struct XPub {
+    handle: Handle,
+}
+
+every_socket!(XPub);
+sending_socket!(XPub, "Never waits: who has no room misses it.");
+receiving_socket!(XPub);
+
+/// Receives the publications whose first frame begins with a topic that it
+/// subscribed to. See [`Pub`].
+pub struct Sub {
+    handle: Handle,
+}
+
+every_socket!(Sub);
+receiving_socket!(Sub);
+
+impl Sub {
+    /// Subscribes to all messages whose first frame begins with `topic`; an
+    /// empty one means all. Subscribing twice needs cancelling twice (SB05).
+    /// Subscriptions are made again on each new connection.
+    pub fn subscribe(&self, topic: impl Into<Bytes>) {
+        self.handle
+            .core()
+            .subscribe(&Subscription::Subscribe(topic.into()));
+    }
+
+    /// Cancels one earlier [`subscribe`](Self::subscribe); without one it does nothing.
+    pub fn unsubscribe(&self, topic: impl Into<Bytes>) {
+        self.handle
+            .core()
+            .subscribe(&Subscription::Cancel(topic.into()));
+    }
+}

@@ -1,0 +1,110 @@
+//! The counters of a socket: every message is accounted for.
+
+use bytes::Bytes;
+
+use crate::endpoint::Endpoint;
+
+/// What became of the messages of a socket, in copies: a publication to three
+/// subscribers is three.
+///
+/// At rest `sent.accepted = sent.written + sent.dropped + sent.queued` and
+/// `received.received = received.delivered + received.dropped + received.queued`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// The sending side, over all peers that are or were.
+    pub sent: Sent,
+    /// The receiving side, over all peers that are or were.
+    pub received: Received,
+    /// Publications that nobody had subscribed to: no copy of them was made.
+    pub unmatched: u64,
+    /// The pipes that are there now.
+    pub peers: Vec<PeerStats>,
+}
+
+/// The counters of one pipe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PeerStats {
+    /// The endpoint that was connected or bound.
+    pub endpoint: Endpoint,
+    /// The name by which a ROUTER knows the peer; empty for other sockets.
+    pub identity: Bytes,
+    /// Whether a connection is there.
+    pub connected: bool,
+    /// Its sending side.
+    pub sent: Sent,
+    /// Its receiving side.
+    pub received: Received,
+}
+
+/// Messages on their way out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Sent {
+    /// Taken from the application.
+    pub accepted: u64,
+    /// Handed to the system whole.
+    pub written: u64,
+    /// Given up, by reason.
+    pub dropped: Drops,
+    /// Waiting to be written.
+    pub queued: u64,
+}
+
+/// Why messages on their way out were given up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Drops {
+    /// The peer's pipe was full, and the pattern drops (PUB, XPUB, ROUTER).
+    pub full: u64,
+    /// No peer has the identity (ROUTER).
+    pub unroutable: u64,
+    /// The link was cut when a part of the message was written.
+    pub cut: u64,
+    /// The peer went, and its queue with it, or the socket closed.
+    pub discarded: u64,
+}
+
+impl Drops {
+    /// All reasons together.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.full + self.unroutable + self.cut + self.discarded
+    }
+}
+
+/// Messages on their way in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Received {
+    /// Read from the wire whole.
+    pub received: u64,
+    /// Handed to the application.
+    pub delivered: u64,
+    /// Not for the application: not subscribed to, or of no use to the pattern.
+    pub dropped: u64,
+    /// Waiting to be delivered.
+    pub queued: u64,
+}
+
+impl Sent {
+    pub(super) fn add(&mut self, other: &Self) {
+        self.accepted += other.accepted;
+        self.written += other.written;
+        self.queued += other.queued;
+        self.dropped.full += other.dropped.full;
+        self.dropped.unroutable += other.dropped.unroutable;
+        self.dropped.cut += other.dropped.cut;
+        self.dropped.discarded += other.dropped.discarded;
+    }
+}
+
+impl Received {
+    pub(super) fn add(&mut self, other: &Self) {
+        self.received += other.received;
+        self.delivered += other.delivered;
+        self.dropped += other.dropped;
+        self.queued += other.queued;
+    }
+}

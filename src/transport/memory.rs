@@ -1,0 +1,85 @@
+//! The in-memory transport: named listeners within the process.
+//!
+//! It carries the same octets as tcp and nothing else, so that sessions and
+//! sockets run on it unchanged, and under tokio's paused time.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::LazyLock;
+
+use parking_lot::Mutex;
+use tokio::io::{DuplexStream, duplex, split};
+use tokio::sync::mpsc;
+
+use super::Wire;
+
+/// Octets that a wire holds in each direction until they are read.
+const CAPACITY: usize = 64 << 10;
+
+/// Dialled wires that may wait for a listener to accept them.
+const BACKLOG: usize = 1_024;
+
+/// Who listens, by name.
+static LISTENERS: LazyLock<Mutex<HashMap<String, mpsc::Sender<DuplexStream>>>> =
+    LazyLock::new(Mutex::default);
+
+/// A bound name. Dropping it frees the name.
+pub(crate) struct Acceptor {
+    name: String,
+    dialled: mpsc::Receiver<DuplexStream>,
+}
+
+impl Acceptor {
+    pub(super) fn bind(name: &str) -> io::Result<Self> {
+        let mut listeners = LISTENERS.lock();
+        if listeners.contains_key(name) {
+            return Err(io::Error::from(io::ErrorKind::AddrInUse));
+        }
+        let (sender, dialled) = mpsc::channel(BACKLOG);
+        listeners.insert(name.to_owned(), sender);
+        Ok(Self {
+            name: name.to_owned(),
+            dialled,
+        })
+    }
+
+    pub(super) async fn accept(&mut self) -> io::Result<DuplexStream> {
+        let wire = self.dialled.recv().await;
+        wire.ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected))
+    }
+}
+
+impl Drop for Acceptor {
+    fn drop(&mut self) {
+        LISTENERS.lock().remove(&self.name);
+    }
+}
+
+pub(super) fn dial(name: &str) -> io::Result<Wire> {
+    dial_raw(name).map(wire)
+}
+
+pub(super) fn wire(stream: DuplexStream) -> Wire {
+    let (read, write) = split(stream);
+    Wire {
+        read: Box::new(read),
+        write: Box::new(write),
+        address: "memory".to_owned(),
+    }
+}
+
+/// The bare wire to whoever listens under `name`.
+pub(crate) fn dial_raw(name: &str) -> io::Result<DuplexStream> {
+    let (ours, theirs) = duplex(CAPACITY);
+    let sender = LISTENERS.lock().get(name).cloned();
+    let sender = sender.ok_or_else(|| io::Error::from(io::ErrorKind::ConnectionRefused))?;
+    sender
+        .try_send(theirs)
+        .map_err(|_| io::Error::from(io::ErrorKind::ConnectionRefused))?;
+    Ok(ours)
+}
+
+/// A listener that hands out bare wires.
+pub(crate) async fn accept_raw(acceptor: &mut Acceptor) -> io::Result<DuplexStream> {
+    acceptor.accept().await
+}

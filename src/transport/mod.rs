@@ -1,0 +1,78 @@
+//! Bytes on a wire: tcp, and an in-memory one for tests under virtual time.
+//!
+//! This layer dials, listens and hands out the two halves of a byte stream. It
+//! never looks into the bytes and never decides when to try again.
+
+mod memory;
+mod tcp;
+
+use std::fmt;
+use std::io;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::endpoint::Endpoint;
+
+pub(crate) use memory::{Acceptor, accept_raw, dial_raw};
+
+/// The half of a wire that is read.
+pub(crate) type ReadHalf = Box<dyn AsyncRead + Send + Unpin>;
+
+/// The half of a wire that is written.
+pub(crate) type WriteHalf = Box<dyn AsyncWrite + Send + Unpin>;
+
+/// An open byte stream to a peer. Dropping both halves closes it.
+pub(crate) struct Wire {
+    pub(crate) read: ReadHalf,
+    pub(crate) write: WriteHalf,
+    /// The other end, for people to read: `127.0.0.1:49152`.
+    pub(crate) address: String,
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Wire").field(&self.address).finish()
+    }
+}
+
+/// Opens a wire to `endpoint`. Dropping the future abandons the attempt.
+pub(crate) async fn dial(endpoint: &Endpoint) -> io::Result<Wire> {
+    match endpoint {
+        Endpoint::Tcp { host, port } => tcp::dial(host, *port).await,
+        Endpoint::Memory(name) => memory::dial(name),
+    }
+}
+
+/// A bound endpoint on which peers dial in.
+pub(crate) enum Listener {
+    Tcp(tcp::Listener),
+    Memory(Acceptor),
+}
+
+impl Listener {
+    /// Binds `endpoint` and says which one it really is, wildcards resolved.
+    pub(crate) async fn bind(endpoint: &Endpoint) -> io::Result<(Self, Endpoint)> {
+        match endpoint {
+            Endpoint::Tcp { host, port } => {
+                let (listener, bound) = tcp::Listener::bind(host, *port).await?;
+                Ok((Self::Tcp(listener), bound))
+            }
+            Endpoint::Memory(name) => Ok((Self::Memory(Acceptor::bind(name)?), endpoint.clone())),
+        }
+    }
+
+    /// The next peer that dials in. Cancel safe: no peer is lost to a dropped future.
+    pub(crate) async fn accept(&mut self) -> io::Result<Wire> {
+        match self {
+            Self::Tcp(listener) => listener.accept().await,
+            Self::Memory(acceptor) => acceptor.accept().await.map(memory::wire),
+        }
+    }
+}
+
+impl Listener {
+    /// A bare in-memory listener, for tests that play the peer.
+    pub(crate) fn memory(name: &str) -> io::Result<Acceptor> {
+        Acceptor::bind(name)
+    }
+}

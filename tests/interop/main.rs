@@ -1,0 +1,8 @@
+//! Real peers: programs in Python over libzmq on the other end of the wire.
+
+mod peer;
+mod pipeline;
+mod publish;
+mod requests;
+mod service;
+mod support;

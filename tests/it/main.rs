@@ -1,0 +1,12 @@
+//! The tests of the library from outside, in one binary: modules mirror `src/`.
+
+mod broker;
+mod concurrency;
+mod dealer_router;
+mod pipeline;
+mod publish;
+mod service;
+mod session;
+mod stack;
+mod support;
+mod tidy;

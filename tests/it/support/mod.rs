@@ -1,0 +1,99 @@
+//! What the tests share: every transport, a time limit, a scripted peer.
+
+pub(crate) mod peer;
+
+use std::future::Future;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use futures::StreamExt;
+use pushsub::{Event, Monitor, Stats};
+
+/// What a test fails with.
+pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+/// Runs one test on every transport: on tcp in real time, and on the in-memory
+/// wire under virtual time. The test gets an endpoint to bind.
+macro_rules! on_every_transport {
+    ($($(#[$attribute:meta])* $name:ident;)*) => {
+        mod tcp {
+            $(
+                $(#[$attribute])*
+                #[test]
+                fn $name() -> crate::support::Result {
+                    crate::support::in_real_time(super::$name("tcp://127.0.0.1:*".to_owned()))
+                }
+            )*
+        }
+        mod memory {
+            $(
+                $(#[$attribute])*
+                #[test]
+                fn $name() -> crate::support::Result {
+                    let name = crate::support::memory_name();
+                    crate::support::in_virtual_time(super::$name(format!("memory://{name}")))
+                }
+            )*
+        }
+    };
+}
+
+pub(crate) use on_every_transport;
+
+/// A name that no other test uses.
+pub(crate) fn memory_name() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("test-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Runs a test on a real clock, for 20 seconds at most.
+pub(crate) fn in_real_time(test: impl Future<Output = Result>) -> Result {
+    run(false, Duration::from_secs(20), test)
+}
+
+/// Runs a test on a clock that jumps to the next timer when nothing else is to
+/// be done, for an hour of it at most.
+pub(crate) fn in_virtual_time(test: impl Future<Output = Result>) -> Result {
+    run(true, Duration::from_secs(3_600), test)
+}
+
+fn run(paused: bool, limit: Duration, test: impl Future<Output = Result>) -> Result {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().start_paused(paused).build()?;
+    runtime.block_on(async {
+        tokio::time::timeout(limit, test)
+            .await
+            .map_err(|_| "the test took too long")?
+    })
+}
+
+/// Waits until an event is as wanted.
+pub(crate) async fn event(monitor: &mut Monitor, wanted: impl Fn(&Event) -> bool) -> Event {
+    loop {
+        let event = monitor.next().await.expect("the socket is not closed");
+        if wanted(&event) {
+            return event;
+        }
+    }
+}
+
+/// Waits until a peer has connected.
+pub(crate) async fn connected(monitor: &mut Monitor) {
+    event(monitor, |event| matches!(event, Event::Connected { .. })).await;
+}
+
+/// Waits until a peer has gone.
+pub(crate) async fn disconnected(monitor: &mut Monitor) {
+    event(monitor, |event| matches!(event, Event::Disconnected { .. })).await;
+}
+
+/// The laws of accounting, for the socket and for each of its peers.
+pub(crate) fn assert_accounted(stats: &Stats) {
+    let sides = stats.peers.iter().map(|peer| (peer.sent, peer.received));
+    for (sent, received) in sides.chain([(stats.sent, stats.received)]) {
+        let accounted = sent.written + sent.dropped.total() + sent.queued;
+        assert_eq!(sent.accepted, accounted, "{sent:?}");
+        let accounted = received.delivered + received.dropped + received.queued;
+        assert_eq!(received.received, accounted, "{received:?}");
+    }
+}
