@@ -1,10 +1,14 @@
 //! What the command line says, checked.
 
+use std::error::Error;
 use std::ffi::OsStr;
+use std::io;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
+use pushsub::Broker;
 
 use crate::readings::{Readings, ReadingsError};
 
@@ -77,6 +81,32 @@ pub(crate) enum RunError {
         "--kill-at {kill_at}: there are only {readings} readings: give a number from 0 to {readings}"
     )]
     KillAt { kill_at: usize, readings: usize },
+}
+
+impl Role {
+    /// How a child process is told that it is a worker; its number follows.
+    pub(crate) fn worker(broker: Option<&Broker>) -> Vec<String> {
+        let broker = broker.map(|broker| format!("--broker={}", broker.back()));
+        ["worker".to_owned()].into_iter().chain(broker).collect()
+    }
+}
+
+/// What the program ends with: 2 where it could not run, and nothing was pushed.
+///
+/// A closed output is no fault: who reads it has seen enough.
+pub(crate) fn exit_code(done: Result<(), Box<dyn Error>>) -> ExitCode {
+    let Err(error) = done else {
+        return ExitCode::SUCCESS;
+    };
+    let io_error = error.downcast_ref::<io::Error>();
+    if io_error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("bikes: {error}");
+    match error.downcast_ref::<RunError>() {
+        Some(_) => ExitCode::from(2),
+        None => ExitCode::FAILURE,
+    }
 }
 
 impl Run {

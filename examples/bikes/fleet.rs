@@ -1,15 +1,18 @@
 //! The worker processes: started, watched, killed on request, and never left behind.
 
-use std::future;
 use std::io;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use futures::future::select_all;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use pushsub::{Broker, Client, Instance, Registration, Registry};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
+
+use crate::SERVICE;
+use crate::summary::Killed;
 
 /// How long a worker may take until it says that it is ready.
 const READY: Duration = Duration::from_secs(10);
@@ -18,6 +21,8 @@ const END: Duration = Duration::from_secs(2);
 
 /// Child processes of one program, numbered from 1.
 ///
+/// One that says where it can be reached is registered there while it lives.
+///
 /// A worker ends when its standard input does, so none outlives this process,
 /// however that ends. One that cannot notice, because it is stopped, is killed
 /// when the fleet is dropped.
@@ -25,46 +30,51 @@ const END: Duration = Duration::from_secs(2);
 pub(crate) struct Fleet {
     program: PathBuf,
     arguments: Vec<String>,
+    registry: Registry,
     workers: Vec<Worker>,
+    /// The numbers of those whose standard output has ended.
+    ends: mpsc::UnboundedReceiver<usize>,
+    end: mpsc::UnboundedSender<usize>,
 }
 
 #[derive(Debug)]
 struct Worker {
     pid: u32,
+    /// What it said when it was ready: its [`place`], or behind a broker its name.
+    place: String,
+    /// `None` behind a broker, and once it has been replaced.
+    registration: Option<Registration>,
     /// `None` once it has ended.
-    process: Option<Process>,
+    process: Option<Child>,
 }
 
-#[derive(Debug)]
-struct Process {
-    child: Child,
-    /// Open for as long as the worker is to live.
-    stdin: Option<ChildStdin>,
-    /// Kept, so that a worker that prints more does not die of it.
-    _stdout: BufReader<ChildStdout>,
+/// A worker that is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Started {
+    pub(crate) id: usize,
+    pub(crate) pid: u32,
 }
 
 impl Fleet {
     /// No worker yet. Each is given the arguments, and its number after them.
-    pub(crate) fn new(program: PathBuf, arguments: &[&str]) -> Self {
+    pub(crate) fn new(program: PathBuf, arguments: Vec<String>, registry: &Registry) -> Self {
+        let (end, ends) = mpsc::unbounded_channel();
         Self {
             program,
-            arguments: arguments
-                .iter()
-                .map(|&argument| argument.to_owned())
-                .collect(),
+            arguments,
+            registry: registry.clone(),
             workers: Vec::new(),
+            ends,
+            end,
         }
     }
 
-    /// Starts a worker and waits for the line that says it is ready.
-    ///
-    /// Returns its number and the line.
+    /// Starts a worker and waits for the line that says it is ready, and where.
     ///
     /// # Errors
     ///
     /// It could not be started, ended, or was not ready in time; it is gone.
-    pub(crate) async fn start(&mut self) -> io::Result<(usize, String)> {
+    pub(crate) async fn start(&mut self) -> io::Result<Started> {
         let id = self.workers.len() + 1;
         let mut child = Command::new(&self.program)
             .args(&self.arguments)
@@ -74,8 +84,6 @@ impl Fleet {
             .kill_on_drop(true)
             .spawn()?;
         let pid = child.id().unwrap_or_default();
-        // Taken, because waiting for a child closes what it holds.
-        let stdin = child.stdin.take();
         let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
         let mut stdout = BufReader::new(stdout);
         let mut line = String::new();
@@ -85,13 +93,18 @@ impl Fleet {
                 "worker {id} ended before it was ready"
             )));
         }
-        let process = Some(Process {
-            child,
-            stdin,
-            _stdout: stdout,
+        tokio::spawn(read_out(stdout, id, self.end.clone()));
+        let place = line.trim_end().to_owned();
+        let instance = place
+            .split_once(' ')
+            .and_then(|(requests, responses)| Instance::new(requests, responses).ok());
+        self.workers.push(Worker {
+            pid,
+            place,
+            registration: instance.map(|instance| self.registry.register(SERVICE, instance)),
+            process: Some(child),
         });
-        self.workers.push(Worker { pid, process });
-        Ok((id, line.trim_end().to_owned()))
+        Ok(Started { id, pid })
     }
 
     /// The number of a worker that has ended, whoever ended it; each is told once.
@@ -100,42 +113,69 @@ impl Fleet {
     ///
     /// A dropped wait has told nothing.
     pub(crate) async fn ended(&mut self) -> usize {
-        let alive = (1..).zip(&mut self.workers);
-        let ends: Vec<_> = alive
-            .filter_map(|(id, worker)| Some((id, worker.process.as_mut()?)))
-            .map(|(id, process)| {
-                Box::pin(async move {
-                    // An error means that there is nothing to wait for any more.
-                    process.child.wait().await.ok();
-                    id
-                })
-            })
-            .collect();
-        if ends.is_empty() {
-            return future::pending().await;
-        }
-        let (id, ..) = select_all(ends).await;
+        let id = self.ends.recv().await.expect("the fleet keeps a sender");
         self.workers[id - 1].process = None;
         id
     }
 
-    /// Kills a worker with SIGKILL, as a crash would; [`ended`](Self::ended) tells when it is gone.
-    pub(crate) fn kill(&mut self, id: usize) -> io::Result<()> {
-        let worker = id
-            .checked_sub(1)
-            .and_then(|index| self.workers.get_mut(index));
-        match worker.and_then(|worker| worker.process.as_mut()) {
-            Some(process) => process.child.start_kill(),
-            None => Err(io::ErrorKind::NotFound.into()),
+    /// Starts another worker if the one that ended was the last: somebody has to serve.
+    ///
+    /// Returns who was started. The one that ended leaves the registry after
+    /// that, because nothing waits for a service that nobody serves.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub(crate) async fn replace(&mut self, ended: usize) -> io::Result<Option<Started>> {
+        let started = match self.alive() {
+            0 => Some(self.start().await?),
+            _ => None,
+        };
+        self.workers[ended - 1].registration = None;
+        Ok(started)
+    }
+
+    /// Kills the worker with the most in flight with SIGKILL, as a crash would;
+    /// [`ended`](Self::ended) tells when it is gone.
+    ///
+    /// The loads are told by the places that the workers named. A worker that
+    /// is in none of them has nothing in flight.
+    ///
+    /// # Errors
+    ///
+    /// None is alive, or the system refuses.
+    pub(crate) fn kill_busiest(
+        &mut self,
+        loads: impl IntoIterator<Item = (String, usize)>,
+    ) -> io::Result<Killed> {
+        let loads: Vec<_> = loads.into_iter().collect();
+        let load = |worker: &Worker| {
+            let told = loads.iter().find(|(place, _)| *place == worker.place);
+            told.map_or(0, |(_, in_flight)| *in_flight)
+        };
+        let alive = (1..).zip(&mut self.workers);
+        let busiest = alive
+            .filter(|(_, worker)| worker.process.is_some())
+            .map(|(id, worker)| (load(worker), id, worker))
+            .max_by_key(|(in_flight, ..)| *in_flight);
+        let Some((in_flight, id, worker)) = busiest else {
+            return Err(io::Error::other("no worker is left to be killed"));
+        };
+        if let Some(process) = &mut worker.process {
+            process.start_kill()?;
         }
+        Ok(Killed {
+            id,
+            pid: worker.pid,
+            in_flight,
+            restored: 0,
+        })
     }
 
     /// How many have not ended.
     pub(crate) fn alive(&self) -> usize {
-        self.workers
-            .iter()
-            .filter(|worker| worker.process.is_some())
-            .count()
+        let alive = |worker: &&Worker| worker.process.is_some();
+        self.workers.iter().filter(alive).count()
     }
 
     /// The process ids of all that ever were started, in the order of their numbers.
@@ -145,11 +185,7 @@ impl Fleet {
 
     /// Lets every worker end by itself, and kills what does not.
     pub(crate) async fn stop(mut self) {
-        for process in self
-            .workers
-            .iter_mut()
-            .filter_map(|worker| worker.process.as_mut())
-        {
+        for process in self.workers.iter_mut().filter_map(|w| w.process.as_mut()) {
             process.stdin = None;
         }
         let all_ended = async {
@@ -162,6 +198,40 @@ impl Fleet {
     }
 }
 
+/// How a worker that can be reached directly says where.
+pub(crate) fn place(instance: &Instance) -> String {
+    format!("{} {}", instance.requests, instance.responses)
+}
+
+/// What each worker has in flight, by its place: who hands out the requests knows.
+pub(crate) fn loads(broker: Option<&Broker>, client: &Client) -> Vec<(String, usize)> {
+    match broker {
+        Some(broker) => {
+            let workers = broker.stats().workers.into_iter();
+            workers.map(|w| (w.name, w.in_flight)).collect()
+        }
+        None => {
+            let instances = client.stats().instances.into_iter();
+            instances
+                .map(|i| (place(&i.instance), i.in_flight))
+                .collect()
+        }
+    }
+}
+
+/// Reads what a worker still prints, so that it does not die of it, until it has ended.
+async fn read_out(
+    mut stdout: BufReader<ChildStdout>,
+    id: usize,
+    end: mpsc::UnboundedSender<usize>,
+) {
+    let mut waste = [0; 1024];
+    // An error means that there is nothing to wait for any more.
+    while stdout.read(&mut waste).await.is_ok_and(|octets| octets > 0) {}
+    // A fleet that is gone needs no telling.
+    end.send(id).ok();
+}
+
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
@@ -170,16 +240,21 @@ mod tests {
     const WORKER: &str = "echo ready $0; while read -r line; do :; done";
 
     fn fleet(script: &str) -> Fleet {
-        Fleet::new("sh".into(), &["-c", script])
+        Fleet::new("sh".into(), vec!["-c".to_owned(), script.to_owned()])
     }
 
     #[tokio::test]
     async fn workers_are_numbered_and_ready_when_they_say_so() {
         let mut fleet = fleet(WORKER);
-        assert_eq!(fleet.start().await.unwrap(), (1, "ready 1".to_owned()));
+        assert_eq!(fleet.start().await.unwrap(), (1, "ready 1"));
         assert_eq!(fleet.start().await.unwrap(), (2, "ready 2".to_owned()));
         assert_eq!((fleet.alive(), fleet.pids().count()), (2, 2));
         fleet.stop().await;
+    }
+
+    /// Kills this one: it has the most in flight.
+    fn kill(fleet: &mut Fleet, id: usize) -> io::Result<Killed> {
+        fleet.kill_busiest([(format!("ready {id}"), 7)])
     }
 
     #[tokio::test]
@@ -187,12 +262,15 @@ mod tests {
         let mut fleet = fleet(WORKER);
         fleet.start().await.unwrap();
         fleet.start().await.unwrap();
-        fleet.kill(1).unwrap();
+        let killed = kill(&mut fleet, 1).unwrap();
+        let pid = fleet.pids().next().unwrap();
+        assert_eq!((killed.id, killed.pid, killed.in_flight), (1, pid, 7));
         assert_eq!(fleet.ended().await, 1);
         assert_eq!((fleet.alive(), fleet.pids().count()), (1, 2));
-        assert!(fleet.kill(1).is_err());
-        fleet.kill(2).unwrap();
+        let killed = kill(&mut fleet, 1).unwrap();
+        assert_eq!((killed.id, killed.in_flight), (2, 0));
         assert_eq!(fleet.ended().await, 2);
+        assert!(kill(&mut fleet, 2).is_err());
         assert_eq!(fleet.start().await.unwrap().0, 3);
     }
 
@@ -202,7 +280,7 @@ mod tests {
         fleet.start().await.unwrap();
         assert!(timeout(Duration::ZERO, fleet.ended()).await.is_err());
         assert_eq!(fleet.alive(), 1);
-        fleet.kill(1).unwrap();
+        kill(&mut fleet, 1).unwrap();
         assert_eq!(fleet.ended().await, 1);
     }
 
@@ -210,7 +288,10 @@ mod tests {
     async fn a_worker_that_ends_before_it_is_ready_is_an_error() {
         let error = fleet("exit 3").start().await.unwrap_err();
         assert!(error.to_string().contains("worker 1 ended"), "{error}");
-        let missing = Fleet::new("no/such/program".into(), &[]).start().await;
+        let missing = Fleet::new("no/such/program".into(), Vec::new())
+            .start()
+            .await
+            .map(|_| ());
         assert_eq!(missing.unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 

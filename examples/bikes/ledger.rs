@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::hash::Hash;
 
 use crate::readings::Readings;
-use crate::station::{Answer, Reading};
+use crate::station::{self, Answer, Reading};
 
 /// How often a station is pushed again without one answer in between, before
 /// it is given up and what is left of it is lost.
@@ -31,12 +31,29 @@ pub(crate) enum Order {
     Restore,
 }
 
+impl Order {
+    /// The method that is called for it.
+    pub(crate) fn method(self) -> &'static str {
+        match self {
+            Self::Read => station::READ,
+            Self::Restore => station::RESTORE,
+        }
+    }
+}
+
 /// A reading whose answer counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Accepted {
     pub(crate) station: usize,
     pub(crate) reading: Reading,
     pub(crate) change: i64,
+}
+
+impl Accepted {
+    /// The station has no bike any more: a change to 0.
+    pub(crate) fn is_to_empty(&self) -> bool {
+        self.change != 0 && self.reading.value == 0
+    }
 }
 
 /// What was counted so far.
@@ -158,13 +175,14 @@ impl<'a, Id: Eq + Hash> Ledger<'a, Id> {
             self.open -= 1;
         }
         *self.tally.handled.entry(answer.worker).or_default() += 1;
-        self.tally.changes += usize::from(answer.change != 0);
-        self.tally.empty += usize::from(answer.change != 0 && push.reading.value == 0);
-        Some(Accepted {
+        let accepted = Accepted {
             station: push.station,
             reading: push.reading,
             change: answer.change,
-        })
+        };
+        self.tally.changes += usize::from(accepted.change != 0);
+        self.tally.empty += usize::from(accepted.is_to_empty());
+        Some(accepted)
     }
 
     /// Notes that a push has no answer: its worker does not know the station
@@ -248,6 +266,10 @@ impl Station {
         true
     }
 }
+
+#[cfg(test)]
+#[path = "simulation.rs"]
+mod simulation;
 
 #[cfg(test)]
 mod tests {

@@ -16,10 +16,10 @@ const GLANCE: Duration = Duration::from_millis(50);
 
 /// Prints the answers, and remembers which it saw: that is how a duplicate is noticed
 /// by another than the ledger, which is to prevent it.
-pub(crate) struct Printer<'a, W> {
+pub(crate) struct Printer<W> {
     output: W,
-    city: &'a str,
-    stations: &'a [String],
+    city: String,
+    stations: Vec<String>,
     /// Prints no lines; they are noted all the same.
     quiet: bool,
     bar: ProgressBar,
@@ -44,8 +44,8 @@ pub(crate) fn bar(readings: usize) -> ProgressBar {
     bar.with_style(style)
 }
 
-impl<'a, W: Write> Printer<'a, W> {
-    pub(crate) fn new(output: W, city: &'a str, stations: &'a [String], bar: ProgressBar) -> Self {
+impl<W: Write> Printer<W> {
+    pub(crate) fn new(output: W, city: String, stations: Vec<String>, bar: ProgressBar) -> Self {
         Self {
             output,
             city,
@@ -65,6 +65,11 @@ impl<'a, W: Write> Printer<'a, W> {
         self
     }
 
+    /// Tells a person something beside the lines.
+    pub(crate) fn note(&self, text: &str) {
+        self.bar.suspend(|| eprintln!("{text}"));
+    }
+
     /// Prints an answer where it is a change.
     ///
     /// # Errors
@@ -79,7 +84,7 @@ impl<'a, W: Write> Printer<'a, W> {
         if self.quiet || accepted.change == 0 {
             return Ok(());
         }
-        let (station, city) = (&self.stations[accepted.station], self.city);
+        let (station, city) = (&self.stations[accepted.station], &self.city);
         writeln!(self.lines, "{:+} {station} ({city})", accepted.change)?;
         if self.lines.len() >= PAGE || self.written.elapsed() >= GLANCE {
             self.write()?;
@@ -121,10 +126,11 @@ mod tests {
 
     /// The lines and duplicates of these answers.
     fn printed(answers: &[Accepted], quiet: bool) -> (String, usize) {
-        let stations = ["Fenian_Street".to_owned(), "St._Stephen'S".to_owned()];
+        let stations = vec!["Fenian_Street".to_owned(), "St._Stephen'S".to_owned()];
         let mut output = Vec::new();
         let bar = ProgressBar::hidden();
-        let mut printer = Printer::new(&mut output, "dublin", &stations, bar).quiet(quiet);
+        let city = "dublin".to_owned();
+        let mut printer = Printer::new(&mut output, city, stations, bar).quiet(quiet);
         for answer in answers {
             printer.answer(answer).unwrap();
         }

@@ -2,11 +2,15 @@
 
 use std::collections::HashMap;
 
+use pushsub::{HandlerError, Reply, Request};
 use serde::{Deserialize, Serialize};
 
-/// One reading of a station, as it travels: of a request `reading`, whose
-/// key is the station, or of a `restore`, which tells a worker what was last
-/// answered elsewhere.
+/// The method that answers the change of a reading.
+pub(crate) const READ: &str = "read";
+/// The method that tells a worker which reading was last answered elsewhere.
+pub(crate) const RESTORE: &str = "restore";
+
+/// One reading of a station, as it travels: the value of a request whose key is the station.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Reading {
     /// Which of the station's readings it is, from 0.
@@ -69,6 +73,26 @@ impl Stations {
     /// Takes over a reading that was answered elsewhere.
     pub(crate) fn restore(&mut self, station: &str, reading: Reading) {
         self.know(station, reading, None);
+    }
+
+    /// What a worker answers to a request.
+    pub(crate) fn answer(
+        &mut self,
+        worker: usize,
+        request: &Request,
+    ) -> Result<Reply, HandlerError> {
+        let (station, reading) = (String::from_utf8_lossy(request.key()), request.decode()?);
+        let change = match request.method() {
+            READ => self
+                .read(&station, reading)
+                .map_err(|unknown| HandlerError::new(unknown.to_string(), station))?,
+            RESTORE => {
+                self.restore(&station, reading);
+                0
+            }
+            other => return Err(HandlerError::no_such_method(other)),
+        };
+        Reply::body(&Answer { worker, change })
     }
 
     fn know(&mut self, station: &str, reading: Reading, change: Option<i64>) {

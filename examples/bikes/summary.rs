@@ -1,8 +1,14 @@
 //! What a run came to, for people and as one line of JSON.
 
+use std::error::Error;
 use std::fmt::{self, Display, Formatter};
+use std::hash::Hash;
+use std::io::{self, Write};
 
+use pushsub::Stats;
 use serde::Serialize;
+
+use crate::ledger::Ledger;
 
 /// The counts at the end. The names and order of the fields are those of the JSON.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -47,7 +53,7 @@ pub(crate) struct Killed {
 }
 
 /// What became of the publications on `empty`: the first is the sum of the rest.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Alerts {
     pub(crate) published: u64,
     pub(crate) received: u64,
@@ -56,9 +62,69 @@ pub(crate) struct Alerts {
 }
 
 impl Summary {
+    /// What the books of the collector say, of workers with these process ids.
+    ///
+    /// Who was killed comes with the count of restored stations as it was then.
+    pub(crate) fn new<Id: Eq + Hash>(
+        ledger: &Ledger<'_, Id>,
+        pids: impl Iterator<Item = u32>,
+        killed: Option<Killed>,
+    ) -> Self {
+        let tally = ledger.tally();
+        let worker = |(id, pid)| Worker {
+            id,
+            pid,
+            handled: tally.handled.get(&id).copied().unwrap_or_default(),
+        };
+        Self {
+            readings: tally.handled.values().sum::<usize>() + ledger.lost(),
+            changes: tally.changes,
+            empty: tally.empty,
+            lost: ledger.lost(),
+            duplicates: 0,
+            repeats: tally.repeats,
+            out_of_order: tally.out_of_order,
+            workers: (1..).zip(pids).map(worker).collect(),
+            killed: killed.map(|killed| Killed {
+                restored: tally.restored - killed.restored,
+                ..killed
+            }),
+            alerts: Alerts::default(),
+            seconds: 0.0,
+        }
+    }
+
+    /// Prints it.
+    ///
+    /// # Errors
+    ///
+    /// The output is closed, or readings were lost.
+    pub(crate) fn print(&self, json: bool) -> Result<(), Box<dyn Error>> {
+        let text = if json { self.json()? } else { self.to_string() };
+        writeln!(io::stdout(), "{text}")?;
+        match self.lost {
+            0 => Ok(()),
+            lost => Err(format!("{lost} readings were never answered").into()),
+        }
+    }
+
     /// One line, without its end.
-    pub(crate) fn json(&self) -> serde_json::Result<String> {
+    fn json(&self) -> serde_json::Result<String> {
         serde_json::to_string(self)
+    }
+}
+
+impl Alerts {
+    /// What the publisher and its one subscriber have counted, while both still live.
+    pub(crate) fn of(publisher: &Stats, alerter: &Stats) -> Self {
+        let (sent, received) = (publisher.sent, alerter.received);
+        let on_the_way = sent.written.saturating_sub(received.received);
+        Self {
+            published: sent.accepted,
+            received: received.delivered,
+            dropped: sent.dropped.total() + received.dropped,
+            queued: sent.queued + on_the_way + received.queued,
+        }
     }
 }
 
