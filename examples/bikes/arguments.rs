@@ -10,7 +10,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 use pushsub::Broker;
 
-use crate::readings::{Readings, ReadingsError};
+use crate::books::readings::{Readings, ReadingsError};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -91,10 +91,13 @@ impl Role {
     }
 }
 
+/// Whatever ends the program before its end.
+pub(crate) type Failure = Box<dyn Error>;
+
 /// What the program ends with: 2 where it could not run, and nothing was pushed.
 ///
 /// A closed output is no fault: who reads it has seen enough.
-pub(crate) fn exit_code(done: Result<(), Box<dyn Error>>) -> ExitCode {
+pub(crate) fn exit_code(done: Result<(), Failure>) -> ExitCode {
     let Err(error) = done else {
         return ExitCode::SUCCESS;
     };

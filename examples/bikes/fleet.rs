@@ -1,6 +1,7 @@
-//! The worker processes: started, watched, killed on request, and never left behind.
+//! The worker processes: started, registered, watched, killed on request, and never left behind.
 
-use std::io;
+use std::env;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -11,8 +12,9 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::SERVICE;
-use crate::summary::Killed;
+use crate::arguments::{Role, Run};
+use crate::books::Killed;
+use crate::station::SERVICE;
 
 /// How long a worker may take until it says that it is ready.
 const READY: Duration = Duration::from_secs(10);
@@ -31,6 +33,10 @@ pub(crate) struct Fleet {
     program: PathBuf,
     arguments: Vec<String>,
     registry: Registry,
+    /// The broker's.
+    front: Option<Registration>,
+    /// Tells a person which process is which worker.
+    tells: bool,
     workers: Vec<Worker>,
     /// The numbers of those whose standard output has ended.
     ends: mpsc::UnboundedReceiver<usize>,
@@ -48,33 +54,55 @@ struct Worker {
     process: Option<Child>,
 }
 
-/// A worker that is ready.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Started {
-    pub(crate) id: usize,
-    pub(crate) pid: u32,
-}
-
 impl Fleet {
+    /// Starts the workers of a run, and waits until they are known to the broker, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// A worker could not be started; none is left.
+    pub(crate) async fn start(
+        run: &Run,
+        broker: Option<&Broker>,
+        registry: &Registry,
+    ) -> io::Result<Self> {
+        let mut fleet = Self::new(env::current_exe()?, Role::worker(broker), registry);
+        fleet.tells = !run.json;
+        // To a client a broker is one big instance.
+        fleet.front = broker.map(|broker| registry.register(SERVICE, broker.front()));
+        for _ in 0..run.workers {
+            fleet.start_one().await?;
+        }
+        if let Some(broker) = broker {
+            let known = broker.wait_for_workers(SERVICE, fleet.alive());
+            // One that died meanwhile is not waited for any longer than that.
+            timeout(READY, known).await.ok();
+        }
+        Ok(fleet)
+    }
+
     /// No worker yet. Each is given the arguments, and its number after them.
-    pub(crate) fn new(program: PathBuf, arguments: Vec<String>, registry: &Registry) -> Self {
+    fn new(program: PathBuf, arguments: Vec<String>, registry: &Registry) -> Self {
         let (end, ends) = mpsc::unbounded_channel();
         Self {
             program,
             arguments,
             registry: registry.clone(),
+            front: None,
+            tells: false,
             workers: Vec::new(),
             ends,
             end,
         }
     }
 
-    /// Starts a worker and waits for the line that says it is ready, and where.
+    /// Starts a worker, and waits for the line that says it is ready, and where.
+    ///
+    /// Returns its number.
     ///
     /// # Errors
     ///
     /// It could not be started, ended, or was not ready in time; it is gone.
-    pub(crate) async fn start(&mut self) -> io::Result<Started> {
+    async fn start_one(&mut self) -> io::Result<usize> {
         let id = self.workers.len() + 1;
         let mut child = Command::new(&self.program)
             .args(&self.arguments)
@@ -88,10 +116,9 @@ impl Fleet {
         let mut stdout = BufReader::new(stdout);
         let mut line = String::new();
         let ready = timeout(READY, stdout.read_line(&mut line)).await;
-        if ready.map_err(|_| io::ErrorKind::TimedOut)?? == 0 {
-            return Err(io::Error::other(format!(
-                "worker {id} ended before it was ready"
-            )));
+        let unready = |how| io::Error::other(format!("worker {id} {how}"));
+        if ready.map_err(|_| unready("was not ready in time"))?? == 0 {
+            return Err(unready("ended before it was ready"));
         }
         tokio::spawn(read_out(stdout, id, self.end.clone()));
         let place = line.trim_end().to_owned();
@@ -104,7 +131,10 @@ impl Fleet {
             registration: instance.map(|instance| self.registry.register(SERVICE, instance)),
             process: Some(child),
         });
-        Ok(Started { id, pid })
+        if self.tells {
+            eprintln!("worker {id} has pid {pid}");
+        }
+        Ok(id)
     }
 
     /// The number of a worker that has ended, whoever ended it; each is told once.
@@ -120,19 +150,18 @@ impl Fleet {
 
     /// Starts another worker if the one that ended was the last: somebody has to serve.
     ///
-    /// Returns who was started. The one that ended leaves the registry after
-    /// that, because nothing waits for a service that nobody serves.
+    /// The one that ended leaves the registry after that, because nothing
+    /// waits for a service that nobody serves.
     ///
     /// # Errors
     ///
-    /// As [`start`](Self::start).
-    pub(crate) async fn replace(&mut self, ended: usize) -> io::Result<Option<Started>> {
-        let started = match self.alive() {
-            0 => Some(self.start().await?),
-            _ => None,
-        };
+    /// As [`start`](Self::start), of that one.
+    pub(crate) async fn replace(&mut self, ended: usize) -> io::Result<()> {
+        if self.alive() == 0 {
+            self.start_one().await?;
+        }
         self.workers[ended - 1].registration = None;
-        Ok(started)
+        Ok(())
     }
 
     /// Kills the worker with the most in flight with SIGKILL, as a crash would;
@@ -198,6 +227,13 @@ impl Fleet {
     }
 }
 
+/// A worker says where it is, and waits until nobody keeps its standard input open.
+pub(crate) async fn until_orphaned(place: String) -> io::Result<()> {
+    writeln!(io::stdout(), "{place}")?;
+    tokio::io::copy(&mut tokio::io::stdin(), &mut tokio::io::sink()).await?;
+    Ok(())
+}
+
 /// How a worker that can be reached directly says where.
 pub(crate) fn place(instance: &Instance) -> String {
     format!("{} {}", instance.requests, instance.responses)
@@ -240,14 +276,18 @@ mod tests {
     const WORKER: &str = "echo ready $0; while read -r line; do :; done";
 
     fn fleet(script: &str) -> Fleet {
-        Fleet::new("sh".into(), vec!["-c".to_owned(), script.to_owned()])
+        Fleet::new(
+            "sh".into(),
+            vec!["-c".to_owned(), script.to_owned()],
+            &Registry::new(),
+        )
     }
 
     #[tokio::test]
     async fn workers_are_numbered_and_ready_when_they_say_so() {
         let mut fleet = fleet(WORKER);
-        assert_eq!(fleet.start().await.unwrap(), (1, "ready 1"));
-        assert_eq!(fleet.start().await.unwrap(), (2, "ready 2".to_owned()));
+        assert_eq!(fleet.start_one().await.unwrap(), 1);
+        assert_eq!(fleet.start_one().await.unwrap(), (2, "ready 2".to_owned()));
         assert_eq!((fleet.alive(), fleet.pids().count()), (2, 2));
         fleet.stop().await;
     }
@@ -260,8 +300,8 @@ mod tests {
     #[tokio::test]
     async fn a_killed_worker_is_told_once_and_its_pid_is_kept() {
         let mut fleet = fleet(WORKER);
-        fleet.start().await.unwrap();
-        fleet.start().await.unwrap();
+        fleet.start_one().await.unwrap();
+        fleet.start_one().await.unwrap();
         let killed = kill(&mut fleet, 1).unwrap();
         let pid = fleet.pids().next().unwrap();
         assert_eq!((killed.id, killed.pid, killed.in_flight), (1, pid, 7));
@@ -271,13 +311,13 @@ mod tests {
         assert_eq!((killed.id, killed.in_flight), (2, 0));
         assert_eq!(fleet.ended().await, 2);
         assert!(kill(&mut fleet, 2).is_err());
-        assert_eq!(fleet.start().await.unwrap().0, 3);
+        assert_eq!(fleet.start_one().await.unwrap(), 3);
     }
 
     #[tokio::test]
     async fn a_dropped_wait_ends_no_worker() {
         let mut fleet = fleet(WORKER);
-        fleet.start().await.unwrap();
+        fleet.start_one().await.unwrap();
         assert!(timeout(Duration::ZERO, fleet.ended()).await.is_err());
         assert_eq!(fleet.alive(), 1);
         kill(&mut fleet, 1).unwrap();
@@ -286,19 +326,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_worker_that_ends_before_it_is_ready_is_an_error() {
-        let error = fleet("exit 3").start().await.unwrap_err();
+        let error = fleet("exit 3").start_one().await.unwrap_err();
         assert!(error.to_string().contains("worker 1 ended"), "{error}");
-        let missing = Fleet::new("no/such/program".into(), Vec::new())
-            .start()
-            .await
-            .map(|_| ());
+        let missing = Fleet::new("no/such/program".into(), Vec::new(), &Registry::new())
+            .start_one()
+            .await;
         assert_eq!(missing.unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[tokio::test]
     async fn workers_end_when_nobody_holds_their_input() {
         let mut fleet = fleet(WORKER);
-        fleet.start().await.unwrap();
+        fleet.start_one().await.unwrap();
         fleet.workers[0].process.as_mut().unwrap().stdin = None;
         assert_eq!(fleet.ended().await, 1);
     }

@@ -8,35 +8,27 @@
 //!              by station  directly    └──▶ worker ──┘                    empty
 //! ```
 
+mod alerter;
 mod arguments;
 mod books;
 mod fleet;
-mod ledger;
-mod printing;
-mod readings;
 mod station;
-mod summary;
 
-use std::env::current_exe;
-use std::error::Error;
-use std::future::{pending, ready};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use futures::future::{OptionFuture, ready};
 use parking_lot::Mutex;
-use pushsub::{
-    Broker, CallError, Client, Message, Registry, Request, RequestId, Server, Sub, XPub,
-};
+use pushsub::{Broker, CallError, Client, Message, Registry, RequestId, Server, XPub};
 
-use crate::arguments::{Arguments, Role, Run, exit_code};
-use crate::books::Books;
-use crate::fleet::{Fleet, loads, place};
-use crate::ledger::Push;
-use crate::readings::Readings;
-use crate::station::Stations;
+use crate::alerter::alerter;
+use crate::arguments::{Arguments, Failure, Role, Run, exit_code};
+use crate::books::{Books, Next};
+use crate::fleet::{Fleet, loads, place, until_orphaned};
+use crate::station::{SERVICE, Stations};
 
-const SERVICE: &str = "stations";
+const EMPTY: &str = "empty";
 const LOOPBACK: &str = "tcp://127.0.0.1:*";
 /// So long that a worker may be stopped for a while, and yet every run ends.
 const DEADLINE: Duration = Duration::from_secs(300);
@@ -50,69 +42,51 @@ async fn main() -> ExitCode {
     })
 }
 
-/// A worker: serves until standard input ends.
-async fn work(broker: Option<String>, id: usize) -> Result<(), Box<dyn Error>> {
+/// A worker serves until the collector is gone.
+async fn work(broker: Option<String>, id: usize) -> Result<(), Failure> {
     let (stations, name) = (Mutex::new(Stations::default()), format!("worker-{id}"));
     let server = Server::builder(SERVICE).name(&name).concurrency(256);
     let server = match broker {
         Some(broker) => server.connect(broker),
         None => server.bind(LOOPBACK),
     };
-    let answer = move |request: Request| ready(stations.lock().answer(id, &request));
+    let answer = move |request| ready(stations.lock().answer(id, &request));
     let server = server.serve(answer).await?;
-    println!("{}", server.instance().as_ref().map_or(name, place));
-    tokio::io::copy(&mut tokio::io::stdin(), &mut tokio::io::sink()).await?;
+    until_orphaned(server.instance().as_ref().map_or(name, place)).await?;
     server.close().await;
     Ok(())
 }
 
-/// The collector: pushes all readings and accounts for what comes back.
-async fn collect(run: &Run) -> Result<(), Box<dyn Error>> {
+/// The collector pushes all readings, and accounts for what comes back.
+async fn collect(run: &Run) -> Result<(), Failure> {
     let (readings, kill_at) = run.readings()?;
     let mut books = Books::open(run, &readings, kill_at);
-    let registry = Registry::new();
     let broker = match run.direct {
         true => None,
         false => Some(Broker::builder().spawn().await?),
     };
-    let front = broker.as_ref().map(Broker::front);
-    let _front = front.map(|front| registry.register(SERVICE, front));
-    let mut fleet = Fleet::new(current_exe()?, Role::worker(broker.as_ref()), &registry);
-    for _ in 0..run.workers {
-        books.started(fleet.start().await?);
-    }
-    if let Some(broker) = &broker {
-        broker.wait_for_workers(SERVICE, run.workers.into()).await;
-    }
-    let client = Client::builder(SERVICE)
-        .client_id("collector")
-        .deadline(DEADLINE);
-    let client = client.connect(registry).await?;
-    let (alerts, alerter) = (XPub::new(), Sub::new());
-    alerter.subscribe("empty");
-    alerter.connect(alerts.bind(LOOPBACK).await?)?;
-    alerts.recv().await?; // The alerter has subscribed.
-    tokio::spawn(take_time(alerter.clone()));
+    let registry = Registry::new();
+    let mut fleet = Fleet::start(run, broker.as_ref(), &registry).await?;
+    let client = Client::builder(SERVICE).client_id("collector");
+    let client = client.deadline(DEADLINE).connect(registry).await?;
+    let alerts = XPub::new();
+    let alerter = alerter(&alerts.bind(LOOPBACK).await?, EMPTY)?;
+    alerts.recv().await?; // It has subscribed: no alert is lost.
 
     let mut responses = client.responses();
-    books.begin();
     while !books.is_done() {
         if books.kill_is_due() {
             books.killed(fleet.kill_busiest(loads(broker.as_ref(), &client))?);
         }
+        let next = books.next_push().map(|next| push(&client, next));
         tokio::select! {
-            pushed = push(&client, &readings, books.next_push()) => books.pushed(pushed?),
-            Some(response) = responses.next() => {
-                let answer = response.outcome.and_then(|payload| payload.decode());
-                if let Some(station) = books.ended(&response.id, answer.ok())? {
-                    let mut alert = Message::from("empty");
-                    alert.push_back(station.to_owned());
-                    alerts.send(alert).await?;
-                }
-            }
-            id = fleet.ended() => if let Some(worker) = fleet.replace(id).await? {
-                books.started(worker);
+            Some(pushed) = OptionFuture::from(next) => books.pushed(pushed?),
+            Some(response) = responses.next() => if let Some(station) = books.ended(response)? {
+                let mut alert = Message::from(EMPTY);
+                alert.push_back(station);
+                alerts.send(alert).await?;
             },
+            id = fleet.ended() => fleet.replace(id).await?,
         }
     }
     books.close(fleet.pids(), &alerts.stats(), &alerter.stats())?;
@@ -121,27 +95,8 @@ async fn collect(run: &Run) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Pushes a reading, or waits for ever where there is none to push.
-async fn push(
-    client: &Client,
-    readings: &Readings,
-    next: Option<Push>,
-) -> Result<(Push, RequestId), CallError> {
-    let Some(push) = next else {
-        return pending().await;
-    };
-    let station = &readings.stations()[push.station];
-    let request = client
-        .request(push.order.method())
-        .key(station)
-        .idempotent();
-    Ok((push, request.body(&push.reading)?.push().await?))
-}
-
-/// The alerter: takes its time with each station that became empty.
-async fn take_time(alerter: Sub) {
-    let mut time = tokio::time::interval(Duration::from_millis(10));
-    while alerter.recv().await.is_ok() {
-        time.tick().await;
-    }
+/// The response comes when it comes, and not for this.
+async fn push<'a>(client: &Client, next: Next<'a>) -> Result<(Next<'a>, RequestId), CallError> {
+    let request = client.request(next.method).key(next.station).idempotent();
+    Ok((next, request.body(&next.reading)?.push().await?))
 }

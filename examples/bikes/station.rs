@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use pushsub::{HandlerError, Reply, Request};
 use serde::{Deserialize, Serialize};
 
+/// What the workers serve, and the collector asks for.
+pub(crate) const SERVICE: &str = "stations";
 /// The method that answers the change of a reading.
 pub(crate) const READ: &str = "read";
 /// The method that tells a worker which reading was last answered elsewhere.
@@ -54,33 +56,8 @@ struct Last {
 }
 
 impl Stations {
-    /// The change of this reading against the one before it.
-    ///
-    /// A station's first reading is no change. A repeat of the last reading is
-    /// answered as it was the first time, because a request that is sent again
-    /// must not count twice.
-    pub(crate) fn read(&mut self, station: &str, reading: Reading) -> Result<i64, UnknownState> {
-        let change = if reading.sequence == 0 {
-            0
-        } else {
-            let last = self.last.get(station).ok_or(UnknownState)?;
-            last.change_to(reading).ok_or(UnknownState)?
-        };
-        self.know(station, reading, Some(change));
-        Ok(change)
-    }
-
-    /// Takes over a reading that was answered elsewhere.
-    pub(crate) fn restore(&mut self, station: &str, reading: Reading) {
-        self.know(station, reading, None);
-    }
-
-    /// What a worker answers to a request.
-    pub(crate) fn answer(
-        &mut self,
-        worker: usize,
-        request: &Request,
-    ) -> Result<Reply, HandlerError> {
+    /// What worker `id` answers to a request.
+    pub(crate) fn answer(&mut self, id: usize, request: &Request) -> Result<Reply, HandlerError> {
         let (station, reading) = (String::from_utf8_lossy(request.key()), request.decode()?);
         let change = match request.method() {
             READ => self
@@ -92,7 +69,28 @@ impl Stations {
             }
             other => return Err(HandlerError::no_such_method(other)),
         };
-        Reply::body(&Answer { worker, change })
+        Reply::body(&Answer { worker: id, change })
+    }
+
+    /// The change of this reading against the one before it.
+    ///
+    /// A station's first reading is no change. A repeat of the last reading is
+    /// answered as it was the first time, because a request that is sent again
+    /// must not count twice.
+    fn read(&mut self, station: &str, reading: Reading) -> Result<i64, UnknownState> {
+        let change = if reading.sequence == 0 {
+            0
+        } else {
+            let last = self.last.get(station).ok_or(UnknownState)?;
+            last.change_to(reading).ok_or(UnknownState)?
+        };
+        self.know(station, reading, Some(change));
+        Ok(change)
+    }
+
+    /// Takes over a reading that was answered elsewhere.
+    fn restore(&mut self, station: &str, reading: Reading) {
+        self.know(station, reading, None);
     }
 
     fn know(&mut self, station: &str, reading: Reading, change: Option<i64>) {

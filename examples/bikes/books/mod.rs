@@ -1,18 +1,26 @@
 //! All that the collector writes down: its ledger, the lines it prints, and who is killed when.
+//!
+//! It never sends or receives anything.
 
-use std::error::Error;
+mod ledger;
+mod printing;
+pub(crate) mod readings;
+#[cfg(test)]
+mod simulation;
+mod summary;
+
 use std::io::{self, Stdout};
 use std::time::Instant;
 
-use pushsub::{RequestId, Stats};
+use pushsub::{RequestId, Response, Stats};
 
-use crate::arguments::Run;
-use crate::fleet::Started;
-use crate::ledger::{Ledger, Push};
-use crate::printing::{Printer, bar};
-use crate::readings::Readings;
-use crate::station::Answer;
-use crate::summary::{Alerts, Killed, Summary};
+use self::ledger::{Ledger, Push};
+use self::printing::{Printer, bar};
+use self::readings::Readings;
+pub(crate) use self::summary::Killed;
+use self::summary::{Alerts, Summary};
+use crate::arguments::{Failure, Run};
+use crate::station::Reading;
 
 /// One run over the readings of a file.
 pub(crate) struct Books<'a> {
@@ -23,7 +31,17 @@ pub(crate) struct Books<'a> {
     /// After how many pushes a worker is to be killed; `None` once one was.
     kill_at: Option<usize>,
     killed: Option<Killed>,
-    begun: Instant,
+    /// When the first reading was pushed.
+    begun: Option<Instant>,
+}
+
+/// What is to be pushed next.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Next<'a> {
+    pub(crate) method: &'static str,
+    pub(crate) station: &'a str,
+    pub(crate) reading: Reading,
+    push: Push,
 }
 
 impl<'a> Books<'a> {
@@ -37,31 +55,27 @@ impl<'a> Books<'a> {
             printer: printer.quiet(run.json),
             kill_at,
             killed: None,
-            begun: Instant::now(),
+            begun: None,
         }
     }
 
-    /// Tells a person which process serves.
-    pub(crate) fn started(&self, worker: Started) {
-        if !self.json {
-            let Started { id, pid } = worker;
-            self.printer.note(&format!("worker {id} has pid {pid}"));
-        }
+    /// What to push next, or `None` until an answer changes that.
+    ///
+    /// The same again until it is [`pushed`](Self::pushed) or no longer needed.
+    pub(crate) fn next_push(&mut self) -> Option<Next<'a>> {
+        let push = self.ledger.next_push()?;
+        Some(Next {
+            method: push.order.method(),
+            station: &self.readings.stations()[push.station],
+            reading: push.reading,
+            push,
+        })
     }
 
-    /// The pushes begin.
-    pub(crate) fn begin(&mut self) {
-        self.begun = Instant::now();
-    }
-
-    /// See [`Ledger::next_push`].
-    pub(crate) fn next_push(&mut self) -> Option<Push> {
-        self.ledger.next_push()
-    }
-
-    /// See [`Ledger::pushed`].
-    pub(crate) fn pushed(&mut self, (push, id): (Push, RequestId)) {
-        self.ledger.pushed(push, id);
+    /// Notes that this was pushed, and under which id.
+    pub(crate) fn pushed(&mut self, (next, id): (Next<'_>, RequestId)) {
+        self.begun.get_or_insert_with(Instant::now);
+        self.ledger.pushed(next.push, id);
     }
 
     /// Notes how a push ended. Returns the station that has no bike since.
@@ -69,21 +83,18 @@ impl<'a> Books<'a> {
     /// # Errors
     ///
     /// The output is closed.
-    pub(crate) fn ended(
-        &mut self,
-        id: &RequestId,
-        answer: Option<Answer>,
-    ) -> io::Result<Option<&'a str>> {
-        let Some(answer) = answer else {
-            self.ledger.unanswered(id);
+    pub(crate) fn ended(&mut self, response: Response) -> io::Result<Option<String>> {
+        let answer = response.outcome.and_then(|payload| payload.decode());
+        let Ok(answer) = answer else {
+            self.ledger.unanswered(&response.id);
             return Ok(None);
         };
-        let Some(accepted) = self.ledger.answered(id, answer) else {
+        let Some(accepted) = self.ledger.answered(&response.id, answer) else {
             return Ok(None);
         };
         self.printer.answer(&accepted)?;
         let station = &self.readings.stations()[accepted.station];
-        Ok(accepted.is_to_empty().then_some(station))
+        Ok(accepted.is_to_empty().then(|| station.clone()))
     }
 
     /// A worker is to be killed now.
@@ -116,8 +127,10 @@ impl<'a> Books<'a> {
         pids: impl Iterator<Item = u32>,
         publisher: &Stats,
         alerter: &Stats,
-    ) -> Result<(), Box<dyn Error>> {
-        let seconds = self.begun.elapsed().as_secs_f64();
+    ) -> Result<(), Failure> {
+        let seconds = self
+            .begun
+            .map_or(0.0, |begun| begun.elapsed().as_secs_f64());
         let summary = Summary {
             duplicates: self.printer.finish()?,
             alerts: Alerts::of(publisher, alerter),

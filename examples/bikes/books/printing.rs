@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::ledger::Accepted;
+use crate::books::ledger::Accepted;
 
 /// Lines are written when there are this many octets of them …
 const PAGE: usize = 8 * 1024;
@@ -63,11 +63,6 @@ impl<W: Write> Printer<W> {
     pub(crate) fn quiet(mut self, quiet: bool) -> Self {
         self.quiet = quiet;
         self
-    }
-
-    /// Tells a person something beside the lines.
-    pub(crate) fn note(&self, text: &str) {
-        self.bar.suspend(|| eprintln!("{text}"));
     }
 
     /// Prints an answer where it is a change.

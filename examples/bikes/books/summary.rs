@@ -1,6 +1,5 @@
 //! What a run came to, for people and as one line of JSON.
 
-use std::error::Error;
 use std::fmt::{self, Display, Formatter};
 use std::hash::Hash;
 use std::io::{self, Write};
@@ -8,7 +7,8 @@ use std::io::{self, Write};
 use pushsub::Stats;
 use serde::Serialize;
 
-use crate::ledger::Ledger;
+use crate::arguments::Failure;
+use crate::books::ledger::Ledger;
 
 /// The counts at the end. The names and order of the fields are those of the JSON.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -99,7 +99,7 @@ impl Summary {
     /// # Errors
     ///
     /// The output is closed, or readings were lost.
-    pub(crate) fn print(&self, json: bool) -> Result<(), Box<dyn Error>> {
+    pub(crate) fn print(&self, json: bool) -> Result<(), Failure> {
         let text = if json { self.json()? } else { self.to_string() };
         writeln!(io::stdout(), "{text}")?;
         match self.lost {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::hash::Hash;
 
-use crate::readings::Readings;
+use crate::books::readings::Readings;
 use crate::station::{self, Answer, Reading};
 
 /// How often a station is pushed again without one answer in between, before
@@ -266,10 +266,6 @@ impl Station {
         true
     }
 }
-
-#[cfg(test)]
-#[path = "simulation.rs"]
-mod simulation;
 
 #[cfg(test)]
 mod tests {

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use crate::ledger::{Ledger, Order, Push};
-use crate::readings::tests::{naive_counts, real_day};
-use crate::readings::{Random, Readings};
+use crate::books::ledger::{Ledger, Order, Push};
+use crate::books::readings::tests::{naive_counts, real_day};
+use crate::books::readings::{Random, Readings};
 use crate::station::{Answer, Stations, UnknownState};
 
 /// What goes on between the collector and its workers: for each station a line
