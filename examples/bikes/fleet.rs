@@ -214,12 +214,18 @@ impl Fleet {
 
     /// Lets every worker end by itself, and kills what does not.
     pub(crate) async fn stop(mut self) {
-        for process in self.workers.iter_mut().filter_map(|w| w.process.as_mut()) {
+        let mut processes: Vec<_> = self
+            .workers
+            .iter_mut()
+            .filter_map(|w| w.process.as_mut())
+            .collect();
+        for process in &mut processes {
             process.stdin = None;
         }
         let all_ended = async {
-            while self.alive() > 0 {
-                self.ended().await;
+            for process in processes {
+                // An error means that there is nothing to wait for any more.
+                process.wait().await.ok();
             }
         };
         // Where the time is up, the drop of the fleet kills the rest.
@@ -270,6 +276,8 @@ async fn read_out(
 
 #[cfg(all(test, unix))]
 mod tests {
+    use pushsub::Discovery;
+
     use super::*;
 
     /// Says its number, and ends when its input does.
@@ -287,7 +295,7 @@ mod tests {
     async fn workers_are_numbered_and_ready_when_they_say_so() {
         let mut fleet = fleet(WORKER);
         assert_eq!(fleet.start_one().await.unwrap(), 1);
-        assert_eq!(fleet.start_one().await.unwrap(), (2, "ready 2".to_owned()));
+        assert_eq!(fleet.start_one().await.unwrap(), 2);
         assert_eq!((fleet.alive(), fleet.pids().count()), (2, 2));
         fleet.stop().await;
     }
@@ -340,5 +348,40 @@ mod tests {
         fleet.start_one().await.unwrap();
         fleet.workers[0].process.as_mut().unwrap().stdin = None;
         assert_eq!(fleet.ended().await, 1);
+    }
+
+    #[tokio::test]
+    async fn only_the_last_worker_is_replaced() {
+        let mut fleet = fleet(WORKER);
+        fleet.start_one().await.unwrap();
+        fleet.start_one().await.unwrap();
+        kill(&mut fleet, 1).unwrap();
+        let ended = fleet.ended().await;
+        fleet.replace(ended).await.unwrap();
+        assert_eq!((fleet.alive(), fleet.pids().count()), (1, 2));
+        kill(&mut fleet, 2).unwrap();
+        let ended = fleet.ended().await;
+        fleet.replace(ended).await.unwrap();
+        assert_eq!((fleet.alive(), fleet.pids().count()), (1, 3));
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_says_where_it_is_is_registered_until_it_is_replaced() {
+        let registry = Registry::new();
+        let script = "echo tcp://127.0.0.1:$0 tcp://127.0.0.1:1000$0; read -r line";
+        let arguments = vec!["-c".to_owned(), script.to_owned()];
+        let mut fleet = Fleet::new("sh".into(), arguments, &registry);
+        fleet.start_one().await.unwrap();
+        let instance = |id| {
+            let requests = format!("tcp://127.0.0.1:{id}");
+            Instance::new(requests, format!("tcp://127.0.0.1:1000{id}")).unwrap()
+        };
+        let watch = registry.watch(SERVICE);
+        assert_eq!(watch.latest().instances, [instance(1)]);
+        fleet.kill_busiest([(place(&instance(1)), 3)]).unwrap();
+        let ended = fleet.ended().await;
+        assert_eq!(watch.latest().instances, [instance(1)]);
+        fleet.replace(ended).await.unwrap();
+        assert_eq!(watch.latest().instances, [instance(2)]);
     }
 }

@@ -52,9 +52,7 @@ async fn work(broker: Option<String>, id: usize) -> Result<(), Failure> {
     };
     let answer = move |request| ready(stations.lock().answer(id, &request));
     let server = server.serve(answer).await?;
-    until_orphaned(server.instance().as_ref().map_or(name, place)).await?;
-    server.close().await;
-    Ok(())
+    Ok(until_orphaned(server.instance().as_ref().map_or(name, place)).await?)
 }
 
 /// The collector pushes all readings, and accounts for what comes back.

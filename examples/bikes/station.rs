@@ -77,7 +77,7 @@ impl Stations {
     /// A station's first reading is no change. A repeat of the last reading is
     /// answered as it was the first time, because a request that is sent again
     /// must not count twice.
-    fn read(&mut self, station: &str, reading: Reading) -> Result<i64, UnknownState> {
+    pub(crate) fn read(&mut self, station: &str, reading: Reading) -> Result<i64, UnknownState> {
         let change = if reading.sequence == 0 {
             0
         } else {
@@ -89,7 +89,7 @@ impl Stations {
     }
 
     /// Takes over a reading that was answered elsewhere.
-    fn restore(&mut self, station: &str, reading: Reading) {
+    pub(crate) fn restore(&mut self, station: &str, reading: Reading) {
         self.know(station, reading, None);
     }
 

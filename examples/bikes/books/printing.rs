@@ -34,7 +34,7 @@ pub(crate) fn bar(readings: usize) -> ProgressBar {
     if !(io::stdout().is_terminal() && io::stderr().is_terminal()) {
         return ProgressBar::hidden();
     }
-    let template = "{bar:40} {human_pos}/{human_len} readings, {per_sec}";
+    let template = "{bar:40} {human_pos}/{human_len} readings";
     let style =
         ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     let bar = ProgressBar::with_draw_target(

@@ -274,4 +274,20 @@ mod tests {
         let texts = [0, 999, 1_000, 72_417, 1_000_000].map(grouped);
         assert_eq!(texts, ["0", "999", "1,000", "72,417", "1,000,000"]);
     }
+
+    #[test]
+    fn every_alert_is_received_dropped_or_still_queued_somewhere() {
+        let (mut publisher, mut alerter) = (Stats::default(), Stats::default());
+        (publisher.sent.accepted, publisher.sent.queued) = (100, 5);
+        (publisher.sent.written, publisher.sent.dropped.full) = (88, 7);
+        (alerter.received.received, alerter.received.queued) = (50, 40);
+        alerter.received.delivered = 10;
+        let alerts = Alerts {
+            published: 100,
+            received: 10,
+            dropped: 7,
+            queued: 83,
+        };
+        assert_eq!(Alerts::of(&publisher, &alerter), alerts);
+    }
 }
