@@ -91,6 +91,30 @@ pub struct InstanceStats {
 
 impl Client {
     /// Begins a client of this service.
+    ///
+    /// ```
+    /// # tokio_test(async {
+    /// use pushsub::{Client, Reply, Request, Server};
+    ///
+    /// # let server = Server::builder("geo").bind("tcp://127.0.0.1:*");
+    /// # let server = server.serve(|request: Request| async move { Ok(Reply::echo(&request)) });
+    /// # let server = server.await?;
+    /// # let instance = server.instance().expect("it was bound");
+    /// let client = Client::builder("geo").client_id("web-7").connect(instance).await?;
+    /// for city in ["Dublin", "Cork"] {
+    ///     client.request("locate").key(city).idempotent().body(city)?.push().await?;
+    /// }
+    /// let mut responses = client.responses();
+    /// for _ in 0..2 {
+    ///     let response = responses.next().await.expect("the client is open");
+    ///     println!("{}: {:?}", response.id, response.outcome?.decode::<String>()?);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// # fn tokio_test<F: std::future::Future>(f: F) -> F::Output {
+    /// #     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(f)
+    /// # }
+    /// ```
     pub fn builder(service: impl Into<String>) -> ClientBuilder {
         ClientBuilder::new(service.into())
     }
@@ -114,7 +138,7 @@ impl Client {
     }
 
     /// Pushes a request; [`responses`](Self::responses) yields its end.
-    /// Waits while the window is full.
+    /// Waits while the window is full, or while 65,536 ends are waiting there.
     ///
     /// # Errors
     ///

@@ -14,6 +14,10 @@ use crate::service::outcome::{CallError, ErrorBody, Payload};
 use crate::service::window::Answer;
 use crate::service::wire::{Codec, RequestId, Status};
 
+/// The most octets of a reply's payload: what a socket takes by default, less
+/// the most that the other frames can have.
+const LARGEST: usize = (16 << 20) - (128 << 10);
+
 /// A request as a handler gets it.
 pub struct Request {
     envelope: Envelope,
@@ -232,6 +236,10 @@ impl From<CallError> for HandlerError {
 /// What goes on the wire for what a handler returned.
 pub(crate) fn answer(result: Result<Reply, HandlerError>) -> Answer {
     let error = match result {
+        // A message that no socket takes would leave a gap in the numbers of the answers.
+        Ok(reply) if reply.payload.bytes().len() > LARGEST => {
+            HandlerError::new("reply_too_large", "a reply has at most 16 MiB less 128 KiB")
+        }
         Ok(reply) => match reply.headers.encode() {
             Ok(headers) => {
                 return Answer {

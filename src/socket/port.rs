@@ -85,6 +85,9 @@ impl Port for Core {
             state.discard_outgoing(id.index);
         }
         state.remove_if_done(id.index);
+        if state.phase == Phase::Closed && state.pipe(id).is_some() {
+            state.discard_outgoing(id.index);
+        }
         if let Some(peer) = peer {
             state.emit(&Event::Disconnected {
                 endpoint,
@@ -94,6 +97,7 @@ impl Port for Core {
         }
         let mut wakers = Vec::new();
         state.wake_receivers(usize::MAX, &mut wakers);
+        state.share_room(&mut wakers);
         drop(state);
         drop(link);
         wakers.into_iter().for_each(Waker::wake);
@@ -117,7 +121,8 @@ impl Port for Core {
             if let Pattern::RoundRobin(peers) = &mut state.pattern {
                 peers.activate(id.index);
             }
-            wakers.extend((0..progress.messages).map_while(|_| state.senders.next()));
+            // Room in octets may come before a message is done.
+            state.wake_senders(progress.messages.max(1), &mut wakers);
         }
         let closing = state.phase != Phase::Open;
         drop(state);
@@ -133,6 +138,14 @@ impl Port for Core {
         if state.pipe(id).is_none() {
             messages.clear();
             return false;
+        }
+        if state.phase != Phase::Open {
+            // Nobody receives any more, and the peer is to be read to its end.
+            messages.clear();
+            let received = &mut state.pipes[id.index].received;
+            received.received += count as u64;
+            received.dropped += count as u64;
+            return true;
         }
         for message in messages.drain(..) {
             state.admit(id.index, message);
@@ -162,6 +175,7 @@ impl Port for Core {
             .state
             .lock()
             .pipe(id)
+            .filter(|pipe| pipe.keeps_commands())
             .and_then(|pipe| pipe.push_command(write));
         link.inspect(|link| link.wake());
     }
@@ -171,8 +185,10 @@ impl Port for Core {
         let Some(link) = state.mark_readable(id) else {
             return;
         };
-        let receiver = state.receivers.next();
+        let mut streams = Vec::new();
+        let receiver = state.receivers.next(&mut streams);
         drop(state);
+        streams.into_iter().for_each(Waker::wake);
         match receiver {
             Some(receiver) => receiver.wake(),
             None => link.wake(),

@@ -145,7 +145,8 @@ class Client:
             return
         self.heard = time.monotonic()
         if control.kind == GOODBYE:
-            self.stopping = True
+            if not self.stopping:
+                self.stopping, self.next_probe = True, 0
             return
         if self.epoch is None:
             self.epoch, self.last = control.epoch, control.sequence
@@ -266,7 +267,7 @@ def nonsense(client, _line):
         [topic, control(kind=0x77), b"", b""],
         [topic, control(kind=RESPONSE), b"", b""],
         [topic, control(epoch=client.epoch ^ 1), b"", b""],
-        [topic, control(), b""],
+        [topic],
         [topic, control()[:40], b"", b""],
         [topic, control() + b"more", b"", b""],
         [topic, b"\2" + control()[1:], b"", b""],

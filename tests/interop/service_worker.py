@@ -51,7 +51,7 @@ class Worker:
         self.epoch = int.from_bytes(os.urandom(8), "big") | 1
         self.held.clear()
         self.fastest = None
-        self.registered = False
+        self.registered, self.answered = False, 0
         self.heard = time.monotonic()
         self.next_hello = 0
 
@@ -69,19 +69,20 @@ class Worker:
                     self.heard = time.monotonic()
                     self.receive(*message)
 
-    def greet(self):
+    def greet(self, credit=None):
         self.counter += 1
-        kind = GOODBYE if self.stopping else HELLO
         control = Control(
-            kind=kind, counter=self.counter, epoch=self.epoch, window=0 if self.stopping else self.credit,
-            service=self.service,
+            kind=GOODBYE if self.stopping else HELLO, counter=self.counter, epoch=self.epoch,
+            window=self.credit if credit is None else credit, service=self.service,
         )  # fmt: skip
         self.dealer.send_multipart([b"", control.encode(), pack({"name": self.name}), b""])
 
     def receive(self, topic, control, headers, payload):
-        if control.kind == HELLO and not self.registered:
-            self.registered = True
-            print("registered")
+        if control.kind == HELLO:
+            self.answered = control.counter
+            if not self.registered:
+                self.registered = True
+                print("registered")
         elif control.kind == GOODBYE and control.epoch == self.epoch and not self.stopping:
             self.register()
         elif control.kind == CANCEL and control.epoch == self.epoch:
@@ -139,11 +140,13 @@ class Worker:
         self.held.clear()
 
     def stop(self):
-        """Says goodbye, answers what is still on its way, and goes when nothing has come for a while."""
+        """Leaves so that nothing is lost: the answer to the last hello comes after every request."""
+        self.greet(credit=0)
+        last_hello = self.counter
         self.stopping, self.next_hello = True, 0
         self.release()
-        self.heard = time.monotonic()
-        while time.monotonic() - self.heard < HEARTBEAT / 2:
+        limit = time.monotonic() + LOST_AFTER
+        while self.answered != last_hello and time.monotonic() < limit:
             self.turn()
         self.dealer.close(linger=1_000)
 

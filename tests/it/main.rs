@@ -3,10 +3,12 @@
 mod broker;
 mod concurrency;
 mod dealer_router;
+mod lifecycle;
 mod pipeline;
 mod publish;
 mod service;
 mod session;
 mod stack;
+mod stress;
 mod support;
 mod tidy;

@@ -1,4 +1,5 @@
 //! Servers and clients on real sockets: directly, and through a broker.
+#![allow(clippy::panic, reason = "a handler panics to show what becomes of it")]
 
 mod broker;
 mod failures;
@@ -25,6 +26,7 @@ on_every_transport! {
     a_live_view_without_instances_rejects_at_once;
     a_service_that_is_not_served_there_rejects_at_once;
     headers_travel_both_ways;
+    what_no_socket_takes_is_refused_alone;
     a_listener_hears_the_responses_of_another;
     a_closed_client_says_so;
 }
@@ -39,11 +41,12 @@ async fn serve(builder: ServerBuilder) -> Result<Server> {
     Ok(builder.serve(handle).await?)
 }
 
+#[expect(clippy::panic, reason = "that a handler panics is what is tested")]
 async fn handle(request: Request) -> std::result::Result<Reply, HandlerError> {
     match request.method() {
         "echo" => Ok(Reply::echo(&request)),
         "fail" => Err(HandlerError::new("no", "I will not")),
-        "panic" => panic!("a handler that panics, on purpose"),
+        "panic" => panic!("on purpose"),
         "wait" => std::future::pending().await,
         other => Err(HandlerError::no_such_method(other)),
     }
@@ -261,6 +264,25 @@ async fn headers_travel_both_ways(endpoint: String) -> Result {
     let response = request.call().await?;
     assert_eq!(response.headers.value("seen"), Some("00-ab"));
     assert_eq!(response.outcome?.bytes(), "done");
+    Ok(())
+}
+
+async fn what_no_socket_takes_is_refused_alone(endpoint: String) -> Result {
+    let huge = |_: Request| async move { Ok(Reply::raw(vec![0; 16 << 20])) };
+    let server = Server::builder("geo").bind(&endpoint).serve(huge).await?;
+    let client = client(&server).await?;
+    let outcome = client.request("any").call().await?.outcome;
+    let code = |error| match error {
+        CallError::Handler { code, .. } => code,
+        other => other.to_string(),
+    };
+    assert_eq!(outcome.map_err(code), Err("reply_too_large".to_owned()));
+    let request = client.request("any").raw(vec![0; 17 << 20]);
+    assert_eq!(
+        request.call().await?.outcome,
+        Err(Rejected::Malformed.into())
+    );
+    assert_eq!((client.stats().gaps, server.stats().ignored), (0, 0));
     Ok(())
 }
 

@@ -30,9 +30,14 @@ const VOCABULARY: &[&str] = &["message", "endpoint", "options", "error"];
 const PURE: &[&str] = &[
     "src/zmtp/",
     "src/routing/",
-    "src/service/wire",
     "src/service/call",
     "src/service/dispatch",
+    "src/service/envelope",
+    "src/service/headers",
+    "src/service/intake",
+    "src/service/outcome",
+    "src/service/window",
+    "src/service/wire",
     "src/device/broker/core",
 ];
 
@@ -139,6 +144,21 @@ fn no_use_goes_up_the_layers() {
 #[test]
 fn the_pure_layers_know_no_runtime_no_clock_and_no_lock() {
     assert_kept(&PURE_LAYERS);
+}
+
+#[test]
+fn every_pure_layer_is_where_the_table_says() {
+    let house = House::read();
+    let exists = |pure: &&str| {
+        house
+            .sources
+            .iter()
+            .any(|source| source.path.starts_with(*pure))
+    };
+    assert!(
+        PURE.iter().all(exists),
+        "the table names what is gone: {PURE:?}"
+    );
 }
 
 #[test]

