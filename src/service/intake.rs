@@ -29,7 +29,7 @@ use crate::service::dispatch::{Choice, Config as Limits, Dispatch, Job, TargetId
 use crate::service::envelope::{Clock, Envelope, Transit};
 use crate::service::headers::Headers;
 use crate::service::window::{Answer, Memory};
-use crate::service::wire::{Codec, Control, Kind, Name, RequestId, Status, WireError, salvage};
+use crate::service::wire::{Control, Kind, Name, RequestId, Status, WireError, salvage};
 
 /// The one target of the scheduler: the server itself.
 const SELF: TargetId = TargetId(0);
@@ -170,12 +170,9 @@ impl Intake {
         let Some(progress) = self.conclude(id) else {
             return;
         };
-        let idempotent = progress.envelope.control.flags.idempotent;
-        if let Some(client) = self.clients.get_mut(&id.nonce) {
-            let kept = idempotent.then(|| answer.detached());
-            client
-                .window
-                .remember(id.counter, kept, self.config.memory, now);
+        if !answer.status.is_rejection() {
+            let idempotent = progress.envelope.control.flags.idempotent;
+            self.remember(id, idempotent.then_some(&answer), now);
         }
         if progress.owed {
             self.answer(progress.envelope, answer);
@@ -352,11 +349,20 @@ impl Intake {
         }
     }
 
-    fn cancel(&mut self, id: RequestId) {
+    /// Remembers that a request was answered or may have run, and how if it may be told again.
+    fn remember(&mut self, id: RequestId, answer: Option<&Answer>, now: Instant) {
+        if let Some(client) = self.clients.get_mut(&id.nonce) {
+            let memory = self.config.memory;
+            client.window.remember(id.counter, answer, memory, now);
+        }
+    }
+
+    fn cancel(&mut self, id: RequestId, now: Instant) {
         let Some(progress) = self.conclude(id) else {
             return;
         };
         self.counts.cancelled += 1;
+        self.remember(id, None, now);
         if progress.running {
             self.running.remove(&progress.ticket);
             self.out.push_back(Output::Abort(progress.ticket));
@@ -461,17 +467,5 @@ impl Intake {
 
     fn send(&mut self, envelope: Envelope) {
         self.out.push_back(Output::Send(envelope.encode()));
-    }
-}
-
-impl Answer {
-    /// An answer that is nothing but its status.
-    pub(crate) fn status(status: Status) -> Self {
-        Self {
-            status,
-            codec: Codec::RAW,
-            headers: Bytes::new(),
-            payload: Bytes::new(),
-        }
     }
 }

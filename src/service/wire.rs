@@ -314,6 +314,11 @@ impl Status {
     // Executed, and the handler said no.
     pub(crate) const HANDLER_ERROR: Self = Self(0x0030);
     pub(crate) const HANDLER_PANICKED: Self = Self(0x0031);
+
+    /// Whether the request was never executed.
+    pub(crate) fn is_rejection(self) -> bool {
+        self.0 & 0xFFF0 == 0x0010
+    }
 }
 
 impl fmt::Debug for Status {

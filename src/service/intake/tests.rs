@@ -308,6 +308,41 @@ fn a_repeat_of_what_may_not_run_twice_is_ignored() {
     assert_eq!(script.intake.counts().repeats, 1);
 }
 
+/// FT-15.
+#[test]
+fn a_cancelled_request_does_not_come_back_unless_that_does_no_harm() {
+    let mut script = Script::direct();
+    for idempotent in [false, true] {
+        script.request(1, "", false);
+        script.receive(envelope(Kind::Cancel, 1));
+        script.running.clear();
+        script.request(1, "", idempotent);
+        assert_eq!(script.runs().len(), usize::from(idempotent));
+    }
+    assert!(script.said().is_empty());
+}
+
+/// FT-15.
+#[test]
+fn large_answers_do_not_push_out_what_may_not_run_twice() {
+    let mut script = Script::direct();
+    script.request(1, "", false);
+    script.finish();
+    for counter in 2..=4 {
+        script.request(counter, "", true);
+        let (ticket, _) = script.running.remove(0);
+        let answer = Answer {
+            payload: vec![0; 1 << 19].into(),
+            ..Answer::status(Status::OK)
+        };
+        script.intake.finished(ticket, answer, script.now);
+        script.drain();
+    }
+    script.said();
+    script.request(1, "", false);
+    assert!(script.runs().is_empty() && script.said().is_empty());
+}
+
 #[test]
 fn another_service_is_refused() {
     let mut script = Script::direct();

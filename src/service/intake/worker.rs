@@ -92,7 +92,7 @@ impl Intake {
         }
         match control.kind {
             Kind::Request => self.request(envelope, now),
-            Kind::Cancel => self.cancel(control.id),
+            Kind::Cancel => self.cancel(control.id, now),
             Kind::Hello => {}
             Kind::Goodbye if control.epoch == self.epoch => self.fenced(),
             _ => self.counts.ignored += 1,
