@@ -26,7 +26,7 @@ use self::client::Client;
 use self::worker::Worker;
 use crate::message::Message;
 use crate::service::dispatch::{Choice, Config as Limits, Dispatch, Job, TargetId, Ticket};
-use crate::service::envelope::{Clock, Envelope, Transit};
+use crate::service::envelope::{ClientId, Clock, Envelope, Transit};
 use crate::service::headers::Headers;
 use crate::service::window::{Answer, Memory};
 use crate::service::wire::{Control, Kind, Name, RequestId, Status, WireError, salvage};
@@ -446,10 +446,10 @@ impl Intake {
         self.counts.ignored += 1;
         let status = match error {
             WireError::Version(_) => Status::VERSION_MISMATCH,
-            WireError::Truncated | WireError::Trailing | WireError::Utf8 => Status::MALFORMED,
-            WireError::Frames(_) | WireError::Topic | WireError::Kind(_) => return,
+            _ => Status::MALFORMED,
         };
-        let Some((kind, id)) = salvage(frame).filter(|_| !topic.is_empty()) else {
+        let is_client = ClientId::from_topic(&topic).is_some();
+        let Some((kind, id)) = salvage(frame).filter(|_| is_client) else {
             return;
         };
         // Unread requests of strangers are answered too, and unnumbered, as probes are.

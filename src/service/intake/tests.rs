@@ -403,6 +403,34 @@ fn what_cannot_be_read_is_answered_as_far_as_it_says_who_asks() {
     );
 }
 
+/// BI-90: the number of frames is one more thing that may be wrong with a request.
+#[test]
+fn fewer_or_more_than_four_frames_are_malformed() {
+    let whole = envelope(Kind::Request, 1).encode().into_frames();
+    let mut script = Script::direct();
+    let mut receive = |frames: &[Bytes]| {
+        let message = Message::from_frames(frames.to_vec()).expect("frames");
+        script.intake.receive(message, script.now);
+        script.drain();
+        script.said()
+    };
+    assert_eq!(receive(&whole[..1]), []);
+    let five = [&whole[..], &[Bytes::new()]].concat();
+    let malformed = [(Kind::Error, 1, 0, Status::MALFORMED)];
+    for frames in [&whole[..2], &whole[..3], &five] {
+        assert_eq!(receive(frames), malformed, "{}", frames.len());
+    }
+    // Another version may have as many as it likes.
+    let version = [&[0x02][..], &whole[1][1..]].concat().into();
+    let mismatch = [(Kind::Error, 1, 0, Status::VERSION_MISMATCH)];
+    assert_eq!(receive(&[whole[0].clone(), version]), mismatch);
+    // Nobody can be told.
+    for topic in [&b""[..], b"web", b"\0"] {
+        let topic = Bytes::from_static(topic);
+        assert_eq!(receive(&[topic, whole[1].clone(), Bytes::new()]), []);
+    }
+}
+
 #[test]
 fn headers_that_are_no_map_are_malformed() {
     let mut script = Script::direct();

@@ -68,19 +68,21 @@ impl Core {
         let Some((kind, id)) = id.filter(|_| is_client(topic)) else {
             return;
         };
-        let Some(client) = self.clients.heard(topic, id.nonce, now) else {
-            return;
-        };
         let status = match error {
             WireError::Version(_) => Status::VERSION_MISMATCH,
             _ => Status::MALFORMED,
         };
         let control = Control::new(Kind::Error, id, Name::default());
-        if kind == Kind::Probe {
-            let error = Control { status, ..control };
-            return self.publish(Envelope::bare(topic.clone(), error), now);
+        let client = self.clients.find(topic, id.nonce);
+        match client.filter(|_| kind == Kind::Request) {
+            Some(client) => self.refuse(client, control, status, now),
+            // Neither probes nor strangers have their answers numbered.
+            None => {
+                self.counters.refused.count(status);
+                let error = Control { status, ..control };
+                self.publish(Envelope::bare(topic.clone(), error), now);
+            }
         }
-        self.refuse(client, control, status, now);
     }
 
     /// Answers a probe: where the service is known, with a hello. What answers

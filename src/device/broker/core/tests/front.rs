@@ -294,29 +294,47 @@ fn a_client_that_is_gone_is_forgotten_with_all_it_asked_for() {
 #[test]
 fn what_cannot_be_read_is_refused_with_the_reason_or_dropped() {
     let mut bench = Bench::with_worker(5, 1);
-    let mut frames = request(1).encode().into_frames();
-    let mut control = frames[1].to_vec();
-    control.push(0);
-    frames[1] = control.clone().into();
-    let trailing = Message::from_frames(frames.clone()).expect("frames");
-    bench.core.front(trailing, bench.now);
-    control[0] = 2;
-    frames[1] = control.into();
-    bench
-        .core
-        .front(Message::from_frames(frames).expect("frames"), bench.now);
-    assert_eq!(
-        bench.said(),
-        [
-            Client("web", Kind::Error, 1, Status::MALFORMED, 1),
-            Client("web", Kind::Error, 1, Status::VERSION_MISMATCH, 2),
-        ]
-    );
+    let whole = request(1).encode().into_frames();
+    let trailing = [&whole[1], &b"\0"[..]].concat().into();
+    let version = [&b"\x02"[..], &whole[1][1..]].concat().into();
+    let unreadable: [Vec<Bytes>; 5] = [
+        vec![whole[0].clone(), trailing, Bytes::new(), Bytes::new()],
+        vec![whole[0].clone(), version, Bytes::new(), Bytes::new()],
+        whole[..2].to_vec(),
+        whole[..3].to_vec(),
+        [&whole[..], &[Bytes::new()]].concat(),
+    ];
+    let statuses = [
+        Status::MALFORMED,
+        Status::VERSION_MISMATCH,
+        Status::MALFORMED,
+        Status::MALFORMED,
+        Status::MALFORMED,
+    ];
+    // A stranger's answers have no numbers, and nothing is kept for it.
+    for known in [false, true] {
+        for (frames, (status, place)) in unreadable.iter().zip(statuses.into_iter().zip(1..)) {
+            let message = Message::from_frames(frames.clone()).expect("frames");
+            bench.core.front(message, bench.now);
+            let sequence = if known { place } else { 0 };
+            assert_eq!(
+                bench.said(),
+                [Client("web", Kind::Error, 1, status, sequence)]
+            );
+        }
+        assert_eq!(bench.core.stats().clients, usize::from(known));
+        bench.front(from_client(Kind::Probe, 2));
+        bench.said();
+    }
+    let ignored = bench.core.stats().ignored;
     bench.core.front(Message::from("noise"), bench.now);
     bench.core.back(Message::from("noise"), bench.now);
     bench.front(Envelope::bare(Bytes::new(), request(1).control));
     bench.front(from_client(Kind::Partial, 1));
-    assert_eq!((bench.said(), bench.core.stats().ignored), (vec![], 6));
+    assert_eq!(
+        (bench.said(), bench.core.stats().ignored),
+        (vec![], ignored + 4)
+    );
 }
 
 #[test]
