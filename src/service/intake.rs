@@ -26,7 +26,7 @@ use self::client::Client;
 use self::worker::Worker;
 use crate::message::Message;
 use crate::service::dispatch::{Choice, Config as Limits, Dispatch, Job, TargetId, Ticket};
-use crate::service::envelope::{ClientId, Clock, Envelope, Transit};
+use crate::service::envelope::{ClientId, Clock, Envelope};
 use crate::service::headers::Headers;
 use crate::service::window::{Answer, Memory};
 use crate::service::wire::{Control, Kind, Name, RequestId, Status, WireError, salvage};
@@ -43,8 +43,6 @@ pub(crate) struct Intake {
     /// What it is behind a broker; `None`: clients reach it directly.
     worker: Option<Worker>,
     clients: HashMap<u64, Client>,
-    /// Behind a broker all stamps are the broker's.
-    transit: Transit,
     dispatch: Dispatch<RequestId>,
     progress: HashMap<RequestId, Progress>,
     running: HashMap<Ticket, RequestId>,
@@ -138,7 +136,6 @@ impl Intake {
             epoch,
             worker: None,
             clients: HashMap::new(),
-            transit: Transit::default(),
             dispatch,
             progress: HashMap::new(),
             running: HashMap::new(),
@@ -402,11 +399,14 @@ impl Intake {
     /// When the client stops waiting, by our clock.
     fn deadline(&mut self, control: &Control, now: Instant) -> Option<Instant> {
         let clock = self.clock.stamp(now);
-        let transit = match self.clients.get_mut(&control.id.nonce) {
-            Some(client) if self.worker.is_none() => &mut client.transit,
-            _ => &mut self.transit,
+        let transit = match &mut self.worker {
+            Some(worker) => Some(&mut worker.transit),
+            None => {
+                let client = self.clients.get_mut(&control.id.nonce);
+                client.map(|client| &mut client.transit)
+            }
         };
-        let spent = transit.spent(clock, control.stamp);
+        let spent = transit.map_or(Duration::ZERO, |it| it.spent(clock, control.stamp));
         // A time left that no clock can hold is as good as none.
         now.checked_add(control.time_left?.saturating_sub(spent))
     }

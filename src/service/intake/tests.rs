@@ -1,5 +1,7 @@
 //! Tests of the machine of the server: what reaches it, and what it does.
 
+mod worker;
+
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -489,79 +491,6 @@ fn a_client_that_said_goodbye_is_not_waited_for() {
     script.receive(envelope(Kind::Goodbye, 2));
     script.intake.stop(script.now);
     script.drain();
-    assert!(script.intake.is_done(script.now));
-}
-
-#[test]
-fn a_worker_registers_and_beats() {
-    let mut script = Script::worker();
-    let hello = &script.sent[0];
-    assert!(hello.topic.is_empty());
-    assert_eq!(
-        (hello.control.kind, hello.control.epoch),
-        (Kind::Hello, EPOCH)
-    );
-    assert_eq!((hello.control.window, hello.control.id.nonce), (2, 0));
-    script.pass(SECOND);
-    assert_eq!(script.sent.len(), 2);
-}
-
-#[test]
-fn a_worker_that_hears_nothing_for_four_intervals_begins_anew() {
-    let mut script = Script::worker();
-    script.request(1, "", false);
-    script.pass(3 * SECOND);
-    assert_eq!(script.reconnects, 0);
-    script.pass(SECOND);
-    assert_eq!(script.reconnects, 1);
-    script.said();
-    script.finish();
-    assert!(script.said().is_empty());
-}
-
-#[test]
-fn a_fenced_worker_owes_no_answers_and_runs_nothing_twice() {
-    let mut script = Script::worker();
-    for counter in 1..=3 {
-        script.request(counter, "", true);
-    }
-    script.said();
-    let mut goodbye = envelope(Kind::Goodbye, 0);
-    goodbye.topic = Bytes::new();
-    script.receive(goodbye);
-    assert_eq!(script.fences, 1);
-    script.intake.register(EPOCH + 1, script.now);
-    script.drain();
-    assert_eq!(script.said(), [(Kind::Hello, 2, 0, Status::OK)]);
-    // The second of those that run comes again in the new life: it is answered in it.
-    let mut again = envelope(Kind::Request, 2);
-    again.control.epoch = EPOCH + 1;
-    script.receive(again);
-    script.finish();
-    assert!(script.said().is_empty());
-    script.finish();
-    assert_eq!(script.sent[0].control.epoch, EPOCH + 1);
-    assert_eq!(script.said(), [(Kind::Response, 2, 0, Status::OK)]);
-    assert!(script.running.is_empty());
-}
-
-#[test]
-fn a_retiring_worker_takes_what_is_under_way_and_leaves_when_released() {
-    let mut script = Script::worker();
-    script.said();
-    script.intake.stop(script.now);
-    script.drain();
-    assert_eq!(script.sent[0].control.window, 0);
-    let kinds: Vec<Kind> = script.said().iter().map(|it| it.0).collect();
-    assert_eq!(kinds, [Kind::Hello, Kind::Goodbye]);
-    script.request(1, "", false);
-    script.finish();
-    assert_eq!(script.said(), [(Kind::Response, 1, 0, Status::OK)]);
-    assert!(!script.intake.is_done(script.now));
-    let mut hello = envelope(Kind::Hello, 2);
-    hello.control.epoch = 55;
-    hello.topic = Bytes::new();
-    script.receive(hello);
     assert!(script.intake.is_done(script.now));
 }
 
