@@ -49,9 +49,15 @@ mod session;
 mod socket;
 pub mod testing;
 mod transport;
+#[cfg(feature = "zeromq")]
+pub mod zeromq;
 mod zmtp;
 
-pub use device::{Broker, BrokerBuilder, BrokerStats, Refused, ServiceStats, WorkerStats};
+pub use device::{
+    Broker, BrokerBuilder, BrokerStats, Captured, Device, DeviceBuilder, DeviceClosed, DeviceError,
+    Forwarder, Proxy, ProxyHandle, ProxyStats, Queue, Receiving, Refused, Sending, ServiceStats,
+    Side, Streamer, Traffic, WorkerStats,
+};
 pub use discovery::{Discovery, Freshness, Instance, Registration, Registry, Static, View, Watch};
 pub use endpoint::{Endpoint, EndpointError, Host, IntoEndpoint, IpcName};
 pub use error::{

@@ -55,6 +55,7 @@ pub(crate) enum Origin {
     /// A host: tcp.
     Host(IpAddr),
     /// A process on this machine, if the system says which: ipc.
+    #[cfg_attr(not(unix), allow(dead_code, reason = "ipc is for Unix"))]
     Process(Option<Credentials>),
     /// This process.
     Here,
@@ -82,6 +83,7 @@ pub struct Credentials {
 }
 
 impl Credentials {
+    #[cfg_attr(not(unix), allow(dead_code, reason = "ipc is for Unix"))]
     pub(crate) fn new(user: u32, group: u32, process: Option<i32>) -> Self {
         Self {
             user,

@@ -99,14 +99,22 @@ fn tune(socket: SockRef<'_>, address: SocketAddr, options: &TcpOptions) -> io::R
     if options.user_timeout.is_some() {
         socket.set_tcp_user_timeout(options.user_timeout)?;
     }
-    #[cfg(unix)]
-    if let Some(type_of_service) = options.type_of_service {
-        let octet = u32::from(type_of_service);
-        match address {
-            SocketAddr::V4(_) => socket.set_tos_v4(octet)?,
-            SocketAddr::V6(_) => socket.set_tclass_v6(octet)?,
-        }
+    match options.type_of_service {
+        Some(octet) => mark(&socket, address, octet),
+        None => Ok(()),
     }
+}
+
+#[cfg(unix)]
+fn mark(socket: &Socket, address: SocketAddr, octet: u8) -> io::Result<()> {
+    match address {
+        SocketAddr::V4(_) => socket.set_tos_v4(octet.into()),
+        SocketAddr::V6(_) => socket.set_tclass_v6(octet.into()),
+    }
+}
+
+#[cfg(not(unix))]
+fn mark(_: &Socket, _: SocketAddr, _: u8) -> io::Result<()> {
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 mod broker;
 mod concurrency;
 mod dealer_router;
+mod devices;
 mod inproc;
 #[cfg(unix)]
 mod ipc;
@@ -16,3 +17,5 @@ mod stress;
 mod support;
 mod tcp;
 mod tidy;
+#[cfg(feature = "zeromq")]
+mod zeromq;
