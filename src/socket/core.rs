@@ -38,7 +38,7 @@ pub(super) struct Core {
 const OPERATIONS_A_STEP: u32 = 8;
 
 /// What became of a message that was offered.
-enum Offer {
+pub(super) enum Offer {
     /// Accepted; these links are to be flushed by this task.
     Accepted(Flush),
     Full(Message),
@@ -46,14 +46,14 @@ enum Offer {
 }
 
 /// Links that wait for this task to write.
-enum Flush {
+pub(super) enum Flush {
     None,
     One(Arc<Link>),
     Many(Vec<Arc<Link>>),
 }
 
 impl Flush {
-    fn add(&mut self, link: Option<Arc<Link>>) {
+    pub(super) fn add(&mut self, link: Option<Arc<Link>>) {
         let Some(link) = link else { return };
         *self = match std::mem::replace(self, Self::None) {
             Self::None => Self::One(link),
@@ -165,7 +165,8 @@ impl Core {
         match &state.pattern {
             Pattern::RoundRobin(_) => offer_next(state, message),
             Pattern::FanOut { .. } => offer_all(state, &message),
-            Pattern::Router(_) => self.offer_named(state, message),
+            Pattern::Router(_) | Pattern::Reply(_) => self.offer_named(state, message),
+            Pattern::Request { .. } => state.offer_request(message, self.options.correlate),
             Pattern::Sink | Pattern::Subscriber(_) => {
                 unreachable!("these types have no send")
             }
@@ -176,7 +177,7 @@ impl Core {
     /// and counted, or refused where the options say so.
     fn offer_named(&self, state: &mut State, message: Message) -> Offer {
         let State {
-            pattern: Pattern::Router(identities),
+            pattern: Pattern::Router(identities) | Pattern::Reply(identities),
             pipes,
             ..
         } = state
@@ -259,7 +260,7 @@ impl Core {
         })
     }
 
-    fn poll_take<T>(
+    pub(super) fn poll_take<T>(
         &self,
         context: &mut Context<'_>,
         ticket: &mut Ticket,
@@ -362,25 +363,15 @@ impl Core {
 
 /// PS05, DL06: the next peer that has room.
 fn offer_next(state: &mut State, message: Message) -> Offer {
-    let State {
-        pattern: Pattern::RoundRobin(peers),
-        pipes,
-        ..
-    } = state
-    else {
-        unreachable!("called for a round robin")
+    let Some(index) = state.next_with_room() else {
+        return Offer::Full(message);
     };
-    while let Some(index) = peers.current() {
-        let pipe = &mut pipes[index];
-        if pipe.outgoing.has_room() {
-            let mut flush = Flush::None;
-            flush.add(pipe.push(&message));
-            peers.advance();
-            return Offer::Accepted(flush);
-        }
-        peers.deactivate(index);
+    let mut flush = Flush::None;
+    flush.add(state.pipes[index].push(&message));
+    if let Some(peers) = state.pattern.rotation() {
+        peers.advance();
     }
-    Offer::Full(message)
+    Offer::Accepted(flush)
 }
 
 /// PB07 to PB09: everybody who subscribed; who has no room misses it.

@@ -9,7 +9,6 @@ use tokio::time::timeout_at;
 
 use super::core::Core;
 use super::monitor::{Event, Monitor};
-use super::pattern::Pattern;
 use super::stats::{Drops, Stats};
 use crate::endpoint::{Endpoint, Host, IntoEndpoint};
 use crate::error::{BindError, ConnectError};
@@ -151,7 +150,7 @@ impl Handle {
         }
         // The queue is there before the peer is (DL02, PS02).
         let pipe = state.add_pipe(endpoint.clone(), true, &core.options);
-        if let Pattern::RoundRobin(peers) = &mut state.pattern {
+        if let Some(peers) = state.pattern.rotation() {
             peers.add(pipe.index);
         }
         let waiting = state.senders.all();
@@ -190,6 +189,10 @@ impl Handle {
                     state.discard_outgoing(id.index);
                     state.remove_if_done(id.index);
                 }
+                // A request may have been in it, whose end is to be told.
+                let waiting = state.receivers.all();
+                drop(state);
+                waiting.into_iter().for_each(std::task::Waker::wake);
             }
         }
         session.phase.send_replace(Phase::Closed);

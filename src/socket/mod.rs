@@ -1,7 +1,7 @@
 //! What the application holds: the socket types, one file per pattern with both its ends.
 //!
 //! ```text
-//!  Push, Pull, …   (pipeline.rs, publish.rs, dealer_router.rs)
+//!  Push, Pull, …   (pipeline.rs, publish.rs, dealer_router.rs, request_reply.rs)
 //!      │ Handle    the last one dropped closes the socket
 //!      ▼
 //!    Core          one lock: pipes, routing, who waits         ◀── Port ── sessions
@@ -13,6 +13,8 @@
 
 mod core;
 mod dealer_router;
+mod envelope;
+mod exchange;
 mod handle;
 mod monitor;
 mod operations;
@@ -20,6 +22,7 @@ mod pattern;
 mod pipeline;
 mod port;
 mod publish;
+mod request_reply;
 mod state;
 mod stats;
 
@@ -28,4 +31,5 @@ pub use handle::Closed;
 pub use monitor::{Event, Monitor, PeerInfo};
 pub use pipeline::{Pull, Push};
 pub use publish::{Pub, Sub, XPub};
+pub use request_reply::{Rep, Req, Responder};
 pub use stats::{Drops, PeerStats, Received, Sent, Stats};

@@ -4,7 +4,8 @@ use bytes::{BufMut, BytesMut};
 
 use crate::message::Message;
 use crate::options::SocketType;
-use crate::routing::{Identities, RoundRobin, Subscriptions};
+use crate::routing::{Identities, Lockstep, RoundRobin, Subscriptions};
+use crate::session::PipeId;
 
 /// The routing of a socket, over the indexes of its pipes.
 pub(super) enum Pattern {
@@ -21,6 +22,13 @@ pub(super) enum Pattern {
     Subscriber(Subscriptions<usize>),
     /// ROUTER: whom the first frame names.
     Router(Identities<usize>),
+    /// REQ: one peer after the other, and no other until it has answered.
+    Request {
+        peers: RoundRobin<usize>,
+        lockstep: Lockstep<PipeId>,
+    },
+    /// REP: whoever asked, by a name that is drawn for each connection.
+    Reply(Identities<usize>),
 }
 
 /// The most topics, and the most octets of topics, that one peer may subscribe
@@ -46,7 +54,20 @@ impl Pattern {
             },
             SocketType::Sub => Self::Subscriber(Subscriptions::new()),
             SocketType::Router => Self::Router(Identities::new(fastrand::u32(..))),
+            SocketType::Req => Self::Request {
+                peers: RoundRobin::new(),
+                lockstep: Lockstep::new(fastrand::u32(..)),
+            },
+            SocketType::Rep => Self::Reply(Identities::new(fastrand::u32(..))),
             _ => Self::Sink,
+        }
+    }
+
+    /// The turns of the peers, where messages go to one after the other.
+    pub(super) fn rotation(&mut self) -> Option<&mut RoundRobin<usize>> {
+        match self {
+            Self::RoundRobin(peers) | Self::Request { peers, .. } => Some(peers),
+            _ => None,
         }
     }
 }

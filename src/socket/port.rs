@@ -13,6 +13,7 @@ use super::state::State;
 use crate::endpoint::Endpoint;
 use crate::error::LinkError;
 use crate::message::Message;
+use crate::options::SocketType;
 use crate::pipe::{Batch, Progress};
 use crate::session::{Attach, Link, Phase, PipeId, Port, Subscription, Taken, Writer};
 
@@ -52,7 +53,7 @@ impl Port for Core {
         };
         pipe.link = Some(link.clone());
         pipe.peer = Some(peer.clone());
-        if matches!(self.socket_type, crate::options::SocketType::Router) {
+        if matches!(self.socket_type, SocketType::Router | SocketType::Rep) {
             pipe.identity = identity;
         }
         pipe.outgoing.commands().extend_from_slice(&preamble);
@@ -79,8 +80,13 @@ impl Port for Core {
         pipe.sent.dropped.cut += pipe.outgoing.restore(unwritten) as u64;
         let link = pipe.link.take();
         pipe.flushing = false;
+        // A reply belongs to the connection that its request came by (RP05).
+        if std::mem::take(&mut pipe.resetting) || self.socket_type == SocketType::Rep {
+            pipe.discard();
+        }
         let (kept, endpoint, peer) = (pipe.kept, pipe.endpoint.clone(), pipe.peer.take());
         leave_pattern(&mut state, id.index);
+        state.lose_request(id.index);
         if !kept {
             state.discard_outgoing(id.index);
         }
@@ -113,8 +119,8 @@ impl Port for Core {
         pipe.sent.written += progress.messages as u64;
         pipe.outgoing.written(progress);
         let mut wakers = Vec::new();
-        if pipe.outgoing.has_room() {
-            if let Pattern::RoundRobin(peers) = &mut state.pattern {
+        if pipe.has_room() {
+            if let Some(peers) = state.pattern.rotation() {
                 peers.activate(id.index);
             }
             wakers.extend((0..progress.messages).map_while(|_| state.senders.next()));
@@ -135,7 +141,7 @@ impl Port for Core {
             return false;
         }
         for message in messages.drain(..) {
-            state.admit(id.index, message);
+            state.admit(id.index, message, &self.options);
         }
         let mut wakers = Vec::new();
         state.wake_receivers(count, &mut wakers);
@@ -247,7 +253,9 @@ fn join_pattern(state: &mut State, index: usize, attach: &Attach<'_>) -> Result<
                 .map_err(|_| LinkError::DuplicateIdentity)?;
             Ok(known_as())
         }
-        Pattern::RoundRobin(peers) => {
+        // The name is for replies: another connection of the same peer is another asker.
+        Pattern::Reply(identities) => Ok(identities.draw(index)),
+        Pattern::RoundRobin(peers) | Pattern::Request { peers, .. } => {
             if attach.pipe.is_none() {
                 peers.add(index);
             }
@@ -260,13 +268,13 @@ fn join_pattern(state: &mut State, index: usize, attach: &Attach<'_>) -> Result<
 /// The peer is gone: its name is free, its subscriptions end (XP06).
 fn leave_pattern(state: &mut State, index: usize) {
     let topics = match &mut state.pattern {
-        Pattern::Router(identities) => {
+        Pattern::Router(identities) | Pattern::Reply(identities) => {
             identities.remove(&std::mem::take(&mut state.pipes[index].identity));
             return;
         }
-        Pattern::RoundRobin(peers) => {
+        Pattern::RoundRobin(peers) | Pattern::Request { peers, .. } => {
             // What the cut gave back may be less than what had filled the pipe.
-            if state.pipes[index].outgoing.has_room() {
+            if state.pipes[index].has_room() {
                 peers.activate(index);
             }
             return;

@@ -7,6 +7,7 @@ use std::task::Waker;
 use bytes::Bytes;
 use slab::Slab;
 
+use super::envelope;
 use super::monitor::{Event, Monitors, PeerInfo};
 use super::pattern::{Pattern, TOPIC_LENGTH, TOPIC_OCTETS, TOPICS, subscription_message};
 use super::stats::{PeerStats, Received, Sent, Stats};
@@ -68,6 +69,8 @@ pub(super) struct Pipe {
     listed: bool,
     /// A writer is at work or on its way: what is queued will be written.
     pub(super) flushing: bool,
+    /// Its link is being cut, with what it holds: nothing is to follow that.
+    pub(super) resetting: bool,
     burst: Burst,
     pub(super) sent: Sent,
     pub(super) received: Received,
@@ -117,6 +120,7 @@ impl State {
             readable: false,
             listed: false,
             flushing: false,
+            resetting: false,
             burst: Burst::default(),
             sent: Sent::default(),
             received: Received::default(),
@@ -146,19 +150,27 @@ impl State {
 
     /// Ends the sending side of a pipe for good: what it holds is given up.
     pub(super) fn discard_outgoing(&mut self, index: usize) {
-        if let Pattern::RoundRobin(peers) = &mut self.pattern {
+        if let Some(peers) = self.pattern.rotation() {
             peers.remove(index);
         }
         let pipe = &mut self.pipes[index];
         pipe.kept = false;
-        pipe.sent.dropped.discarded += pipe.outgoing.messages() as u64;
-        pipe.outgoing.clear();
+        pipe.discard();
+        self.lose_request(index);
     }
 
     /// Takes in a message that was read, as the pattern wants it.
-    pub(super) fn admit(&mut self, index: usize, mut message: Message) {
+    pub(super) fn admit(&mut self, index: usize, mut message: Message, options: &Options) {
         let admitted = match &mut self.pattern {
             Pattern::Sink | Pattern::RoundRobin(_) => true,
+            Pattern::Request { .. } => {
+                return self.admit_reply(index, message, options.correlate);
+            }
+            Pattern::Reply(_) => {
+                let whole = envelope::length(&message).is_some();
+                message.push_front(self.pipes[index].identity.clone());
+                whole
+            }
             Pattern::Subscriber(wanted) => wanted.matches_any(message.first()),
             Pattern::Router(_) => {
                 message.push_front(self.pipes[index].identity.clone());
@@ -229,13 +241,26 @@ impl State {
     /// The next message, from one peer after the other, and a link to wake
     /// because it may be read again.
     pub(super) fn pop(&mut self) -> Option<(Message, Option<Arc<Link>>)> {
+        self.take_next(|received| received.delivered += 1)
+    }
+
+    /// Drops the next message, which nobody wants any more. Returns a link to
+    /// wake because it may be read again.
+    pub(super) fn drop_next(&mut self) -> Option<Arc<Link>> {
+        self.take_next(|received| received.dropped += 1)?.1
+    }
+
+    fn take_next(
+        &mut self,
+        count: impl FnOnce(&mut Received),
+    ) -> Option<(Message, Option<Arc<Link>>)> {
         let index = self.fair.pop()?;
         let pipe = &mut self.pipes[index];
         let message = pipe
             .incoming
             .pop()
             .expect("a pipe in the fair queue has a message");
-        pipe.received.delivered += 1;
+        count(&mut pipe.received);
         let resumes = pipe.incoming.resume();
         let id = PipeId {
             index,
@@ -253,6 +278,18 @@ impl State {
         };
         self.remove_if_done(index);
         Some((message, wake))
+    }
+
+    /// The peer whose turn it is, without those that are full.
+    pub(super) fn next_with_room(&mut self) -> Option<usize> {
+        let peers = self.pattern.rotation()?;
+        while let Some(index) = peers.current() {
+            if self.pipes[index].has_room() {
+                return Some(index);
+            }
+            peers.deactivate(index);
+        }
+        None
     }
 
     /// Notes that a link has something to read, and returns it.
@@ -352,6 +389,17 @@ impl Pipe {
             ..self.received
         };
         (sent, received)
+    }
+
+    /// Whether a message may be queued.
+    pub(super) fn has_room(&self) -> bool {
+        !self.resetting && self.outgoing.has_room()
+    }
+
+    /// Gives up and counts what waits to be written.
+    pub(super) fn discard(&mut self) {
+        self.sent.dropped.discarded += self.outgoing.messages() as u64;
+        self.outgoing.clear();
     }
 
     /// Queues a message that has room. Returns the link if this task is to flush it.

@@ -5,6 +5,7 @@ mod concurrency;
 mod dealer_router;
 mod pipeline;
 mod publish;
+mod request_reply;
 mod service;
 mod session;
 mod stack;
