@@ -59,6 +59,11 @@ impl Incoming {
         resumes
     }
 
+    /// As [`resume`](Self::resume), when nothing more is to be kept.
+    pub(crate) fn release(&mut self) -> bool {
+        std::mem::take(&mut self.paused)
+    }
+
     fn is_above(&self, limit: Limit) -> bool {
         self.messages.len() >= limit.messages || self.octets >= limit.bytes
     }

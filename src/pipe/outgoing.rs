@@ -69,6 +69,11 @@ impl Outgoing {
         self.waiting.push(message);
     }
 
+    /// Octets of commands that no writer has taken.
+    pub(crate) fn command_octets(&self) -> usize {
+        self.commands.len()
+    }
+
     /// The commands for the present connection, to append to.
     pub(crate) fn commands(&mut self) -> &mut Vec<u8> {
         &mut self.commands

@@ -9,48 +9,78 @@ use std::task::Waker;
 /// was woken and gives up instead of looking passes the wake-up on.
 #[derive(Default)]
 pub(crate) struct Waiters {
-    /// Ascending by ticket.
-    queue: VecDeque<(u64, Waker)>,
+    /// Ascending by number.
+    queue: VecDeque<Waiter>,
     next: u64,
 }
 
-/// A place in the queue; `None` inside: not waiting.
+struct Waiter {
+    number: u64,
+    waker: Waker,
+    standing: bool,
+}
+
+/// A place in the queue.
 #[derive(Default, Debug)]
-pub(crate) struct Ticket(Option<u64>);
+pub(crate) struct Ticket {
+    /// `None`: not waiting.
+    number: Option<u64>,
+    standing: bool,
+}
 
 impl Ticket {
+    /// The ticket of one that keeps its place between polls, and may never be
+    /// polled again: it is woken beside the others and not instead of them.
+    pub(crate) fn standing() -> Self {
+        Self {
+            number: None,
+            standing: true,
+        }
+    }
+
     pub(crate) fn is_waiting(&self) -> bool {
-        self.0.is_some()
+        self.number.is_some()
     }
 }
 
 impl Waiters {
     /// Waits on, keeping the place in the queue.
     pub(crate) fn wait(&mut self, ticket: &mut Ticket, waker: &Waker) {
-        let kept = ticket.0.and_then(|number| self.position(number).ok());
+        let kept = ticket.number.and_then(|number| self.position(number).ok());
         if let Some(position) = kept {
-            self.queue[position].1.clone_from(waker);
+            self.queue[position].waker.clone_from(waker);
             return;
         }
-        ticket.0 = Some(self.next);
-        self.queue.push_back((self.next, waker.clone()));
+        ticket.number = Some(self.next);
+        self.queue.push_back(Waiter {
+            number: self.next,
+            waker: waker.clone(),
+            standing: ticket.standing,
+        });
         self.next += 1;
     }
 
-    /// The first in the queue; the caller wakes it.
-    pub(crate) fn next(&mut self) -> Option<Waker> {
-        self.queue.pop_front().map(|(_, waker)| waker)
+    /// The first in the queue, and those with standing tickets before it; the
+    /// caller wakes them all. With `None` it cannot count on anybody.
+    pub(crate) fn next(&mut self, standing: &mut Vec<Waker>) -> Option<Waker> {
+        while let Some(waiter) = self.queue.pop_front() {
+            if !waiter.standing {
+                return Some(waiter.waker);
+            }
+            standing.push(waiter.waker);
+        }
+        None
     }
 
     /// All of them; the caller wakes them.
     pub(crate) fn all(&mut self) -> Vec<Waker> {
-        self.queue.drain(..).map(|(_, waker)| waker).collect()
+        self.queue.drain(..).map(|waiter| waiter.waker).collect()
     }
 
     /// The waiter got what it wanted, or gave up. Returns whether it had been
-    /// woken, which whoever gives up must pass on.
+    /// woken instead of another, which whoever gives up must pass on.
     pub(crate) fn leave(&mut self, ticket: &mut Ticket) -> bool {
-        let Some(number) = ticket.0.take() else {
+        let Some(number) = ticket.number.take() else {
             return false;
         };
         match self.position(number) {
@@ -58,13 +88,13 @@ impl Waiters {
                 self.queue.remove(position);
                 false
             }
-            Err(_) => true,
+            Err(_) => !ticket.standing,
         }
     }
 
     fn position(&self, number: u64) -> Result<usize, usize> {
         self.queue
-            .binary_search_by_key(&number, |(number, _)| *number)
+            .binary_search_by_key(&number, |waiter| waiter.number)
     }
 }
 
@@ -80,10 +110,10 @@ mod tests {
         let (mut first, mut second) = (Ticket::default(), Ticket::default());
         waiters.wait(&mut first, Waker::noop());
         waiters.wait(&mut second, Waker::noop());
-        assert!(waiters.next().is_some());
+        assert!(waiters.next(&mut Vec::new()).is_some());
         assert!(waiters.leave(&mut first), "its wake-up must pass on");
         assert!(!waiters.leave(&mut second), "it was never woken");
-        assert!(waiters.next().is_none());
+        assert!(waiters.next(&mut Vec::new()).is_none());
     }
 
     #[test]
@@ -93,8 +123,21 @@ mod tests {
         waiters.wait(&mut first, Waker::noop());
         waiters.wait(&mut second, Waker::noop());
         waiters.wait(&mut first, Waker::noop());
-        waiters.next();
+        waiters.next(&mut Vec::new());
         assert!(waiters.leave(&mut first));
+    }
+
+    #[test]
+    fn a_standing_waiter_is_woken_beside_the_next_and_passes_nothing_on() {
+        let mut waiters = Waiters::default();
+        let (mut stream, mut task) = (Ticket::standing(), Ticket::default());
+        waiters.wait(&mut stream, Waker::noop());
+        waiters.wait(&mut task, Waker::noop());
+        let mut standing = Vec::new();
+        assert!(waiters.next(&mut standing).is_some());
+        assert_eq!(standing.len(), 1);
+        assert!(waiters.leave(&mut task));
+        assert!(!waiters.leave(&mut stream));
     }
 
     #[test]

@@ -24,6 +24,11 @@ impl<K: Copy + Eq> FairQueue<K> {
         self.waiting.push_back(key);
     }
 
+    /// Whether nobody has anything to read.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// Whose turn it is to be read. It is out of the queue then.
     pub(crate) fn pop(&mut self) -> Option<K> {
         self.waiting.pop_front()

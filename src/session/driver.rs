@@ -70,7 +70,7 @@ fn poll(
         link.read();
     }
     if let Some(reason) = link.failure() {
-        return Poll::Ready(reason);
+        return Poll::Ready(ended(link, reason));
     }
     if let Some(heartbeat) = heartbeat
         && heartbeat.poll(link, context).is_ready()
@@ -83,10 +83,18 @@ fn poll(
             // closing is read as any other.
             let _ = link.poll_shutdown();
         }
-        Poll::Ready(Err(reason)) => return Poll::Ready(reason),
+        Poll::Ready(Err(reason)) => return Poll::Ready(ended(link, reason)),
         Poll::Ready(Ok(())) | Poll::Pending => {}
     }
     Poll::Pending
+}
+
+/// Takes what a peer that went has left on the wire.
+fn ended(link: &Link, reason: LinkError) -> LinkError {
+    if matches!(reason, LinkError::Io(_) | LinkError::ClosedByPeer) {
+        link.read_rest();
+    }
+    reason
 }
 
 /// Asks a peer for a sign of life, and counts the intervals without one.

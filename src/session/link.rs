@@ -238,7 +238,12 @@ impl Link {
     ) -> Poll<Result<(), LinkError>> {
         let mut slices = [IoSlice::new(&[]); SLICES];
         let count = batch.slices(&mut slices);
-        let written = ready!(Pin::new(wire).poll_write_vectored(context, &slices[..count]));
+        let wire = Pin::new(wire);
+        let written = ready!(match &slices[..count] {
+            // A plain write is a cheaper call, and all that a lone message needs.
+            [slice] => wire.poll_write(context, slice),
+            slices => wire.poll_write_vectored(context, slices),
+        });
         let progress = match written {
             Ok(0) => return Poll::Ready(Err(LinkError::ClosedByPeer)),
             Ok(octets) => batch.advance(octets),
@@ -268,12 +273,24 @@ impl Link {
     pub(crate) fn read(&self) {
         let mut reader = self.reader.lock();
         let step = self.read_step(&mut reader);
+        if step.is_err() {
+            // Nothing that follows an offence is looked at.
+            reader.close();
+        }
         drop(reader);
         match step {
             Ok(Step::More) => self.port.readable(self.pipe),
             Ok(Step::Pending | Step::Paused) => {}
             Err(reason) => self.fail(reason),
         }
+    }
+
+    /// The link ends because it cannot be written to: what the peer wrote
+    /// before it went is there to be read, whether the pipe is full or not. It
+    /// is as much as the kernel held, or as tokio lets a task read in one turn.
+    pub(super) fn read_rest(&self) {
+        let mut reader = self.reader.lock();
+        while let Ok(Step::More | Step::Paused) = self.read_step(&mut reader) {}
     }
 
     fn read_step(&self, reader: &mut Reader) -> Result<Step, LinkError> {
@@ -352,7 +369,7 @@ impl Link {
 
     /// Closes the wire and returns what the writer had taken and not finished.
     pub(super) fn sever(&self) -> Batch {
-        self.reader.lock().wire = None;
+        self.reader.lock().close();
         let mut writer = self.writer.lock();
         writer.wire = None;
         std::mem::take(&mut writer.batch)
@@ -360,6 +377,11 @@ impl Link {
 }
 
 impl Reader {
+    fn close(&mut self) {
+        self.wire = None;
+        self.buffer = BytesMut::new();
+    }
+
     /// Reads once. `None`: nothing is there, the waker is set. Otherwise
     /// whether the read took all the room it had, so that more may be there.
     fn fill(&mut self) -> Result<Option<bool>, LinkError> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
@@ -123,7 +123,13 @@ impl Core {
         }
         turn.inspect(RestoreOnPending::made_progress);
         if ticket.is_waiting() {
-            self.state.lock().senders.leave(ticket);
+            // There may be room for more than the one that was woken.
+            let mut wakers = Vec::new();
+            let mut state = self.state.lock();
+            state.senders.leave(ticket);
+            state.share_room(&mut wakers);
+            drop(state);
+            wakers.into_iter().for_each(Waker::wake);
         }
         Poll::Ready(match offer {
             Offer::Accepted(flush) => {
@@ -235,7 +241,11 @@ impl Core {
         context: &mut Context<'_>,
         ticket: &mut Ticket,
     ) -> Poll<Result<Message, RecvError>> {
-        self.poll_take(context, ticket, State::pop)
+        self.poll_take(context, ticket, |state, resumed| {
+            let (message, link) = state.pop()?;
+            resumed.extend(link);
+            Some(message)
+        })
     }
 
     /// Receives all that is there, up to `limit`, behind what `messages` holds.
@@ -247,16 +257,15 @@ impl Core {
         ticket: &mut Ticket,
     ) -> Poll<Result<usize, RecvError>> {
         let before = messages.len();
-        self.poll_take(context, ticket, |state| {
-            let mut wake = None;
+        self.poll_take(context, ticket, |state, resumed| {
             while messages.len() - before < limit
-                && let Some((message, resumed)) = state.pop()
+                && let Some((message, link)) = state.pop()
             {
                 messages.push(message);
-                wake = resumed.or(wake);
+                resumed.extend(link);
             }
             let count = messages.len() - before;
-            (count > 0 || limit == 0).then_some((count, wake))
+            (count > 0 || limit == 0).then_some(count)
         })
     }
 
@@ -264,22 +273,23 @@ impl Core {
         &self,
         context: &mut Context<'_>,
         ticket: &mut Ticket,
-        mut take: impl FnMut(&mut State) -> Option<(T, Option<Arc<Link>>)>,
+        mut take: impl FnMut(&mut State, &mut Vec<Arc<Link>>) -> Option<T>,
     ) -> Poll<Result<T, RecvError>> {
         let turn = ready!(self.poll_turn(context));
         // Each link is read once at most before the task yields: one that always
         // has more, and a runtime that wants its turn, are both served.
         let mut reads = 0;
+        let mut resumed = Vec::new();
         loop {
             let link = {
                 let mut state = self.state.lock();
-                if let Some((taken, wake)) = take(&mut state) {
-                    if ticket.is_waiting() {
-                        state.receivers.leave(ticket);
-                    }
+                if let Some(taken) = take(&mut state, &mut resumed) {
+                    // It may have been woken for a link, and found this instead.
+                    let passed = state.pass_on(ticket);
                     drop(state);
                     turn.inspect(RestoreOnPending::made_progress);
-                    wake.inspect(|link| link.wake());
+                    passed.wake();
+                    resumed.iter().for_each(|link| link.wake());
                     return Poll::Ready(Ok(taken));
                 }
                 if state.phase != Phase::Open {
@@ -305,31 +315,18 @@ impl Core {
     /// A task that waited gives up. A wake-up that it had not used goes to the next.
     pub(super) fn leave_senders(&self, ticket: &mut Ticket) {
         let mut state = self.state.lock();
-        let next = if state.senders.leave(ticket) {
-            state.senders.next()
-        } else {
-            None
-        };
+        let mut wakers = Vec::new();
+        if state.senders.leave(ticket) {
+            state.wake_senders(1, &mut wakers);
+        }
         drop(state);
-        next.into_iter().for_each(std::task::Waker::wake);
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// As [`Self::leave_senders`], for those who receive.
     pub(super) fn leave_receivers(&self, ticket: &mut Ticket) {
-        let mut state = self.state.lock();
-        if !state.receivers.leave(ticket) {
-            return;
-        }
-        let next = state.receivers.next();
-        // With nobody to receive, it is for the drivers to read what made the wake-up.
-        let links = if next.is_none() {
-            state.readable_links()
-        } else {
-            Vec::new()
-        };
-        drop(state);
-        next.into_iter().for_each(std::task::Waker::wake);
-        links.iter().for_each(|link| link.wake());
+        let passed = self.state.lock().pass_on(ticket);
+        passed.wake();
     }
 
     /// SUB: wants or no longer wants a topic, and tells the publishers where that is news.

@@ -25,7 +25,7 @@ struct Asked<'a> {
 impl Drop for Asked<'_> {
     fn drop(&mut self) {
         if !self.ended {
-            self.core.give_up();
+            self.core.give_up_request();
         }
     }
 }
@@ -61,12 +61,13 @@ impl Core {
 
     /// The next request may be sent.
     fn pass_turn(&self) {
-        let next = self.state.lock().senders.next();
-        next.into_iter().for_each(Waker::wake);
+        let mut wakers = Vec::new();
+        self.state.lock().wake_senders(1, &mut wakers);
+        wakers.into_iter().for_each(Waker::wake);
     }
 
-    fn give_up(&self) {
-        let resumed = self.state.lock().give_up();
+    fn give_up_request(&self) {
+        let resumed = self.state.lock().give_up_request();
         resumed.inspect(|link| link.wake());
         self.pass_turn();
     }
@@ -133,14 +134,21 @@ impl State {
         }
     }
 
-    fn take_reply(&mut self) -> Option<(Result<Message, RequestError>, Option<Arc<Link>>)> {
+    fn take_reply(
+        &mut self,
+        resumed: &mut Vec<Arc<Link>>,
+    ) -> Option<Result<Message, RequestError>> {
         match self.lockstep().settle()? {
-            End::Answered => self.pop().map(|(reply, link)| (Ok(reply), link)),
-            End::Lost => Some((Err(RequestError::PeerLost), None)),
+            End::Answered => {
+                let (reply, link) = self.pop()?;
+                resumed.extend(link);
+                Some(Ok(reply))
+            }
+            End::Lost => Some(Err(RequestError::PeerLost)),
         }
     }
 
-    fn give_up(&mut self) -> Option<Arc<Link>> {
+    fn give_up_request(&mut self) -> Option<Arc<Link>> {
         let answered = self.lockstep().give_up();
         answered.then(|| self.drop_next()).flatten()
     }

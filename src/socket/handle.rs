@@ -1,21 +1,20 @@
 //! What the public types hold: binds, connects, and closes the socket with its last clone.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::runtime;
 use tokio::sync::watch;
-use tokio::time::timeout_at;
 
+use super::closing::Closing;
 use super::core::Core;
 use super::monitor::{Event, Monitor};
-use super::stats::{Drops, Stats};
+use super::stats::Stats;
 use crate::endpoint::{Endpoint, Host, IntoEndpoint};
 use crate::error::{BindError, ConnectError};
 use crate::message::Message;
 use crate::options::{Options, SocketType};
 use crate::pipe::Ticket;
-use crate::session::{Bound, Link, Phase, PipeId, bind, dial, listen};
+use crate::session::{Bound, Phase, PipeId, bind, dial, listen};
 
 /// A share of a socket, with a place in each queue for its `Stream` and `Sink`.
 pub(super) struct Handle {
@@ -36,7 +35,7 @@ struct Owner {
 pub(super) struct Endpoints {
     sessions: Vec<Session>,
     /// Where the first session was started: it ends what a dropped socket leaves.
-    runtime: Option<runtime::Handle>,
+    pub(super) runtime: Option<runtime::Handle>,
 }
 
 struct Session {
@@ -44,17 +43,6 @@ struct Session {
     /// The pipe of a connected endpoint; `None` for a bound one.
     pipe: Option<PipeId>,
     phase: watch::Sender<Phase>,
-}
-
-/// What `close` achieved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Closed {
-    /// Messages that were accepted and never written: the linger was too short,
-    /// or there was no peer.
-    pub unsent: u64,
-    /// Messages that had been read and were not received by the application.
-    pub undelivered: u64,
 }
 
 impl Clone for Handle {
@@ -81,7 +69,7 @@ impl Handle {
     }
 
     fn of(owner: Arc<Owner>) -> Self {
-        let (receiving, sending) = (Ticket::default(), Ticket::default());
+        let (receiving, sending) = (Ticket::standing(), Ticket::standing());
         Self {
             owner,
             receiving,
@@ -219,16 +207,21 @@ impl Handle {
         }
         monitor
     }
-
-    pub(super) async fn close(self, linger: Duration) -> Closed {
-        self.core().close(linger).await
-    }
 }
 
 impl Endpoints {
     fn add(&mut self, session: Session, runtime: runtime::Handle) {
         self.sessions.push(session);
         self.runtime.get_or_insert(runtime);
+    }
+
+    pub(super) fn phases(&self) -> Vec<watch::Sender<Phase>> {
+        let phases = self.sessions.iter().map(|session| &session.phase);
+        phases.cloned().collect()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.sessions.clear();
     }
 
     fn remove(&mut self, endpoint: &Endpoint, connected: bool) -> Option<Session> {
@@ -239,85 +232,6 @@ impl Endpoints {
     }
 }
 
-impl Core {
-    /// Nothing more is accepted or received. Returns the live links.
-    fn begin_closing(&self) -> Vec<Arc<Link>> {
-        let mut state = self.state.lock();
-        state.phase = state.phase.max(Phase::Finishing);
-        let mut wakers = state.senders.all();
-        wakers.extend(state.receivers.all());
-        let links = state
-            .pipes
-            .iter()
-            .filter_map(|(_, pipe)| pipe.link.clone())
-            .collect();
-        drop(state);
-        wakers.into_iter().for_each(std::task::Waker::wake);
-        links
-    }
-
-    /// Writes what is queued, within the linger, and ends all sessions.
-    async fn close(&self, linger: Duration) -> Closed {
-        let deadline = tokio::time::Instant::now() + linger;
-        let links = self.begin_closing();
-        let before = self.state.lock().stats().sent.dropped;
-        links.iter().for_each(|link| link.flush_now());
-        let sessions = std::mem::take(&mut self.endpoints.lock().sessions);
-        let mut phases: Vec<_> = sessions.into_iter().map(|session| session.phase).collect();
-        let _ = timeout_at(deadline, self.drained()).await;
-        links.iter().for_each(|link| link.finish());
-        for phase in phases.iter().chain([&self.connections]) {
-            phase.send_replace(Phase::Finishing);
-        }
-        drop(links);
-        // The peers read to the end and close in turn; those that do not are not waited for.
-        let ended = async {
-            for phase in phases.iter().chain([&self.connections]) {
-                phase.closed().await;
-            }
-        };
-        let _ = timeout_at(deadline, ended).await;
-        self.state.lock().phase = Phase::Closed;
-        phases.iter().chain([&self.connections]).for_each(|phase| {
-            phase.send_replace(Phase::Closed);
-        });
-        for phase in phases.drain(..) {
-            phase.closed().await;
-        }
-        self.connections.closed().await;
-        self.closed(before)
-    }
-
-    /// Resolves when nothing waits to be written.
-    async fn drained(&self) {
-        loop {
-            let progress = self.progress.notified();
-            tokio::pin!(progress);
-            progress.as_mut().enable();
-            if self.state.lock().is_drained() {
-                return;
-            }
-            progress.await;
-        }
-    }
-
-    /// All sessions have ended: what is left is given up and counted.
-    fn closed(&self, before: Drops) -> Closed {
-        let mut state = self.state.lock();
-        let indexes: Vec<_> = state.pipes.iter().map(|(index, _)| index).collect();
-        for index in indexes {
-            state.discard_outgoing(index);
-        }
-        state.monitors.end();
-        let stats = state.stats();
-        let unsent = stats.sent.dropped.total() - before.total();
-        Closed {
-            unsent,
-            undelivered: stats.received.queued,
-        }
-    }
-}
-
 impl Drop for Owner {
     /// What is queued is written as far as the kernel takes it; the drivers
     /// have the linger for the rest, while their runtime lives.
@@ -325,12 +239,11 @@ impl Drop for Owner {
         if self.core.state.lock().phase != Phase::Open {
             return;
         }
-        let links = self.core.begin_closing();
-        links.iter().for_each(|link| link.flush_now());
+        let closing = Closing::begin(&self.core);
         let runtime = self.core.endpoints.lock().runtime.take();
         if let Some(runtime) = runtime {
-            let core = self.core.clone();
-            runtime.spawn(async move { core.close(core.options.linger).await });
+            // A runtime that is gone drops it, which ends what others drive.
+            runtime.spawn(closing.run(self.core.options.linger));
         }
     }
 }

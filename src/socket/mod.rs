@@ -11,6 +11,7 @@
 //! touches a wire, never holds its lock across IO or an await, and wakes nobody
 //! while it holds it.
 
+mod closing;
 mod core;
 mod dealer_router;
 mod envelope;
@@ -26,8 +27,9 @@ mod request_reply;
 mod state;
 mod stats;
 
+pub use closing::Closed;
 pub use dealer_router::{Dealer, Router};
-pub use handle::Closed;
+
 pub use monitor::{Event, Monitor, PeerInfo};
 pub use pipeline::{Pull, Push};
 pub use publish::{Pub, Sub, XPub};

@@ -91,6 +91,9 @@ impl Port for Core {
             state.discard_outgoing(id.index);
         }
         state.remove_if_done(id.index);
+        if state.phase == Phase::Closed && state.pipe(id).is_some() {
+            state.discard_outgoing(id.index);
+        }
         if let Some(peer) = peer {
             state.emit(&Event::Disconnected {
                 endpoint,
@@ -100,6 +103,7 @@ impl Port for Core {
         }
         let mut wakers = Vec::new();
         state.wake_receivers(usize::MAX, &mut wakers);
+        state.share_room(&mut wakers);
         drop(state);
         drop(link);
         wakers.into_iter().for_each(Waker::wake);
@@ -123,7 +127,8 @@ impl Port for Core {
             if let Some(peers) = state.pattern.rotation() {
                 peers.activate(id.index);
             }
-            wakers.extend((0..progress.messages).map_while(|_| state.senders.next()));
+            // Room in octets may come before a message is done.
+            state.wake_senders(progress.messages.max(1), &mut wakers);
         }
         let closing = state.phase != Phase::Open;
         drop(state);
@@ -139,6 +144,14 @@ impl Port for Core {
         if state.pipe(id).is_none() {
             messages.clear();
             return false;
+        }
+        if state.phase != Phase::Open {
+            // Nobody receives any more, and the peer is to be read to its end.
+            messages.clear();
+            let received = &mut state.pipes[id.index].received;
+            received.received += count as u64;
+            received.dropped += count as u64;
+            return true;
         }
         for message in messages.drain(..) {
             state.admit(id.index, message, &self.options);
@@ -168,6 +181,7 @@ impl Port for Core {
             .state
             .lock()
             .pipe(id)
+            .filter(|pipe| pipe.keeps_commands())
             .and_then(|pipe| pipe.push_command(write));
         link.inspect(|link| link.wake());
     }
@@ -177,8 +191,10 @@ impl Port for Core {
         let Some(link) = state.mark_readable(id) else {
             return;
         };
-        let receiver = state.receivers.next();
+        let mut streams = Vec::new();
+        let receiver = state.receivers.next(&mut streams);
         drop(state);
+        streams.into_iter().for_each(Waker::wake);
         match receiver {
             Some(receiver) => receiver.wake(),
             None => link.wake(),

@@ -8,7 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{Sink, Stream};
 
-use super::handle::{Closed, Handle};
+use super::closing::Closed;
+use super::handle::Handle;
 use super::monitor::Monitor;
 use super::operations::{every_socket, receiving_socket, sending_socket};
 use super::stats::Stats;

@@ -8,8 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::Stream;
 
+use super::closing::Closed;
 use super::envelope;
-use super::handle::{Closed, Handle};
+use super::handle::Handle;
 use super::monitor::Monitor;
 use super::operations::every_socket;
 use super::stats::Stats;

@@ -15,7 +15,7 @@ use crate::endpoint::Endpoint;
 use crate::error::LinkError;
 use crate::message::Message;
 use crate::options::Options;
-use crate::pipe::{Batch, Incoming, Outgoing, Waiters};
+use crate::pipe::{Batch, Incoming, Outgoing, Ticket, Waiters};
 use crate::routing::{Canceled, FairQueue, Subscribed};
 use crate::session::{Link, Phase, PipeId, Subscription, Taken, Writer};
 
@@ -27,7 +27,8 @@ const FLUSH_AT: usize = 64 << 10;
 /// when every task that can run has run, so a lone burst loses next to nothing.
 const BURST_TURNS: u8 = 8;
 
-/// Commands that wait for a peer that does not read; more are not queued.
+/// Octets of commands that wait for a peer that does not read. Above them no
+/// PING and no PONG is queued: a peer could ask for any number.
 const COMMANDS_KEPT: usize = 64 << 10;
 
 pub(super) struct State {
@@ -74,6 +75,20 @@ pub(super) struct Pipe {
     burst: Burst,
     pub(super) sent: Sent,
     pub(super) received: Received,
+}
+
+/// Who is woken in place of one that gave up.
+#[derive(Default)]
+pub(super) struct PassedOn {
+    receivers: Vec<Waker>,
+    links: Vec<Arc<Link>>,
+}
+
+impl PassedOn {
+    pub(super) fn wake(self) {
+        self.receivers.into_iter().for_each(Waker::wake);
+        self.links.iter().for_each(|link| link.wake());
+    }
 }
 
 /// What the driver saw of a burst in its last turn.
@@ -280,18 +295,6 @@ impl State {
         Some((message, wake))
     }
 
-    /// The peer whose turn it is, without those that are full.
-    pub(super) fn next_with_room(&mut self) -> Option<usize> {
-        let peers = self.pattern.rotation()?;
-        while let Some(index) = peers.current() {
-            if self.pipes[index].has_room() {
-                return Some(index);
-            }
-            peers.deactivate(index);
-        }
-        None
-    }
-
     /// Notes that a link has something to read, and returns it.
     pub(super) fn mark_readable(&mut self, id: PipeId) -> Option<Arc<Link>> {
         let pipe = self
@@ -312,6 +315,24 @@ impl State {
             .is_some_and(|pipe| std::mem::take(&mut pipe.readable))
     }
 
+    /// The live links. Those that were left unread because nobody received are
+    /// to be read on: a peer that is not read does not end.
+    pub(super) fn read_all(&mut self) -> Vec<Arc<Link>> {
+        let mut links = Vec::new();
+        let mut resumed = Vec::new();
+        for (index, pipe) in &mut self.pipes {
+            links.extend(pipe.link.clone());
+            if pipe.incoming.release() {
+                let serial = pipe.serial;
+                resumed.push(PipeId { index, serial });
+            }
+        }
+        for id in resumed {
+            self.mark_readable(id);
+        }
+        links
+    }
+
     /// The next link to read; whoever asks reads it.
     pub(super) fn next_readable(&mut self) -> Option<Arc<Link>> {
         while let Some(id) = self.readable.pop_front() {
@@ -326,15 +347,65 @@ impl State {
         None
     }
 
-    /// The links that have something to read; they stay in the list.
-    pub(super) fn readable_links(&self) -> Vec<Arc<Link>> {
-        let pipes = self.pipes.iter().filter(|(_, pipe)| pipe.readable);
-        pipes.filter_map(|(_, pipe)| pipe.link.clone()).collect()
+    /// Takes the ticket of one that receives no more, and says who has to look
+    /// at what it was woken for: the next that waits, or else the drivers.
+    pub(super) fn pass_on(&mut self, ticket: &mut Ticket) -> PassedOn {
+        let mut passed = PassedOn::default();
+        if !ticket.is_waiting() || !self.receivers.leave(ticket) {
+            return passed;
+        }
+        if self.readable.is_empty() && self.fair.is_empty() {
+            return passed;
+        }
+        match self.receivers.next(&mut passed.receivers) {
+            Some(receiver) => passed.receivers.push(receiver),
+            None => {
+                let readable = self.readable.iter();
+                let pipes = readable.filter_map(|id| self.pipes.get(id.index));
+                let pipes = pipes.filter(|pipe| pipe.readable);
+                passed.links = pipes.filter_map(|pipe| pipe.link.clone()).collect();
+            }
+        }
+        passed
     }
 
     /// Wakes up to `count` of those who wait to receive.
     pub(super) fn wake_receivers(&mut self, count: usize, wakers: &mut Vec<Waker>) {
-        wakers.extend((0..count).map_while(|_| self.receivers.next()));
+        for _ in 0..count {
+            let Some(waker) = self.receivers.next(wakers) else {
+                return;
+            };
+            wakers.push(waker);
+        }
+    }
+
+    /// Wakes up to `count` of those who wait to send.
+    pub(super) fn wake_senders(&mut self, count: usize, wakers: &mut Vec<Waker>) {
+        for _ in 0..count {
+            let Some(waker) = self.senders.next(wakers) else {
+                return;
+            };
+            wakers.push(waker);
+        }
+    }
+
+    /// The peer whose turn it is, without those that are full.
+    pub(super) fn next_with_room(&mut self) -> Option<usize> {
+        let peers = self.pattern.rotation()?;
+        while let Some(index) = peers.current() {
+            if self.pipes[index].has_room() {
+                return Some(index);
+            }
+            peers.deactivate(index);
+        }
+        None
+    }
+
+    /// Wakes one of those who wait to send, if there is room: it wakes the next.
+    pub(super) fn share_room(&mut self, wakers: &mut Vec<Waker>) {
+        if self.next_with_room().is_some() {
+            self.wake_senders(1, wakers);
+        }
     }
 
     /// Whether nothing waits to be written any more.
@@ -436,16 +507,18 @@ impl Pipe {
         Taken::Nothing
     }
 
+    /// Whether a command that the peer can do without may be queued.
+    pub(super) fn keeps_commands(&self) -> bool {
+        self.outgoing.command_octets() < COMMANDS_KEPT
+    }
+
     /// Queues a command for the present connection. Returns the link to wake.
     pub(super) fn push_command(
         &mut self,
         write: &mut dyn FnMut(&mut Vec<u8>),
     ) -> Option<Arc<Link>> {
         let link = self.link.clone()?;
-        let commands = self.outgoing.commands();
-        if commands.len() < COMMANDS_KEPT {
-            write(commands);
-        }
+        write(self.outgoing.commands());
         self.flushing = true;
         Some(link)
     }

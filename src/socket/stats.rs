@@ -82,7 +82,8 @@ pub struct Received {
     pub received: u64,
     /// Handed to the application.
     pub delivered: u64,
-    /// Not for the application: not subscribed to, or of no use to the pattern.
+    /// Not for the application: not subscribed to, of no use to the pattern, or
+    /// read when the socket was closed.
     pub dropped: u64,
     /// Waiting to be delivered.
     pub queued: u64,

@@ -18,18 +18,18 @@ pub(super) async fn dial(host: &Host, port: u16) -> io::Result<Wire> {
         Host::Name(name) => TcpStream::connect((name.as_str(), port)).await?,
         Host::Any => return Err(io::Error::from(io::ErrorKind::AddrNotAvailable)),
     };
-    wire(stream)
+    let address = stream.peer_addr()?;
+    wire(stream, address)
 }
 
-fn wire(stream: TcpStream) -> io::Result<Wire> {
+fn wire(stream: TcpStream, address: SocketAddr) -> io::Result<Wire> {
     // What is written together leaves together: the pipe batches, so the kernel need not wait.
     stream.set_nodelay(true)?;
-    let address = stream.peer_addr()?.to_string();
     let (read, write) = stream.into_split();
     Ok(Wire {
         read: Box::new(read),
         write: Box::new(write),
-        address,
+        address: address.to_string(),
     })
 }
 
@@ -63,7 +63,16 @@ impl Listener {
     }
 
     pub(super) async fn accept(&mut self) -> io::Result<Wire> {
-        let (stream, _) = self.0.accept().await?;
-        wire(stream)
+        loop {
+            // A connection that its peer has reset by now is no failure of the listener.
+            let accepted = match self.0.accept().await {
+                Ok((stream, address)) => wire(stream, address),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
+                Err(error) => return Err(error),
+            };
+            if let Ok(wire) = accepted {
+                return Ok(wire);
+            }
+        }
     }
 }

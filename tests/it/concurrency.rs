@@ -72,7 +72,10 @@ async fn eight_tasks_send_on_one_handle_and_four_receive_on_another() -> Result 
 async fn a_router_answers_many_dealers_at_once() -> Result {
     const EACH: u32 = 3_000;
     // Above what the dealers have in flight, so that the router drops nothing.
-    let router = Router::with_options(Options::default().send_high_water_mark(64));
+    // Above twice what a dealer has in flight, so that the router drops nothing: a
+    // batch that is being written counts until the write returns, and the dealer may
+    // have received it, and asked for as much again, before.
+    let router = Router::with_options(Options::default().send_high_water_mark(128));
     let endpoint = router.bind("tcp://127.0.0.1:*").await?;
     for _ in 0..2 {
         let router = router.clone();

@@ -3,11 +3,13 @@
 mod broker;
 mod concurrency;
 mod dealer_router;
+mod lifecycle;
 mod pipeline;
 mod publish;
 mod request_reply;
 mod service;
 mod session;
 mod stack;
+mod stress;
 mod support;
 mod tidy;

@@ -236,7 +236,7 @@ async fn a_peer_that_goes_ends_its_request(endpoint: String) -> Result {
         request
     };
     let (reply, request) = tokio::join!(req.request("are you there?"), leaving);
-    request?;
+    drop(request?);
     assert!(matches!(reply, Err(RequestError::PeerLost)), "{reply:?}");
     let rep = Rep::new();
     rep.bind(&endpoint).await?;
