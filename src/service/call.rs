@@ -28,7 +28,7 @@ use crate::message::Message;
 use crate::service::dispatch::{Choice, Config as Limits, Dispatch, Job, TargetId, Ticket};
 use crate::service::envelope::{Clock, Envelope};
 use crate::service::outcome::{CallError, Payload, Rejected, Unknown};
-use crate::service::wire::{Control, Flags, Key, Kind, Name, RequestId, Status, WireError};
+use crate::service::wire::{Control, Flags, Key, Kind, Name, RequestId, Status, WireError, skim};
 
 /// The calls of one client handle. `T` is what the owner keeps of a call.
 #[derive(Debug)]
@@ -254,7 +254,9 @@ impl<T> Calls<T> {
             return;
         }
         match envelope.control.kind {
-            Kind::Error if !self.calls.contains_key(&id.counter) => self.refused(&envelope.control),
+            Kind::Error if !self.calls.contains_key(&id.counter) => {
+                self.refused(&envelope.control, now);
+            }
             Kind::Response | Kind::Error => self.answered(envelope, now),
             Kind::Hello => self.greeted(&envelope.control, now),
             Kind::Goodbye => self.dismissed(&envelope.control, now),
@@ -262,10 +264,17 @@ impl<T> Calls<T> {
         }
     }
 
-    /// A message of the SUB could not be read.
-    pub(crate) fn unreadable(&mut self, error: WireError) {
+    /// A message of the SUB could not be read. `control` is its second frame.
+    pub(crate) fn unreadable(&mut self, error: WireError, control: &Bytes) {
         tracing::debug!(%error, "a message could not be read");
         self.counts.ignored += 1;
+        if let (WireError::Version(_), Some((Kind::Error, id))) = (error, skim(control))
+            && id.nonce == self.config.nonce
+            && let Some(peer) = self.prober(id.counter)
+        {
+            // Whoever speaks another version says so in its own.
+            self.refuse(peer, Rejected::VersionMismatch);
+        }
     }
 
     /// The next thing to do; drained until `None` after each mutation.
@@ -484,11 +493,16 @@ impl<T> Calls<T> {
 
     /// Ends what waits where nobody will come: the view is empty, or nobody in it serves.
     fn reject_hopeless(&mut self) {
-        let refused = !self.peers.is_empty() && self.peers.values().all(Peer::is_refusing);
+        let refusals: Option<Vec<Rejected>> = self.peers.values().map(Peer::refusal).collect();
         let empty = self.peers.values().all(|peer| peer.leaving);
-        let reason = match (refused, self.live && empty) {
-            (true, _) => Rejected::NoSuchService,
-            (_, true) => Rejected::NoInstance,
+        let reason = match refusals {
+            Some(reasons) if !reasons.is_empty() => {
+                // What needs somebody to look at it comes first.
+                let other = |reason: &Rejected| *reason != Rejected::NoSuchService;
+                let other = reasons.into_iter().find(other);
+                other.unwrap_or(Rejected::NoSuchService)
+            }
+            _ if self.live && empty => Rejected::NoInstance,
             _ => return,
         };
         for counter in self.waiting() {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::message::Message;
-use crate::service::wire::{Control, WireError};
+use crate::service::wire::{Control, VERSION, WireError};
 
 /// A service message whose control frame was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +43,11 @@ impl Envelope {
     pub(crate) fn decode(message: Message) -> Result<Self, WireError> {
         let frames = message.into_frames();
         let count = frames.len();
+        // The version comes first: only it says how many frames there are to be.
+        let version = frames.get(1).and_then(|control| control.first()).copied();
+        if let Some(version) = version.filter(|version| *version != VERSION) {
+            return Err(WireError::Version(version));
+        }
         let [topic, control, headers, payload]: [Bytes; 4] =
             frames.try_into().map_err(|_| WireError::Frames(count))?;
         if !is_topic(&topic) {

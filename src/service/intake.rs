@@ -26,10 +26,10 @@ use self::client::Client;
 use self::worker::Worker;
 use crate::message::Message;
 use crate::service::dispatch::{Choice, Config as Limits, Dispatch, Job, TargetId, Ticket};
-use crate::service::envelope::{Clock, Envelope, Transit};
+use crate::service::envelope::{ClientId, Clock, Envelope};
 use crate::service::headers::Headers;
 use crate::service::window::{Answer, Memory};
-use crate::service::wire::{Codec, Control, Kind, Name, RequestId, Status, WireError, salvage};
+use crate::service::wire::{Control, Kind, Name, RequestId, Status, WireError, salvage};
 
 /// The one target of the scheduler: the server itself.
 const SELF: TargetId = TargetId(0);
@@ -43,8 +43,6 @@ pub(crate) struct Intake {
     /// What it is behind a broker; `None`: clients reach it directly.
     worker: Option<Worker>,
     clients: HashMap<u64, Client>,
-    /// Behind a broker all stamps are the broker's.
-    transit: Transit,
     dispatch: Dispatch<RequestId>,
     progress: HashMap<RequestId, Progress>,
     running: HashMap<Ticket, RequestId>,
@@ -138,7 +136,6 @@ impl Intake {
             epoch,
             worker: None,
             clients: HashMap::new(),
-            transit: Transit::default(),
             dispatch,
             progress: HashMap::new(),
             running: HashMap::new(),
@@ -170,12 +167,9 @@ impl Intake {
         let Some(progress) = self.conclude(id) else {
             return;
         };
-        let idempotent = progress.envelope.control.flags.idempotent;
-        if let Some(client) = self.clients.get_mut(&id.nonce) {
-            let kept = idempotent.then(|| answer.detached());
-            client
-                .window
-                .remember(id.counter, kept, self.config.memory, now);
+        if !answer.status.is_rejection() {
+            let idempotent = progress.envelope.control.flags.idempotent;
+            self.remember(id, idempotent.then_some(&answer), now);
         }
         if progress.owed {
             self.answer(progress.envelope, answer);
@@ -352,11 +346,20 @@ impl Intake {
         }
     }
 
-    fn cancel(&mut self, id: RequestId) {
+    /// Remembers that a request was answered or may have run, and how if it may be told again.
+    fn remember(&mut self, id: RequestId, answer: Option<&Answer>, now: Instant) {
+        if let Some(client) = self.clients.get_mut(&id.nonce) {
+            let memory = self.config.memory;
+            client.window.remember(id.counter, answer, memory, now);
+        }
+    }
+
+    fn cancel(&mut self, id: RequestId, now: Instant) {
         let Some(progress) = self.conclude(id) else {
             return;
         };
         self.counts.cancelled += 1;
+        self.remember(id, None, now);
         if progress.running {
             self.running.remove(&progress.ticket);
             self.out.push_back(Output::Abort(progress.ticket));
@@ -396,11 +399,14 @@ impl Intake {
     /// When the client stops waiting, by our clock.
     fn deadline(&mut self, control: &Control, now: Instant) -> Option<Instant> {
         let clock = self.clock.stamp(now);
-        let transit = match self.clients.get_mut(&control.id.nonce) {
-            Some(client) if self.worker.is_none() => &mut client.transit,
-            _ => &mut self.transit,
+        let transit = match &mut self.worker {
+            Some(worker) => Some(&mut worker.transit),
+            None => {
+                let client = self.clients.get_mut(&control.id.nonce);
+                client.map(|client| &mut client.transit)
+            }
         };
-        let spent = transit.spent(clock, control.stamp);
+        let spent = transit.map_or(Duration::ZERO, |it| it.spent(clock, control.stamp));
         // A time left that no clock can hold is as good as none.
         now.checked_add(control.time_left?.saturating_sub(spent))
     }
@@ -440,10 +446,10 @@ impl Intake {
         self.counts.ignored += 1;
         let status = match error {
             WireError::Version(_) => Status::VERSION_MISMATCH,
-            WireError::Truncated | WireError::Trailing | WireError::Utf8 => Status::MALFORMED,
-            WireError::Frames(_) | WireError::Topic | WireError::Kind(_) => return,
+            _ => Status::MALFORMED,
         };
-        let Some((kind, id)) = salvage(frame).filter(|_| !topic.is_empty()) else {
+        let is_client = ClientId::from_topic(&topic).is_some();
+        let Some((kind, id)) = salvage(frame).filter(|_| is_client) else {
             return;
         };
         // Unread requests of strangers are answered too, and unnumbered, as probes are.
@@ -461,17 +467,5 @@ impl Intake {
 
     fn send(&mut self, envelope: Envelope) {
         self.out.push_back(Output::Send(envelope.encode()));
-    }
-}
-
-impl Answer {
-    /// An answer that is nothing but its status.
-    pub(crate) fn status(status: Status) -> Self {
-        Self {
-            status,
-            codec: Codec::RAW,
-            headers: Bytes::new(),
-            payload: Bytes::new(),
-        }
     }
 }

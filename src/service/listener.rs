@@ -1,24 +1,39 @@
 //! A listener: hears the responses to a client id without being that client.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures::future::join_all;
 use futures::{Stream, StreamExt};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::discovery::{Discovery, Instance, Watch};
 use crate::endpoint::Endpoint;
+use crate::message::Message;
 use crate::options::Options;
+use crate::service::ambient::draw;
 use crate::service::client::ClientError;
 use crate::service::envelope::{ClientId, Envelope};
 use crate::service::headers::Headers;
 use crate::service::outcome::{CallError, Payload, Response};
-use crate::service::wire::Kind;
-use crate::socket::{Event, Monitor, Sub};
+use crate::service::wire::{Control, Kind, Name, RequestId};
+use crate::socket::{Push, Sub};
 
 /// How long `connect` waits for instances that it cannot reach.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The time between the first two probes, which doubles to the most.
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long the goodbye to an instance may take to be written.
+const LINGER: Duration = Duration::from_millis(100);
+
+/// Responses that may come before `connect` returns; as many as a socket holds.
+const EARLY: usize = 10_000;
 
 /// The responses that instances publish for a client id, whoever asked.
 ///
@@ -32,17 +47,21 @@ pub struct Listener {
     sub: Sub,
     watch: Watch,
     instances: HashSet<Instance>,
+    /// What was heard before it was first polled.
+    early: VecDeque<Response>,
 }
 
 impl Listener {
     /// Listens to what the instances of a service answer to a client id.
     ///
-    /// Waits until it has subscribed at the instances that are known now, at
-    /// most 5 s; others are subscribed to as they come while it is polled.
+    /// Waits until its subscription is proven at every instance that is known
+    /// now: whatever these publish from then on is heard. An instance that says
+    /// nothing for 5 s is not waited for any longer: what it publishes is heard
+    /// once it can be reached, as with those that come while it is polled.
     ///
     /// # Errors
     ///
-    /// The client id is none, or there is no runtime.
+    /// The client id or the name of the service is none, or there is no runtime.
     ///
     /// # Cancel safety
     ///
@@ -59,19 +78,21 @@ impl Listener {
             .receive_high_water_mark_bytes(64 << 20)
             .reconnect(Duration::from_millis(50), Duration::from_secs(1))
             .linger(Duration::ZERO);
+        let service = Name::new(service.to_owned()).map_err(|_| ClientError::Service)?;
         let sub = Sub::with_options(options);
-        let events = sub.monitor();
         sub.subscribe(id.topic().clone());
-        let watch = discovery.watch(service);
+        let watch = discovery.watch(service.as_str());
         let mut listener = Self {
             sub,
             watch,
             instances: HashSet::new(),
+            early: VecDeque::new(),
         };
         listener.reconcile(listener.watch.latest().instances);
-        let awaited = listener.instances.iter().map(|it| it.responses.clone());
-        // One that cannot be reached is heard when it can be.
-        let _ = tokio::time::timeout(PATIENCE, connected(events, awaited.collect())).await;
+        let mut proof = Proof::new(service, id.topic(), &listener.instances);
+        // Whoever is silent for so long is heard when it can be.
+        let _ = timeout(PATIENCE, listener.prove(&mut proof)).await;
+        proof.close().await;
         Ok(listener)
     }
 
@@ -82,6 +103,28 @@ impl Listener {
     /// A dropped future loses nothing.
     pub async fn next(&mut self) -> Option<Response> {
         StreamExt::next(self).await
+    }
+
+    /// Probes the instances until each was heard.
+    async fn prove(&mut self, proof: &mut Proof) {
+        let mut pause = FIRST_PAUSE;
+        while !proof.is_complete() {
+            proof.probe();
+            let until = Instant::now() + pause.mul_f64(jitter());
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            while !proof.is_complete()
+                && let Ok(Ok(message)) = timeout_at(until, self.sub.recv()).await
+            {
+                let Ok(envelope) = Envelope::decode(message) else {
+                    continue;
+                };
+                if envelope.control.id.nonce == proof.nonce {
+                    proof.answered(envelope.control.id.counter);
+                } else if self.early.len() < EARLY {
+                    self.early.extend(response(envelope));
+                }
+            }
+        }
     }
 
     fn reconcile(&mut self, instances: Vec<Instance>) {
@@ -104,6 +147,9 @@ impl Stream for Listener {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Response>> {
         while let Poll::Ready(Some(view)) = self.watch.poll_next_unpin(context) {
             self.reconcile(view.instances);
+        }
+        if let Some(response) = self.early.pop_front() {
+            return Poll::Ready(Some(response));
         }
         loop {
             let Some(message) = std::task::ready!(self.sub.poll_next_unpin(context)) else {
@@ -135,14 +181,95 @@ fn response(envelope: Envelope) -> Option<Response> {
     })
 }
 
-async fn connected(mut events: Monitor, mut awaited: HashSet<Endpoint>) {
-    while !awaited.is_empty() {
-        match events.next().await {
-            Some(Event::Connected { endpoint, .. }) => {
-                awaited.remove(&endpoint);
-            }
-            Some(_) => {}
-            None => return,
+/// What shows that all that instances publish for a topic is heard: answers to
+/// probes that were pushed under a nonce of its own.
+#[derive(Debug)]
+struct Proof {
+    service: Name,
+    topic: Bytes,
+    nonce: u64,
+    /// The links to the instances; those that were heard are taken out.
+    links: Vec<Option<Push>>,
+    heard: Vec<Push>,
+    /// Probes so far, of all instances together: those of an instance are all
+    /// the same but for a multiple of their number.
+    counter: u64,
+}
+
+impl Proof {
+    fn new(service: Name, topic: &Bytes, instances: &HashSet<Instance>) -> Self {
+        let links = instances.iter().map(|instance| dial(&instance.requests));
+        Self {
+            service,
+            topic: topic.clone(),
+            nonce: draw(),
+            links: links.collect(),
+            heard: Vec::new(),
+            counter: 0,
         }
     }
+
+    fn is_complete(&self) -> bool {
+        self.links.iter().all(Option::is_none)
+    }
+
+    /// Probes those that were not heard yet.
+    fn probe(&mut self) {
+        for index in 0..self.links.len() {
+            let probe = self.message(Kind::Probe);
+            if let Some(push) = &self.links[index] {
+                // Where the link does not stand yet there are probes enough on it.
+                let _ = push.try_send(probe);
+            }
+        }
+    }
+
+    /// The instance that was sent this probe was heard, and may forget us.
+    fn answered(&mut self, counter: u64) {
+        let instances = self.links.len() as u64;
+        let index = counter.checked_sub(1).map(|counter| counter % instances);
+        let index = index.and_then(|index| usize::try_from(index).ok());
+        if let Some(push) = index.and_then(|index| self.links[index].take()) {
+            self.heard.push(push);
+        }
+    }
+
+    async fn close(mut self) {
+        for index in 0..self.heard.len() {
+            let goodbye = self.message(Kind::Goodbye);
+            // One that cannot be told forgets us in its time.
+            let _ = self.heard[index].try_send(goodbye);
+        }
+        join_all(self.heard.into_iter().map(|push| push.close(LINGER))).await;
+    }
+
+    fn message(&mut self, kind: Kind) -> Message {
+        self.counter += 1;
+        let id = RequestId {
+            nonce: self.nonce,
+            counter: self.counter,
+        };
+        let control = Control::new(kind, id, self.service.clone());
+        Envelope::bare(self.topic.clone(), control).encode()
+    }
+}
+
+fn dial(requests: &Endpoint) -> Option<Push> {
+    let options = Options::default()
+        .send_high_water_mark(8)
+        .reconnect(Duration::from_millis(50), Duration::from_secs(1))
+        .linger(Duration::ZERO);
+    let push = Push::with_options(options);
+    match push.connect(requests) {
+        Ok(()) => Some(push),
+        Err(error) => {
+            tracing::error!(%error, endpoint = %requests, "an instance cannot be dialled");
+            None
+        }
+    }
+}
+
+/// A factor of 0.5 to 1.5.
+fn jitter() -> f64 {
+    0.5 + f64::from(u16::try_from(draw() >> 48).unwrap_or(u16::MAX)) / f64::from(u16::MAX)
 }

@@ -16,7 +16,7 @@ mod listener;
 mod outcome;
 mod reply;
 mod server;
-mod window;
+pub(crate) mod window;
 pub(crate) mod wire;
 
 pub use client::{

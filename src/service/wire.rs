@@ -240,10 +240,15 @@ impl Control {
     }
 }
 
-/// Whom to answer when a frame cannot be read: kind, nonce and counter keep
-/// their places in every version. `None` where the frame is not even that
-/// long, or is of a kind that nobody answers.
+/// Whom to answer when a frame cannot be read. `None` where it is too short to
+/// say, or of a kind that nobody answers.
 pub(crate) fn salvage(frame: &Bytes) -> Option<(Kind, RequestId)> {
+    skim(frame).filter(|(kind, _)| matches!(kind, Kind::Request | Kind::Probe))
+}
+
+/// What can be read of a frame of any version: kind, nonce and counter keep
+/// their places in all. `None` where it is not even that long.
+pub(crate) fn skim(frame: &Bytes) -> Option<(Kind, RequestId)> {
     let kind = Kind::from_octet(*frame.get(AT_KIND)?)?;
     let nonce = frame.get(AT_NONCE..AT_NONCE + 8)?;
     let counter = frame.get(AT_COUNTER..AT_COUNTER + 8)?;
@@ -251,7 +256,7 @@ pub(crate) fn salvage(frame: &Bytes) -> Option<(Kind, RequestId)> {
         nonce: u64::from_be_bytes(nonce.try_into().ok()?),
         counter: u64::from_be_bytes(counter.try_into().ok()?),
     };
-    matches!(kind, Kind::Request | Kind::Probe).then_some((kind, id))
+    Some((kind, id))
 }
 
 impl Kind {
@@ -314,6 +319,11 @@ impl Status {
     // Executed, and the handler said no.
     pub(crate) const HANDLER_ERROR: Self = Self(0x0030);
     pub(crate) const HANDLER_PANICKED: Self = Self(0x0031);
+
+    /// Whether the request was never executed.
+    pub(crate) fn is_rejection(self) -> bool {
+        self.0 & 0xFFF0 == 0x0010
+    }
 }
 
 impl fmt::Debug for Status {

@@ -268,6 +268,8 @@ def nonsense(client, _line):
         [topic, control(kind=RESPONSE), b"", b""],
         [topic, control(epoch=client.epoch ^ 1), b"", b""],
         [topic],
+        [topic, control(), b""],
+        [topic, control(), b"", b"", b""],
         [topic, control()[:40], b"", b""],
         [topic, control() + b"more", b"", b""],
         [topic, b"\2" + control()[1:], b"", b""],

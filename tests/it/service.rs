@@ -12,7 +12,7 @@ use pushsub::{
     Server, ServerBuilder, Static, Unknown,
 };
 
-use crate::support::{Result, on_every_transport};
+use crate::support::{Result, in_virtual_time, memory_name, on_every_transport};
 
 on_every_transport! {
     a_call_has_its_value;
@@ -28,6 +28,7 @@ on_every_transport! {
     headers_travel_both_ways;
     what_no_socket_takes_is_refused_alone;
     a_listener_hears_the_responses_of_another;
+    a_fresh_listener_hears_what_is_pushed_at_once;
     a_closed_client_says_so;
 }
 
@@ -296,6 +297,43 @@ async fn a_listener_hears_the_responses_of_another(endpoint: String) -> Result {
     assert_eq!((heard.id, heard.method.as_str()), (id, "echo"));
     assert_eq!(heard.outcome?.decode::<String>()?, "hear me");
     Ok(())
+}
+
+async fn a_fresh_listener_hears_what_is_pushed_at_once(endpoint: String) -> Result {
+    let server = echo(&endpoint).await?;
+    let builder = Client::builder("geo").client_id("web-7");
+    let client = builder.connect(instance(&server)).await?;
+    let _: u32 = client.call("echo", &0).await?;
+    two_hundred_fresh_listeners(&client, instance(&server)).await
+}
+
+/// Whether each of them hears what is pushed when it has come.
+async fn two_hundred_fresh_listeners(client: &Client, instance: Instance) -> Result {
+    let mut responses = client.responses();
+    for number in 0..200_u32 {
+        let mut listener = Listener::connect("geo", "web-7", instance.clone()).await?;
+        let id = client.push("echo", &number).await?;
+        responses.next().await.ok_or("the client is open")?;
+        let heard = tokio::time::timeout(Duration::from_secs(10), listener.next());
+        assert_eq!(heard.await?.ok_or("it listens")?.id, id, "{number}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_listener_does_not_wait_for_ever_for_an_instance_that_is_down() -> Result {
+    in_virtual_time(async {
+        let server = echo(&format!("memory://{}", memory_name())).await?;
+        let nobody = memory_name();
+        let down = Instance::new(format!("memory://{nobody}"), format!("memory://{nobody}-2"))?;
+        let both = Static::new([down, instance(&server)]);
+        let mut listener = Listener::connect("geo", "web-7", both).await?;
+        let client = Client::builder("geo").client_id("web-7");
+        let client = client.connect(instance(&server)).await?;
+        let id = client.push("echo", "hear me").await?;
+        assert_eq!(listener.next().await.ok_or("it listens")?.id, id);
+        Ok(())
+    })
 }
 
 async fn a_closed_client_says_so(endpoint: String) -> Result {

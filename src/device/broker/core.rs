@@ -18,7 +18,6 @@
 mod back;
 mod clients;
 mod front;
-mod recent;
 #[cfg(test)]
 mod tests;
 mod workers;
@@ -35,6 +34,7 @@ use super::stats::{BrokerStats, ServiceStats, WorkerStats};
 use crate::message::Message;
 use crate::service::dispatch::{Dispatch, TargetId};
 use crate::service::envelope::{Clock, Envelope};
+use crate::service::window::{Answer, Memory};
 use crate::service::wire::{Control, Kind, Name, RequestId, Status};
 
 /// What a broker allows, and how long it waits.
@@ -54,6 +54,10 @@ pub(super) struct Limits {
     pub(super) clients: usize,
     pub(super) workers: usize,
     pub(super) services: usize,
+    /// What is remembered of the answers to each client, to know a repeat.
+    pub(super) memory: Memory,
+    /// The octets of all answers that are remembered: beyond it, only the facts.
+    pub(super) memory_total: usize,
 }
 
 /// What is to be sent, and on which socket.
@@ -107,7 +111,7 @@ impl Core {
         Self {
             epoch,
             clock: Clock::starting(now),
-            clients: Clients::new(limits.clients),
+            clients: Clients::new(limits.clients, limits.memory, limits.memory_total),
             workers: Workers::default(),
             services: Slab::new(),
             service_slots: HashMap::new(),
@@ -155,6 +159,7 @@ impl Core {
         for slot in self.clients.silent(self.limits.client_silence, now) {
             self.forget(slot, now);
         }
+        self.clients.forget_answers(now);
     }
 
     /// Takes no new requests from now on; those that can be finished are.
@@ -286,11 +291,12 @@ impl Core {
     fn end(&mut self, request: &Request, status: Status, now: Instant) {
         let control = &request.envelope.control;
         if let Some(client) = self.clients.get_mut(request.client) {
-            let counter = control.id.counter;
-            client.requests.remove(&counter);
-            if matches!(status, Status::WORKER_LOST | Status::DEADLINE_PASSED) {
-                client.ran(counter);
-            }
+            client.requests.remove(&control.id.counter);
+        }
+        if !status.is_rejection() {
+            // How it would have been answered is not known: whoever may ask again may run it again.
+            self.clients
+                .remember(request.client, control.id.counter, None, now);
         }
         self.refuse(request.client, control.clone(), status, now);
     }
@@ -298,25 +304,12 @@ impl Core {
     /// Answers what a client sent with an error of the broker's own.
     fn refuse(&mut self, client: usize, control: Control, status: Status, now: Instant) {
         self.counters.refused.count(status);
-        let error = Control {
-            status,
-            attempt: control.attempt,
-            method: control.method,
-            key: control.key,
-            ..Control::new(Kind::Error, control.id, control.service)
-        };
-        self.answer(client, error, Bytes::new(), Bytes::new(), now);
+        let answer = Answer::status(status);
+        self.answer(client, reply(&control, Kind::Error, &answer), &answer, now);
     }
 
     /// Publishes a response or an error under the client's next number.
-    fn answer(
-        &mut self,
-        client: usize,
-        mut control: Control,
-        headers: Bytes,
-        payload: Bytes,
-        now: Instant,
-    ) {
+    fn answer(&mut self, client: usize, mut control: Control, answer: &Answer, now: Instant) {
         let Some(client) = self.clients.get_mut(client) else {
             return;
         };
@@ -325,8 +318,8 @@ impl Core {
         let envelope = Envelope {
             topic: client.topic.clone(),
             control,
-            headers,
-            payload,
+            headers: answer.headers.clone(),
+            payload: answer.payload.clone(),
         };
         self.publish(envelope, now);
     }
@@ -353,6 +346,18 @@ impl Core {
 
     fn slots(&self) -> Vec<usize> {
         self.services.iter().map(|(slot, _)| slot).collect()
+    }
+}
+
+/// The control frame of an answer. What names the request is the request's own.
+fn reply(asked: &Control, kind: Kind, answer: &Answer) -> Control {
+    Control {
+        status: answer.status,
+        codec: answer.codec,
+        attempt: asked.attempt,
+        method: asked.method.clone(),
+        key: asked.key.clone(),
+        ..Control::new(kind, asked.id, asked.service.clone())
     }
 }
 

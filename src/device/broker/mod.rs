@@ -25,6 +25,7 @@ use crate::discovery::Instance;
 use crate::endpoint::{Endpoint, EndpointError, IntoEndpoint};
 use crate::error::BindError;
 use crate::options::Options;
+use crate::service::window::Memory;
 use crate::socket::{Pull, Router, XPub};
 
 /// The most credit of one worker that counts: its pipe holds as much and more.
@@ -118,6 +119,11 @@ impl Broker {
                 clients: 100_000,
                 workers: 10_000,
                 services: 1_000,
+                memory: Memory {
+                    octets: 1 << 20,
+                    time: Duration::from_secs(30),
+                },
+                memory_total: 64 << 20,
             },
             drain_timeout: Duration::from_secs(10),
             plaintext: false,
@@ -254,6 +260,16 @@ impl BrokerBuilder {
     #[must_use]
     pub fn queue_bytes(mut self, octets: usize) -> Self {
         self.limits.queue_bytes = octets;
+        self
+    }
+
+    /// How many octets of the answers to a client's idempotent requests are
+    /// remembered, and for how long, so that a repeat is answered and not run
+    /// again. Default 1 MiB and 30 s; of all clients together at most 64 MiB.
+    /// That a request was answered is remembered beside it.
+    #[must_use]
+    pub fn memory(mut self, octets: usize, time: Duration) -> Self {
+        self.limits.memory = Memory { octets, time };
         self
     }
 

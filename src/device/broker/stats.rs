@@ -20,7 +20,7 @@ pub struct BrokerStats {
     pub cancelled: u64,
     /// Requests that were handed out again because their worker was lost or stopped.
     pub sent_again: u64,
-    /// Requests with an id that was in progress already: dropped.
+    /// Requests with an id that was in progress or answered already: not handed out again.
     pub repeats: u64,
     /// Answers to requests that their worker did not have any more: dropped.
     pub late: u64,

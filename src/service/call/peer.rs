@@ -5,7 +5,7 @@
 //!   │ Reaching │ ───────▶ │ Up │ ─────────────────────────────▶ │ Stopping │
 //!     ▲  │  ▲               │                                        │
 //!     │  │  └── lost ◀──────┴──────────── silence, cut, epoch ───────┘
-//!     │  ▼ no such service
+//!     │  ▼ an error to a probe
 //!   │ Refusing │
 //! ```
 
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::{Calls, Output, PeerId, Unknown};
+use super::{CallError, Calls, Output, PeerId, Rejected, Unknown};
 use crate::service::dispatch::TargetId;
 use crate::service::wire::{Control, Kind};
 
@@ -55,8 +55,8 @@ pub(super) struct Peer {
 pub(super) enum State {
     /// It has not answered yet.
     Reaching,
-    /// It does not serve the service.
-    Refusing,
+    /// It does not serve the service, or cannot read what we say.
+    Refusing(Rejected),
     /// Its hello is back.
     Up { target: TargetId, epoch: u64 },
     /// It takes no more requests, and answers what it has.
@@ -85,14 +85,14 @@ impl Peer {
         match self.state {
             State::Up { target, .. } => Some(target),
             State::Stopping { target, .. } => target,
-            State::Reaching | State::Refusing => None,
+            State::Reaching | State::Refusing(_) => None,
         }
     }
 
     pub(super) fn epoch(&self) -> Option<u64> {
         match self.state {
             State::Up { epoch, .. } | State::Stopping { epoch, .. } => Some(epoch),
-            State::Reaching | State::Refusing => None,
+            State::Reaching | State::Refusing(_) => None,
         }
     }
 
@@ -104,8 +104,12 @@ impl Peer {
         matches!(self.state, State::Stopping { .. })
     }
 
-    pub(super) fn is_refusing(&self) -> bool {
-        self.state == State::Refusing
+    /// Why it takes no requests, if it said that it never does.
+    pub(super) fn refusal(&self) -> Option<Rejected> {
+        match self.state {
+            State::Refusing(reason) => Some(reason),
+            _ => None,
+        }
     }
 
     pub(super) fn next_timeout(&self) -> Instant {
@@ -121,7 +125,7 @@ impl Peer {
         match &mut self.state {
             State::Up { target, .. } => *target = renewed,
             State::Stopping { target, .. } => *target = Some(renewed),
-            State::Reaching | State::Refusing => {}
+            State::Reaching | State::Refusing(_) => {}
         }
     }
 
@@ -235,7 +239,7 @@ impl<T> Calls<T> {
         }
     }
 
-    fn prober(&self, counter: u64) -> Option<PeerId> {
+    pub(super) fn prober(&self, counter: u64) -> Option<PeerId> {
         let probed = |(id, peer): (&PeerId, &Peer)| peer.probes.contains(&counter).then_some(*id);
         self.peers.iter().find_map(probed)
     }
@@ -273,7 +277,7 @@ impl<T> Calls<T> {
             }
             State::Stopping { epoch, .. } if epoch == control.epoch => peer.heard(),
             State::Up { .. } | State::Stopping { .. } => self.lose(id, now),
-            State::Reaching | State::Refusing => {
+            State::Reaching | State::Refusing(_) => {
                 peer.heard();
                 peer.credit = credit;
                 peer.sequence = control.sequence;
@@ -290,20 +294,37 @@ impl<T> Calls<T> {
         }
     }
 
-    /// An error to no call: it answers a probe, and the instance does not serve this, or is late.
-    pub(super) fn refused(&mut self, control: &Control) {
-        let heartbeat = self.config.heartbeat;
+    /// An error to no call: it answers a probe, and the instance refuses us, or is late.
+    pub(super) fn refused(&mut self, control: &Control, now: Instant) {
         let Some(id) = self.prober(control.id.counter) else {
             return self.too_late(control);
         };
-        if let Some(peer) = self.peers.get_mut(&id) {
-            peer.heard();
-            if peer.state == State::Reaching {
-                peer.state = State::Refusing;
-                peer.next_probe += heartbeat;
-                self.reject_hopeless();
-            }
+        let known = self.peers.get(&id).and_then(Peer::epoch);
+        if known.is_some_and(|known| known != control.epoch) {
+            // Another life, and it serves something else.
+            return self.lose(id, now);
         }
+        let reason = match CallError::of(control.status, b"") {
+            CallError::Rejected(reason) => reason,
+            _ => Rejected::NoSuchService,
+        };
+        self.refuse(id, reason);
+    }
+
+    /// An instance that is not up takes no requests of ours, until a hello comes all the same.
+    pub(super) fn refuse(&mut self, id: PeerId, reason: Rejected) {
+        let heartbeat = self.config.heartbeat;
+        let Some(peer) = self.peers.get_mut(&id) else {
+            return;
+        };
+        peer.heard();
+        match peer.state {
+            State::Reaching => peer.next_probe += heartbeat,
+            State::Refusing(_) => {}
+            State::Up { .. } | State::Stopping { .. } => return,
+        }
+        peer.state = State::Refusing(reason);
+        self.reject_hopeless();
     }
 
     /// A goodbye: the instance takes no more requests.
@@ -317,7 +338,7 @@ impl<T> Calls<T> {
             return;
         };
         peer.heard();
-        if peer.state == State::Reaching || peer.state == State::Refusing {
+        if matches!(peer.state, State::Reaching | State::Refusing(_)) {
             peer.sequence = control.sequence;
             peer.state = State::Stopping {
                 target: None,

@@ -1,6 +1,7 @@
 //! Tests of the machine of the client: what is said to it, and what it does.
 
 mod random;
+mod refusals;
 
 use std::time::{Duration, Instant};
 
@@ -429,24 +430,6 @@ fn an_instance_that_cannot_be_reached_is_waited_for_five_seconds() {
     assert!(script.ends().is_empty());
     script.pass(Duration::from_millis(1));
     assert_eq!(script.ends(), [("one", Err(Rejected::NoInstance.into()))]);
-}
-
-#[test]
-fn a_service_that_nobody_serves_rejects_at_once() {
-    let mut script = Script::new();
-    script.add(A);
-    script.submit("one", "", false);
-    script.answer_probe(A, Kind::Error, 100, Status::NO_SUCH_SERVICE);
-    script.submit("two", "", false);
-    let rejected = Err(Rejected::NoSuchService.into());
-    assert_eq!(
-        script.ends(),
-        [("one", rejected.clone()), ("two", rejected)]
-    );
-    script.pass(Duration::from_secs(2));
-    script.greet(A, epoch(A));
-    script.submit("three", "", false);
-    assert_eq!(script.requests(), went(A, &["three"]));
 }
 
 #[test]

@@ -166,9 +166,10 @@ impl Driver {
         let messages = &mut self.messages;
         self.shared.with(|core, now| {
             for message in messages.drain(..) {
+                let control = message.frames().get(1).cloned().unwrap_or_default();
                 match Envelope::decode(message) {
                     Ok(envelope) => core.calls.receive(envelope, now),
-                    Err(error) => core.calls.unreadable(error),
+                    Err(error) => core.calls.unreadable(error, &control),
                 }
             }
         });

@@ -38,7 +38,7 @@ impl Intake {
         match envelope.control.kind {
             Kind::Request => self.request(envelope, now),
             Kind::Probe => self.probe(&envelope, now),
-            Kind::Cancel => self.cancel(envelope.control.id),
+            Kind::Cancel => self.cancel(envelope.control.id, now),
             Kind::Goodbye => self.part(envelope.control.id.nonce),
             _ => self.counts.ignored += 1,
         }

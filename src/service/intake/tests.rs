@@ -1,5 +1,7 @@
 //! Tests of the machine of the server: what reaches it, and what it does.
 
+mod worker;
+
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -308,6 +310,41 @@ fn a_repeat_of_what_may_not_run_twice_is_ignored() {
     assert_eq!(script.intake.counts().repeats, 1);
 }
 
+/// FT-15.
+#[test]
+fn a_cancelled_request_does_not_come_back_unless_that_does_no_harm() {
+    let mut script = Script::direct();
+    for idempotent in [false, true] {
+        script.request(1, "", false);
+        script.receive(envelope(Kind::Cancel, 1));
+        script.running.clear();
+        script.request(1, "", idempotent);
+        assert_eq!(script.runs().len(), usize::from(idempotent));
+    }
+    assert!(script.said().is_empty());
+}
+
+/// FT-15.
+#[test]
+fn large_answers_do_not_push_out_what_may_not_run_twice() {
+    let mut script = Script::direct();
+    script.request(1, "", false);
+    script.finish();
+    for counter in 2..=4 {
+        script.request(counter, "", true);
+        let (ticket, _) = script.running.remove(0);
+        let answer = Answer {
+            payload: vec![0; 1 << 19].into(),
+            ..Answer::status(Status::OK)
+        };
+        script.intake.finished(ticket, answer, script.now);
+        script.drain();
+    }
+    script.said();
+    script.request(1, "", false);
+    assert!(script.runs().is_empty() && script.said().is_empty());
+}
+
 #[test]
 fn another_service_is_refused() {
     let mut script = Script::direct();
@@ -368,6 +405,34 @@ fn what_cannot_be_read_is_answered_as_far_as_it_says_who_asks() {
     );
 }
 
+/// BI-90: the number of frames is one more thing that may be wrong with a request.
+#[test]
+fn fewer_or_more_than_four_frames_are_malformed() {
+    let whole = envelope(Kind::Request, 1).encode().into_frames();
+    let mut script = Script::direct();
+    let mut receive = |frames: &[Bytes]| {
+        let message = Message::from_frames(frames.to_vec()).expect("frames");
+        script.intake.receive(message, script.now);
+        script.drain();
+        script.said()
+    };
+    assert_eq!(receive(&whole[..1]), []);
+    let five = [&whole[..], &[Bytes::new()]].concat();
+    let malformed = [(Kind::Error, 1, 0, Status::MALFORMED)];
+    for frames in [&whole[..2], &whole[..3], &five] {
+        assert_eq!(receive(frames), malformed, "{}", frames.len());
+    }
+    // Another version may have as many as it likes.
+    let version = [&[0x02][..], &whole[1][1..]].concat().into();
+    let mismatch = [(Kind::Error, 1, 0, Status::VERSION_MISMATCH)];
+    assert_eq!(receive(&[whole[0].clone(), version]), mismatch);
+    // Nobody can be told.
+    for topic in [&b""[..], b"web", b"\0"] {
+        let topic = Bytes::from_static(topic);
+        assert_eq!(receive(&[topic, whole[1].clone(), Bytes::new()]), []);
+    }
+}
+
 #[test]
 fn headers_that_are_no_map_are_malformed() {
     let mut script = Script::direct();
@@ -426,79 +491,6 @@ fn a_client_that_said_goodbye_is_not_waited_for() {
     script.receive(envelope(Kind::Goodbye, 2));
     script.intake.stop(script.now);
     script.drain();
-    assert!(script.intake.is_done(script.now));
-}
-
-#[test]
-fn a_worker_registers_and_beats() {
-    let mut script = Script::worker();
-    let hello = &script.sent[0];
-    assert!(hello.topic.is_empty());
-    assert_eq!(
-        (hello.control.kind, hello.control.epoch),
-        (Kind::Hello, EPOCH)
-    );
-    assert_eq!((hello.control.window, hello.control.id.nonce), (2, 0));
-    script.pass(SECOND);
-    assert_eq!(script.sent.len(), 2);
-}
-
-#[test]
-fn a_worker_that_hears_nothing_for_four_intervals_begins_anew() {
-    let mut script = Script::worker();
-    script.request(1, "", false);
-    script.pass(3 * SECOND);
-    assert_eq!(script.reconnects, 0);
-    script.pass(SECOND);
-    assert_eq!(script.reconnects, 1);
-    script.said();
-    script.finish();
-    assert!(script.said().is_empty());
-}
-
-#[test]
-fn a_fenced_worker_owes_no_answers_and_runs_nothing_twice() {
-    let mut script = Script::worker();
-    for counter in 1..=3 {
-        script.request(counter, "", true);
-    }
-    script.said();
-    let mut goodbye = envelope(Kind::Goodbye, 0);
-    goodbye.topic = Bytes::new();
-    script.receive(goodbye);
-    assert_eq!(script.fences, 1);
-    script.intake.register(EPOCH + 1, script.now);
-    script.drain();
-    assert_eq!(script.said(), [(Kind::Hello, 2, 0, Status::OK)]);
-    // The second of those that run comes again in the new life: it is answered in it.
-    let mut again = envelope(Kind::Request, 2);
-    again.control.epoch = EPOCH + 1;
-    script.receive(again);
-    script.finish();
-    assert!(script.said().is_empty());
-    script.finish();
-    assert_eq!(script.sent[0].control.epoch, EPOCH + 1);
-    assert_eq!(script.said(), [(Kind::Response, 2, 0, Status::OK)]);
-    assert!(script.running.is_empty());
-}
-
-#[test]
-fn a_retiring_worker_takes_what_is_under_way_and_leaves_when_released() {
-    let mut script = Script::worker();
-    script.said();
-    script.intake.stop(script.now);
-    script.drain();
-    assert_eq!(script.sent[0].control.window, 0);
-    let kinds: Vec<Kind> = script.said().iter().map(|it| it.0).collect();
-    assert_eq!(kinds, [Kind::Hello, Kind::Goodbye]);
-    script.request(1, "", false);
-    script.finish();
-    assert_eq!(script.said(), [(Kind::Response, 1, 0, Status::OK)]);
-    assert!(!script.intake.is_done(script.now));
-    let mut hello = envelope(Kind::Hello, 2);
-    hello.control.epoch = 55;
-    hello.topic = Bytes::new();
-    script.receive(hello);
     assert!(script.intake.is_done(script.now));
 }
 

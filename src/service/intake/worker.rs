@@ -12,7 +12,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::{Config, Intake, Output};
-use crate::service::envelope::Envelope;
+use crate::service::envelope::{Envelope, Transit};
 use crate::service::wire::{Control, Kind, RequestId};
 
 /// A hello is due and as many as these are unanswered: nothing came for 4 intervals.
@@ -31,12 +31,24 @@ pub(crate) struct Worker {
     unanswered: u32,
     /// The hello that announced no more credit: its answer comes after every request.
     last_hello: Option<u64>,
+    /// The life of the broker, as its last hello says.
+    broker: Option<u64>,
+    /// What messages of this life of the broker spent in buffers: all their
+    /// stamps are of its clock, whichever client asked.
+    pub(super) transit: Transit,
 }
 
 impl Worker {
     /// Whether requests may still be under way from the broker.
     pub(super) fn awaits_release(&self) -> bool {
         self.last_hello.is_some()
+    }
+
+    /// What answers on the next link may be another broker, with another clock.
+    fn leave_link(&mut self) {
+        self.registered = false;
+        self.broker = None;
+        self.transit = Transit::default();
     }
 }
 
@@ -50,6 +62,8 @@ impl Intake {
             registered: false,
             unanswered: 0,
             last_hello: None,
+            broker: None,
+            transit: Transit::default(),
         });
         intake
     }
@@ -77,7 +91,7 @@ impl Intake {
     pub(crate) fn link_cut(&mut self) {
         self.drop_everything();
         if let Some(worker) = &mut self.worker {
-            worker.registered = false;
+            worker.leave_link();
             worker.last_hello = None;
         }
     }
@@ -86,16 +100,34 @@ impl Intake {
         let control = &envelope.control;
         if let Some(worker) = &mut self.worker {
             worker.unanswered = 0;
-            if control.kind == Kind::Hello && worker.last_hello == Some(control.id.counter) {
-                worker.last_hello = None;
-            }
         }
         match control.kind {
             Kind::Request => self.request(envelope, now),
-            Kind::Cancel => self.cancel(control.id),
-            Kind::Hello => {}
+            Kind::Cancel => self.cancel(control.id, now),
+            Kind::Hello => self.greeted(control, now),
             Kind::Goodbye if control.epoch == self.epoch => self.fenced(),
             _ => self.counts.ignored += 1,
+        }
+    }
+
+    /// The broker answers a hello. Another life of it knows nothing of what the
+    /// one before handed out; what it hands out itself comes after this.
+    fn greeted(&mut self, control: &Control, now: Instant) {
+        let clock = self.clock.stamp(now);
+        let Some(worker) = &mut self.worker else {
+            return;
+        };
+        if worker.last_hello == Some(control.id.counter) {
+            worker.last_hello = None;
+        }
+        let before = worker.broker.replace(control.epoch);
+        let reborn = before.is_some_and(|before| before != control.epoch);
+        if reborn {
+            worker.transit = Transit::default();
+        }
+        worker.transit.spent(clock, control.stamp);
+        if reborn {
+            self.drop_everything();
         }
     }
 
@@ -111,7 +143,7 @@ impl Intake {
             return self.goodbye();
         }
         if worker.unanswered >= UNANSWERED {
-            worker.registered = false;
+            worker.leave_link();
             self.drop_everything();
             self.out.push_back(Output::Reconnect);
             return;

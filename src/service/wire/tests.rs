@@ -221,16 +221,33 @@ fn the_examples_of_the_specification_are_read_as_it_says() {
             (Kind::Request, 2, 0, 0),
             (Kind::Response, 2, 1, 0),
             (Kind::Error, 3, 2, 0),
+            (Kind::Cancel, 2, 0, 0),
+            (Kind::Goodbye, 0, 2, 0),
+            (Kind::Goodbye, 4, 0, 0),
             (Kind::Hello, 1, 0, 16),
             (Kind::Request, 2, 0, 0),
         ]
     );
     assert_eq!(controls[4].status, Status::HANDLER_ERROR);
-    assert_eq!(
-        controls[6].time_left,
-        Some(Duration::from_micros(4_999_700))
-    );
-    assert_eq!(controls[6].hops, 7);
+    let handed = controls.last().expect("the last is the broker's");
+    assert_eq!(handed.time_left, Some(Duration::from_micros(4_999_700)));
+    assert_eq!(handed.hops, 7);
+    // What their senders write besides is unused: zero, none or empty.
+    for (control, names) in [
+        (&controls[5], ("locate", "k", controls[2].epoch)),
+        (&controls[6], ("", "", controls[2].epoch)),
+        (&controls[7], ("", "", 0)),
+    ] {
+        let (method, key, epoch) = names;
+        let written = Control {
+            sequence: control.sequence,
+            epoch,
+            method: Name::new(method).expect("a name"),
+            key: Key::new(key).expect("a key"),
+            ..Control::new(control.kind, control.id, controls[2].service.clone())
+        };
+        assert_eq!(*control, written);
+    }
 }
 
 /// The frames of an example: lines of a frame's number, perhaps an offset, and octets.

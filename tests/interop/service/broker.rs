@@ -13,7 +13,7 @@ use crate::support::Script;
 with_python!(
     a_client_calls_a_worker_through_the_broker,
     requests_of_a_key_stay_in_order_over_three_workers,
-    a_repeat_that_does_no_harm_is_answered_again,
+    a_repeat_is_answered_again_only_where_that_is_harmless,
     nonsense_of_a_client_is_refused_or_ignored,
     a_cancelled_request_is_forgotten,
     the_idempotent_requests_of_a_lost_worker_go_to_another,
@@ -62,16 +62,12 @@ async fn requests_of_a_key_stay_in_order_over_three_workers(python: &Path) {
     );
 }
 
-async fn a_repeat_that_does_no_harm_is_answered_again(python: &Path) {
-    let (_broker, _worker, mut client) = chain(python).await;
-    say(
-        &mut client,
-        r#"{"do": "again", "idempotent": true}"#,
-        "answered",
-        "2",
-    )
-    .await;
-    check_calls(&mut client).await;
+/// FT-15: the worker remembers nothing, and runs nothing twice all the same.
+async fn a_repeat_is_answered_again_only_where_that_is_harmless(python: &Path) {
+    let (broker, _worker, mut client) = chain(python).await;
+    check_repeats(&mut client).await;
+    let stats = broker.stats();
+    assert_eq!((stats.repeats, stats.workers[0].handled), (2, 2 + 5));
 }
 
 async fn nonsense_of_a_client_is_refused_or_ignored(python: &Path) {

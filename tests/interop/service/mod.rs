@@ -96,9 +96,10 @@ async fn check_repeats(client: &mut Script) {
     check_calls(client).await;
 }
 
-/// Two that are malformed and one of another version are answered, the others ignored.
+/// Four that are malformed and one of another version are answered, the others ignored.
 async fn check_nonsense(client: &mut Script) {
-    say(client, r#"{"do": "nonsense"}"#, "0x0015", "0x0015 0x0016").await;
+    let answers = "0x0015 0x0015 0x0015 0x0015 0x0016";
+    say(client, r#"{"do": "nonsense"}"#, answers, "").await;
     check_calls(client).await;
 }
 

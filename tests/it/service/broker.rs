@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pushsub::{Broker, Client, Server, ServerBuilder, Unknown};
 
-use super::serve;
+use super::{serve, two_hundred_fresh_listeners};
 use crate::support::{Result, in_real_time, in_virtual_time, memory_name};
 
 /// Runs a test on tcp in real time, and in memory under virtual time.
@@ -31,6 +31,7 @@ through_a_broker! {
     a_worker_that_closes_fails_no_call;
     a_worker_that_dies_loses_nothing_that_may_run_twice;
     a_dropped_call_is_cancelled_behind_the_broker;
+    a_fresh_listener_hears_what_is_pushed_at_once_through_a_broker;
 }
 
 async fn broker(name: Option<String>) -> Result<Broker> {
@@ -172,5 +173,21 @@ async fn a_dropped_call_is_cancelled_behind_the_broker(name: Option<String>) -> 
         tokio::task::yield_now().await;
     }
     assert_eq!(worker.stats().running, 0);
+    Ok(())
+}
+
+async fn a_fresh_listener_hears_what_is_pushed_at_once_through_a_broker(
+    name: Option<String>,
+) -> Result {
+    let broker = broker(name).await?;
+    let _worker = serve(worker(&broker, "one")).await?;
+    broker.wait_for_workers("geo", 1).await;
+    let client = Client::builder("geo").client_id("web-7");
+    let client = client.connect(broker.front()).await?;
+    two_hundred_fresh_listeners(&client, broker.front()).await?;
+    // Each took its leave: the client alone is known.
+    while broker.stats().clients > 1 {
+        tokio::task::yield_now().await;
+    }
     Ok(())
 }

@@ -46,9 +46,9 @@ pub(crate) fn memory_name() -> String {
     format!("test-{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Runs a test on a real clock, for 20 seconds at most.
+/// Runs a test on a real clock, for a minute at most.
 pub(crate) fn in_real_time(test: impl Future<Output = Result>) -> Result {
-    run(false, Duration::from_secs(20), test)
+    run(false, Duration::from_secs(60), test)
 }
 
 /// Runs a test on a clock that jumps to the next timer when nothing else is to

@@ -6,10 +6,11 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use super::workers::Worker;
-use super::{Core, Request, Service};
+use super::{Core, Request, Service, reply};
 use crate::message::Message;
 use crate::service::dispatch::{Choice, Config, Dispatch, TargetId};
 use crate::service::envelope::Envelope;
+use crate::service::window::Answer;
 use crate::service::wire::{Control, Kind, Name, RequestId, Status};
 
 /// The most octets of a hello's headers.
@@ -247,23 +248,27 @@ impl Core {
         self.hand_out(worker.service, now);
     }
 
-    /// Publishes a worker's answer to the client that asked. What names the
-    /// request is the request's own, whatever the worker made of it.
-    fn deliver(&mut self, request: &Request, answer: Envelope, now: Instant) {
+    /// Publishes a worker's answer to the client that asked, and remembers it
+    /// unless it says that nothing was executed. What names the request is the
+    /// request's own, whatever the worker made of it.
+    fn deliver(&mut self, request: &Request, said: Envelope, now: Instant) {
         let asked = &request.envelope.control;
-        if let Some(client) = self.clients.get_mut(request.client) {
-            client.ran(asked.id.counter);
-        }
-        let said = &answer.control;
-        let control = Control {
-            status: said.status,
-            codec: said.codec,
-            attempt: asked.attempt,
-            method: asked.method.clone(),
-            key: asked.key.clone(),
-            ..Control::new(said.kind, asked.id, asked.service.clone())
+        let kind = said.control.kind;
+        let answer = Answer {
+            status: said.control.status,
+            codec: said.control.codec,
+            headers: said.headers,
+            payload: said.payload,
         };
-        self.answer(request.client, control, answer.headers, answer.payload, now);
+        let counter = asked.id.counter;
+        if let Some(client) = self.clients.get_mut(request.client) {
+            client.requests.remove(&counter);
+        }
+        if !answer.status.is_rejection() {
+            let kept = asked.flags.idempotent.then_some(&answer);
+            self.clients.remember(request.client, counter, kept, now);
+        }
+        self.answer(request.client, reply(asked, kind, &answer), &answer, now);
     }
 
     /// Answers a worker's hello with the broker's own.

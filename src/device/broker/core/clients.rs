@@ -1,4 +1,5 @@
-//! The clients that a broker knows: their sequences, their clocks, what they wait for.
+//! The clients that a broker knows: their sequences, their clocks, what they wait for,
+//! and what was answered to them.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -6,14 +7,18 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use slab::Slab;
 
-use super::recent::Recent;
 use crate::service::dispatch::Ticket;
 use crate::service::envelope::Transit;
+use crate::service::window::{Answer, Memory, Window};
 
 /// All clients, by topic and nonce.
 #[derive(Debug)]
 pub(super) struct Clients {
     limit: usize,
+    memory: Memory,
+    /// The most octets of answers that are remembered of all together, and how many are.
+    most_octets: usize,
+    octets: usize,
     slots: HashMap<(Bytes, u64), usize>,
     clients: Slab<Client>,
 }
@@ -29,27 +34,22 @@ pub(super) struct Client {
     last_heard: Instant,
     /// Its unanswered requests by their counter: the service's slot and the ticket there.
     pub(super) requests: HashMap<u64, (usize, Ticket)>,
-    /// Its requests that have run or may have: those that are not idempotent do
-    /// not run again, whoever repeats them.
-    pub(super) ran: Recent,
+    /// Its requests that were answered, or may have run: those that are not
+    /// idempotent do not run again, whoever repeats them.
+    window: Window,
     /// It was told goodbye; its next probe shows that it has heard it, and that
     /// all it pushed before is here.
     pub(super) awaited: bool,
 }
 
-impl Client {
-    /// Ends a request that a worker had.
-    pub(super) fn ran(&mut self, counter: u64) {
-        self.requests.remove(&counter);
-        self.ran.insert(counter);
-    }
-}
-
 impl Clients {
     /// No clients yet, and never more than `limit`.
-    pub(super) fn new(limit: usize) -> Self {
+    pub(super) fn new(limit: usize, memory: Memory, most_octets: usize) -> Self {
         Self {
             limit,
+            memory,
+            most_octets,
+            octets: 0,
             slots: HashMap::new(),
             clients: Slab::new(),
         }
@@ -78,7 +78,7 @@ impl Clients {
             transit: Transit::default(),
             last_heard: now,
             requests: HashMap::new(),
-            ran: Recent::default(),
+            window: Window::default(),
             awaited: false,
         });
         self.slots.insert((topic, nonce), slot);
@@ -93,7 +93,41 @@ impl Clients {
     pub(super) fn remove(&mut self, slot: usize) -> Option<Client> {
         let client = self.clients.try_remove(slot)?;
         self.slots.remove(&(client.topic.clone(), client.nonce));
+        self.octets -= client.window.octets();
         Some(client)
+    }
+
+    /// Remembers that a request was answered or may have run, and its answer
+    /// if one is given and there is room for it.
+    pub(super) fn remember(
+        &mut self,
+        slot: usize,
+        counter: u64,
+        answer: Option<&Answer>,
+        now: Instant,
+    ) {
+        let Some(client) = self.clients.get_mut(slot) else {
+            return;
+        };
+        let room = self.most_octets - self.octets;
+        let answer = answer.filter(|answer| answer.cost() <= room);
+        self.octets -= client.window.octets();
+        client.window.remember(counter, answer, self.memory, now);
+        self.octets += client.window.octets();
+    }
+
+    /// How a request was answered: `None` if it is not known, `Some(None)` if only the fact is.
+    pub(super) fn recall(&self, slot: usize, counter: u64) -> Option<Option<&Answer>> {
+        self.clients.get(slot)?.window.recall(counter)
+    }
+
+    /// Forgets the answers that are too old.
+    pub(super) fn forget_answers(&mut self, now: Instant) {
+        for (_, client) in &mut self.clients {
+            self.octets -= client.window.octets();
+            client.window.forget(self.memory, now);
+            self.octets += client.window.octets();
+        }
     }
 
     /// The clients that wait for nothing, and of which nothing was heard for `silence`.

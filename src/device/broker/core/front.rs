@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Core, Request};
+use super::{Core, Request, reply};
 use crate::message::Message;
 use crate::service::dispatch::{Job, Ticket};
 use crate::service::envelope::{ClientId, Envelope};
@@ -68,19 +68,21 @@ impl Core {
         let Some((kind, id)) = id.filter(|_| is_client(topic)) else {
             return;
         };
-        let Some(client) = self.clients.heard(topic, id.nonce, now) else {
-            return;
-        };
         let status = match error {
             WireError::Version(_) => Status::VERSION_MISMATCH,
             _ => Status::MALFORMED,
         };
         let control = Control::new(Kind::Error, id, Name::default());
-        if kind == Kind::Probe {
-            let error = Control { status, ..control };
-            return self.publish(Envelope::bare(topic.clone(), error), now);
+        let client = self.clients.find(topic, id.nonce);
+        match client.filter(|_| kind == Kind::Request) {
+            Some(client) => self.refuse(client, control, status, now),
+            // Neither probes nor strangers have their answers numbered.
+            None => {
+                self.counters.refused.count(status);
+                let error = Control { status, ..control };
+                self.publish(Envelope::bare(topic.clone(), error), now);
+            }
         }
-        self.refuse(client, control, status, now);
     }
 
     /// Answers a probe: where the service is known, with a hello. What answers
@@ -137,9 +139,12 @@ impl Core {
             self.counters.fenced += 1;
             return;
         }
-        let ran = !control.flags.idempotent && client.ran.contains(counter);
-        if ran || client.requests.contains_key(&counter) {
+        if client.requests.contains_key(&counter) {
             // It runs once, and is answered once, whoever asked twice.
+            self.counters.repeats += 1;
+            return;
+        }
+        if self.repeated(slot, &envelope.control, now) {
             self.counters.repeats += 1;
             return;
         }
@@ -176,6 +181,26 @@ impl Core {
         }
     }
 
+    /// Whether a request was answered already and must not run again. Then it is
+    /// given its answer once more, if it is idempotent, and ignored otherwise.
+    fn repeated(&mut self, slot: usize, control: &Control, now: Instant) -> bool {
+        let Some(known) = self.clients.recall(slot, control.id.counter) else {
+            return false;
+        };
+        let Some(answer) = known.cloned() else {
+            // Running it again does no harm, and there is no other way to an answer.
+            return !control.flags.idempotent;
+        };
+        if control.flags.idempotent {
+            let kind = match answer.status {
+                Status::OK => Kind::Response,
+                _ => Kind::Error,
+            };
+            self.answer(slot, reply(control, kind, &answer), &answer, now);
+        }
+        true
+    }
+
     /// The service of a request, or why it is refused.
     fn admit(&self, envelope: &Envelope) -> Result<usize, Status> {
         let control = &envelope.control;
@@ -197,12 +222,15 @@ impl Core {
 
     fn cancelled(&mut self, cancel: &Envelope, now: Instant) {
         let id = cancel.control.id;
-        let client = self.clients.find(&cancel.topic, id.nonce);
-        let Some(client) = client.and_then(|slot| self.clients.get_mut(slot)) else {
+        let Some(slot) = self.clients.find(&cancel.topic, id.nonce) else {
+            return;
+        };
+        let Some(client) = self.clients.get_mut(slot) else {
             return;
         };
         if let Some((service, ticket)) = client.requests.get(&id.counter).copied() {
-            client.ran(id.counter);
+            client.requests.remove(&id.counter);
+            self.clients.remember(slot, id.counter, None, now);
             self.withdraw(service, ticket, now);
             self.hand_out(service, now);
         }
@@ -221,6 +249,8 @@ impl Core {
         let Envelope { topic, control, .. } = job.item.envelope;
         let cancel = Control {
             epoch: worker.epoch,
+            method: control.method,
+            key: control.key,
             ..Control::new(Kind::Cancel, control.id, control.service)
         };
         let identity = worker.identity.clone();

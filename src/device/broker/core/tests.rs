@@ -11,6 +11,7 @@ use bytes::Bytes;
 use super::{Core, Limits, Output};
 use crate::device::broker::stats::WorkerStats;
 use crate::service::envelope::Envelope;
+use crate::service::window::Memory;
 use crate::service::wire::{Control, Flags, Key, Kind, Name, RequestId, Status};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -44,6 +45,11 @@ fn limits() -> Limits {
         clients: 3,
         workers: 4,
         services: 2,
+        memory: Memory {
+            octets: 1_000,
+            time: 30 * SECOND,
+        },
+        memory_total: 1_500,
     }
 }
 

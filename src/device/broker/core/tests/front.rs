@@ -154,8 +154,102 @@ fn repeats_and_late_answers_are_dropped_and_counted() {
         (stats.accepted, stats.repeats, stats.answered, stats.late),
         (1, 2, 1, 2)
     );
+    // That it has run is known, not how: only the worker can say.
     bench.front(idempotent(1, ""));
     assert_eq!(bench.said(), [Worker("a", Kind::Request, 1, 0, 5)]);
+}
+
+/// FT-15.
+#[test]
+fn the_repeat_of_an_idempotent_request_gets_the_answer_that_there_was() {
+    let mut bench = Bench::with_worker(5, 10);
+    bench.front(idempotent(1, "k"));
+    bench.front(idempotent(1, "k"));
+    let mut error = answer(Kind::Error, 2, 5);
+    error.control.status = Status::HANDLER_ERROR;
+    error.headers = Bytes::from_static(b"\x80");
+    bench.front(idempotent(2, ""));
+    bench.said();
+    bench.back("a", answer(Kind::Response, 1, 5));
+    bench.back("a", error);
+    let first = bench.envelopes();
+    bench.front(idempotent(1, "k"));
+    bench.front(idempotent(2, ""));
+    let mut again = bench.envelopes();
+    for ((_, envelope), sequence) in again.iter_mut().zip([3, 4]) {
+        assert_eq!(envelope.control.sequence, sequence);
+        envelope.control.sequence -= 2;
+    }
+    assert_eq!(again, first);
+    assert_eq!(bench.core.stats().repeats, 3);
+
+    // After its time the answer is forgotten, and it runs again.
+    for _ in 0..10 {
+        bench.wait(3 * SECOND);
+        bench.front(from_client(Kind::Probe, 3));
+        bench.back("a", hello(5, 10));
+    }
+    bench.said();
+    bench.front(idempotent(1, ""));
+    assert_eq!(bench.said(), [Worker("a", Kind::Request, 1, 0, 5)]);
+}
+
+/// FT-15: nothing was executed, so it may be asked again.
+#[test]
+fn a_rejected_request_may_come_again() {
+    let mut bench = Bench::with_worker(5, 10);
+    for _ in 0..2 {
+        bench.front(request(1));
+        assert_eq!(bench.said(), [Worker("a", Kind::Request, 1, 0, 5)]);
+        let mut refused = answer(Kind::Error, 1, 5);
+        refused.control.status = Status::OVERLOADED;
+        bench.back("a", refused);
+        assert_eq!(bench.said().len(), 1);
+    }
+}
+
+/// FT-15.
+#[test]
+fn what_was_cancelled_or_lost_with_its_worker_does_not_run_again() {
+    let mut bench = Bench::with_worker(5, 10);
+    bench.front(request(1));
+    bench.front(request(2));
+    bench.front(from_client(Kind::Cancel, 1));
+    bench
+        .core
+        .disconnected(&Bytes::from_static(b"a"), bench.now);
+    bench.back("b", hello(6, 10));
+    bench.said();
+    bench.front(request(1));
+    bench.front(request(2));
+    assert_eq!(bench.said(), []);
+    assert_eq!(bench.core.stats().repeats, 2);
+}
+
+#[test]
+fn the_answers_of_all_clients_together_have_their_limit() {
+    let mut bench = Bench::with_worker(5, 10);
+    let (mut asked, mut answered) = (idempotent(1, ""), answer(Kind::Response, 1, 5));
+    answered.payload = Bytes::from(vec![0; 900]);
+    for nonce in [9, 10] {
+        asked.control.id.nonce = nonce;
+        answered.control.id.nonce = nonce;
+        bench.front(asked.clone());
+        bench.back("a", answered.clone());
+        bench.said();
+        bench.front(asked.clone());
+        let remembered = matches!(bench.said()[..], [Client(_, Kind::Response, ..)]);
+        assert_eq!(remembered, nonce == 9);
+    }
+    // The first one goes, and its answers make room.
+    bench.front(from_client(Kind::Goodbye, 2));
+    bench.back("a", answered);
+    bench.said();
+    bench.front(asked);
+    assert_eq!(
+        bench.said(),
+        [Client("web", Kind::Response, 1, Status::OK, 3)]
+    );
 }
 
 #[test]
@@ -200,29 +294,47 @@ fn a_client_that_is_gone_is_forgotten_with_all_it_asked_for() {
 #[test]
 fn what_cannot_be_read_is_refused_with_the_reason_or_dropped() {
     let mut bench = Bench::with_worker(5, 1);
-    let mut frames = request(1).encode().into_frames();
-    let mut control = frames[1].to_vec();
-    control.push(0);
-    frames[1] = control.clone().into();
-    let trailing = Message::from_frames(frames.clone()).expect("frames");
-    bench.core.front(trailing, bench.now);
-    control[0] = 2;
-    frames[1] = control.into();
-    bench
-        .core
-        .front(Message::from_frames(frames).expect("frames"), bench.now);
-    assert_eq!(
-        bench.said(),
-        [
-            Client("web", Kind::Error, 1, Status::MALFORMED, 1),
-            Client("web", Kind::Error, 1, Status::VERSION_MISMATCH, 2),
-        ]
-    );
+    let whole = request(1).encode().into_frames();
+    let trailing = [&whole[1], &b"\0"[..]].concat().into();
+    let version = [&b"\x02"[..], &whole[1][1..]].concat().into();
+    let unreadable: [Vec<Bytes>; 5] = [
+        vec![whole[0].clone(), trailing, Bytes::new(), Bytes::new()],
+        vec![whole[0].clone(), version, Bytes::new(), Bytes::new()],
+        whole[..2].to_vec(),
+        whole[..3].to_vec(),
+        [&whole[..], &[Bytes::new()]].concat(),
+    ];
+    let statuses = [
+        Status::MALFORMED,
+        Status::VERSION_MISMATCH,
+        Status::MALFORMED,
+        Status::MALFORMED,
+        Status::MALFORMED,
+    ];
+    // A stranger's answers have no numbers, and nothing is kept for it.
+    for known in [false, true] {
+        for (frames, (status, place)) in unreadable.iter().zip(statuses.into_iter().zip(1..)) {
+            let message = Message::from_frames(frames.clone()).expect("frames");
+            bench.core.front(message, bench.now);
+            let sequence = if known { place } else { 0 };
+            assert_eq!(
+                bench.said(),
+                [Client("web", Kind::Error, 1, status, sequence)]
+            );
+        }
+        assert_eq!(bench.core.stats().clients, usize::from(known));
+        bench.front(from_client(Kind::Probe, 2));
+        bench.said();
+    }
+    let ignored = bench.core.stats().ignored;
     bench.core.front(Message::from("noise"), bench.now);
     bench.core.back(Message::from("noise"), bench.now);
     bench.front(Envelope::bare(Bytes::new(), request(1).control));
     bench.front(from_client(Kind::Partial, 1));
-    assert_eq!((bench.said(), bench.core.stats().ignored), (vec![], 6));
+    assert_eq!(
+        (bench.said(), bench.core.stats().ignored),
+        (vec![], ignored + 4)
+    );
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Which of a client's latest requests must not run again.
+//! Which of a client's latest requests were answered: pure, and of a fixed size.
 
 /// Words of 64 counters each: what is older than the newest by as much is not remembered.
 const WORDS: usize = 64;
