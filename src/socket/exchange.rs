@@ -4,9 +4,10 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use super::core::{Core, Flush, Offer};
+use super::core::Core;
 use super::envelope;
 use super::handle::Handle;
+use super::offer::{Flush, Offer};
 use super::operations::Waiting;
 use super::pattern::Pattern;
 use super::state::State;

@@ -11,16 +11,20 @@
 //! touches a wire, never holds its lock across IO or an await, and wakes nobody
 //! while it holds it.
 
+mod admit;
 mod closing;
 mod core;
 mod dealer_router;
 mod envelope;
 mod exchange;
 mod handle;
+mod membership;
 mod monitor;
+mod offer;
 mod operations;
 mod pattern;
 mod pipeline;
+mod place;
 mod port;
 mod publish;
 mod request_reply;

@@ -4,12 +4,9 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::core::Core;
+use super::membership::{join_pattern, leave_pattern, subscriptions_to_send};
 use super::monitor::{Event, PeerInfo};
-use super::pattern::{OWN, Pattern};
-use super::state::State;
 use crate::endpoint::Endpoint;
 use crate::error::LinkError;
 use crate::message::Message;
@@ -249,77 +246,4 @@ impl Port for Core {
             reason,
         });
     }
-}
-
-/// Makes the peer known to the routing. Returns the name by which it is known.
-fn join_pattern(state: &mut State, index: usize, attach: &Attach<'_>) -> Result<Bytes, LinkError> {
-    let own_name = attach.peer.identity.as_ref();
-    let known_as = || {
-        own_name
-            .map(|name| name.as_bytes().clone())
-            .unwrap_or_default()
-    };
-    match &mut state.pattern {
-        Pattern::Router(identities) => {
-            let Some(name) = own_name else {
-                return Ok(identities.draw(index));
-            };
-            identities
-                .insert(name, index)
-                .map_err(|_| LinkError::DuplicateIdentity)?;
-            Ok(known_as())
-        }
-        // The name is for replies: another connection of the same peer is another asker.
-        Pattern::Reply(identities) => Ok(identities.draw(index)),
-        Pattern::RoundRobin(peers) | Pattern::Request { peers, .. } => {
-            if attach.pipe.is_none() {
-                peers.add(index);
-            }
-            Ok(known_as())
-        }
-        _ => Ok(known_as()),
-    }
-}
-
-/// The peer is gone: its name is free, its subscriptions end (XP06).
-fn leave_pattern(state: &mut State, index: usize) {
-    let topics = match &mut state.pattern {
-        Pattern::Router(identities) | Pattern::Reply(identities) => {
-            identities.remove(&std::mem::take(&mut state.pipes[index].identity));
-            return;
-        }
-        Pattern::RoundRobin(peers) | Pattern::Request { peers, .. } => {
-            // What the cut gave back may be less than what had filled the pipe.
-            if state.pipes[index].has_room() {
-                peers.activate(index);
-            }
-            return;
-        }
-        Pattern::FanOut {
-            subscriptions,
-            shown,
-        } => {
-            let ended = subscriptions.remove(index);
-            if !*shown {
-                return;
-            }
-            ended
-        }
-        Pattern::Sink | Pattern::Subscriber(_) => return,
-    };
-    for topic in topics {
-        state.pipes[index].received.received += 1;
-        state.enqueue(index, super::pattern::subscription_message(false, &topic));
-    }
-}
-
-/// SUB: what a new connection is told first (SB06).
-fn subscriptions_to_send(state: &State, version: (u8, u8)) -> Vec<u8> {
-    let mut commands = Vec::new();
-    if let Pattern::Subscriber(wanted) = &state.pattern {
-        for topic in wanted.topics(OWN) {
-            Subscription::Subscribe(topic.into()).encode(version, &mut commands);
-        }
-    }
-    commands
 }
