@@ -192,6 +192,9 @@ pub enum LinkError {
     /// A REQ gave its request up and wants no late reply: it connects anew at once.
     #[error("cut because a request was given up")]
     GivenUp,
+    /// A PAIR has its one peer. Another may come when that one is gone.
+    #[error("the socket has its one peer already")]
+    SecondPeer,
     /// The runtime that drove the connection is gone.
     #[error("the runtime of the connection is gone")]
     RuntimeGone,

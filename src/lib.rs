@@ -67,8 +67,8 @@ pub use service::{
     Unknown,
 };
 pub use socket::{
-    Closed, Dealer, Drops, Event, Monitor, PeerInfo, PeerStats, Pub, Pull, Push, Received, Rep,
-    Req, Responder, Router, Sent, Stats, Sub, XPub,
+    Closed, Dealer, Drops, Event, Monitor, Pair, PeerInfo, PeerStats, Pub, Pull, Push, Received,
+    Rep, Req, Responder, Router, Sent, Stats, Sub, XPub, XSub,
 };
 
 /// The examples of the README are compiled and run with the tests.

@@ -13,7 +13,7 @@ impl State {
     /// Takes in a message that was read, as the pattern wants it.
     pub(super) fn admit(&mut self, index: usize, mut message: Message, options: &Options) {
         let admitted = match &mut self.pattern {
-            Pattern::Sink | Pattern::RoundRobin(_) => true,
+            Pattern::Sink | Pattern::RoundRobin(_) | Pattern::Pair(_) => true,
             Pattern::Request { .. } => {
                 return self.admit_reply(index, message, options.correlate);
             }
@@ -22,7 +22,9 @@ impl State {
                 message.push_front(self.pipes[index].identity.clone());
                 whole
             }
-            Pattern::Subscriber(wanted) => wanted.matches_any(message.first()),
+            Pattern::Subscriber { wanted, filters } => {
+                !*filters || wanted.matches_any(message.first())
+            }
             Pattern::Router(_) => {
                 message.push_front(self.pipes[index].identity.clone());
                 true

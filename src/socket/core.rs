@@ -10,14 +10,13 @@ use tokio::task::coop::{RestoreOnPending, poll_proceed};
 
 use super::handle::Endpoints;
 use super::offer::Offer;
-use super::pattern::{OWN, Pattern};
+use super::pattern::Pattern;
 use super::state::State;
 use crate::error::{RecvError, SendError, TryRecvError, TrySendError};
 use crate::message::Message;
 use crate::options::{Options, SocketType};
 use crate::pipe::Ticket;
-use crate::routing::{Canceled, Subscribed};
-use crate::session::{Link, Phase, Settings, Subscription};
+use crate::session::{Link, Phase, Settings};
 
 /// What all handles and sessions of a socket share.
 pub(super) struct Core {
@@ -232,33 +231,5 @@ impl Core {
     pub(super) fn leave_receivers(&self, ticket: &mut Ticket) {
         let passed = self.state.lock().pass_on(ticket);
         passed.wake();
-    }
-
-    /// SUB: wants or no longer wants a topic, and tells the publishers where that is news.
-    pub(super) fn subscribe(&self, subscription: &Subscription) {
-        let mut state = self.state.lock();
-        let State {
-            pattern: Pattern::Subscriber(wanted),
-            pipes,
-            ..
-        } = &mut *state
-        else {
-            unreachable!("only SUB has subscribe")
-        };
-        let news = match subscription {
-            Subscription::Subscribe(topic) => wanted.subscribe(OWN, topic) == Subscribed::First,
-            Subscription::Cancel(topic) => wanted.cancel(OWN, topic) == Canceled::Last,
-        };
-        let mut links = Vec::new();
-        if news {
-            for (_, pipe) in pipes.iter_mut() {
-                let Some(version) = pipe.link.as_ref().map(|link| link.version) else {
-                    continue;
-                };
-                links.extend(pipe.push_command(&mut |octets| subscription.encode(version, octets)));
-            }
-        }
-        drop(state);
-        links.iter().for_each(|link| link.flush_now());
     }
 }

@@ -138,9 +138,7 @@ impl Handle {
         }
         // The queue is there before the peer is (DL02, PS02).
         let pipe = state.add_pipe(endpoint.clone(), true, &core.options);
-        if let Some(peers) = state.pattern.rotation() {
-            peers.add(pipe.index);
-        }
+        state.pattern.expect(pipe.index);
         let waiting = state.senders.all();
         drop(state);
         let settings = core.settings.clone();
@@ -164,10 +162,16 @@ impl Handle {
             return false;
         };
         let Some(id) = session.pipe else { return false };
-        let link = core.state.lock().pipe(id).and_then(|pipe| {
-            pipe.kept = false;
-            pipe.link.clone()
-        });
+        let link = {
+            let mut state = core.state.lock();
+            state.cancel_all(id);
+            // From now on no message is for this peer, though its connection may still last.
+            state.pattern.forget(id.index);
+            state.pipe(id).and_then(|pipe| {
+                pipe.kept = false;
+                pipe.link.clone()
+            })
+        };
         match link {
             // Its driver gives up the pipe when the connection has ended.
             Some(link) => link.flush_now(),

@@ -37,6 +37,12 @@ pub(super) fn join_pattern(
             }
             Ok(known_as())
         }
+        Pattern::Pair(peer) => {
+            if *peer.get_or_insert(index) != index {
+                return Err(LinkError::SecondPeer);
+            }
+            Ok(known_as())
+        }
         _ => Ok(known_as()),
     }
 }
@@ -65,7 +71,7 @@ pub(super) fn leave_pattern(state: &mut State, index: usize) {
             }
             ended
         }
-        Pattern::Sink | Pattern::Subscriber(_) => return,
+        Pattern::Sink | Pattern::Subscriber { .. } | Pattern::Pair(_) => return,
     };
     for topic in topics {
         state.pipes[index].received.received += 1;
@@ -76,7 +82,7 @@ pub(super) fn leave_pattern(state: &mut State, index: usize) {
 /// SUB: what a new connection is told first (SB06).
 pub(super) fn subscriptions_to_send(state: &State, version: (u8, u8)) -> Vec<u8> {
     let mut commands = Vec::new();
-    if let Pattern::Subscriber(wanted) = &state.pattern {
+    if let Pattern::Subscriber { wanted, .. } = &state.pattern {
         for topic in wanted.topics(OWN) {
             Subscription::Subscribe(topic.into()).encode(version, &mut commands);
         }

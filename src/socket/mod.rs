@@ -22,6 +22,7 @@ mod membership;
 mod monitor;
 mod offer;
 mod operations;
+mod pair;
 mod pattern;
 mod pipeline;
 mod place;
@@ -30,12 +31,14 @@ mod publish;
 mod request_reply;
 mod state;
 mod stats;
+mod subscriber;
 
 pub use closing::Closed;
 pub use dealer_router::{Dealer, Router};
 
 pub use monitor::{Event, Monitor, PeerInfo};
+pub use pair::Pair;
 pub use pipeline::{Pull, Push};
-pub use publish::{Pub, Sub, XPub};
+pub use publish::{Pub, Sub, XPub, XSub};
 pub use request_reply::{Rep, Req, Responder};
 pub use stats::{Drops, PeerStats, Received, Sent, Stats};

@@ -57,13 +57,12 @@ impl State {
             return Offer::Refused(SendError::TooLarge(message));
         }
         match &self.pattern {
-            Pattern::RoundRobin(_) => self.offer_next(message),
+            Pattern::RoundRobin(_) | Pattern::Pair(_) => self.offer_next(message),
             Pattern::FanOut { .. } => self.offer_all(&message),
             Pattern::Router(_) | Pattern::Reply(_) => self.offer_named(message, options.mandatory),
             Pattern::Request { .. } => self.offer_request(message, options.correlate),
-            Pattern::Sink | Pattern::Subscriber(_) => {
-                unreachable!("these types have no send")
-            }
+            Pattern::Subscriber { .. } => self.offer_upstream(&message),
+            Pattern::Sink => unreachable!("PULL has no send"),
         }
     }
 

@@ -314,4 +314,27 @@ macro_rules! receiving_socket {
     };
 }
 
-pub(super) use {every_socket, receiving_socket, sending_socket};
+/// What socket types that subscribe can do.
+macro_rules! subscribing_socket {
+    ($socket:ident) => {
+        impl $socket {
+            /// Subscribes to all messages whose first frame begins with `topic`; an
+            /// empty one means all. Subscribing twice needs cancelling twice (SB05).
+            /// Subscriptions are made again on each new connection.
+            pub fn subscribe(&self, topic: impl Into<Bytes>) {
+                self.handle
+                    .core()
+                    .subscribe(&Subscription::Subscribe(topic.into()));
+            }
+
+            /// Cancels one earlier [`subscribe`](Self::subscribe); without one it does nothing.
+            pub fn unsubscribe(&self, topic: impl Into<Bytes>) {
+                self.handle
+                    .core()
+                    .subscribe(&Subscription::Cancel(topic.into()));
+            }
+        }
+    };
+}
+
+pub(super) use {every_socket, receiving_socket, sending_socket, subscribing_socket};

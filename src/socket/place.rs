@@ -94,6 +94,11 @@ impl Pipe {
         (sent, received)
     }
 
+    /// Whether messages for its peer have a place here, be it there or not yet.
+    pub(super) fn is_live(&self) -> bool {
+        self.kept || self.link.is_some()
+    }
+
     /// Whether a message may be queued.
     pub(super) fn has_room(&self) -> bool {
         !self.resetting && self.outgoing.has_room()

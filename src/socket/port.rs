@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::core::Core;
 use super::membership::{join_pattern, leave_pattern, subscriptions_to_send};
 use super::monitor::{Event, PeerInfo};
+use super::pattern::Pattern;
 use crate::endpoint::Endpoint;
 use crate::error::LinkError;
 use crate::message::Message;
@@ -69,6 +70,10 @@ impl Port for Core {
             link.finish();
         }
         Ok(link)
+    }
+
+    fn has_place(&self) -> bool {
+        !matches!(self.state.lock().pattern, Pattern::Pair(Some(_)))
     }
 
     fn detach(&self, id: PipeId, unwritten: Batch, reason: &LinkError) {

@@ -99,9 +99,7 @@ impl State {
 
     /// Ends the sending side of a pipe for good: what it holds is given up.
     pub(super) fn discard_outgoing(&mut self, index: usize) {
-        if let Some(peers) = self.pattern.rotation() {
-            peers.remove(index);
-        }
+        self.pattern.forget(index);
         let pipe = &mut self.pipes[index];
         pipe.kept = false;
         pipe.discard();
@@ -255,6 +253,9 @@ impl State {
 
     /// The peer whose turn it is, without those that are full.
     pub(super) fn next_with_room(&mut self) -> Option<usize> {
+        if let Pattern::Pair(peer) = &self.pattern {
+            return peer.filter(|index| self.pipes[*index].has_room());
+        }
         let peers = self.pattern.rotation()?;
         while let Some(index) = peers.current() {
             if self.pipes[index].has_room() {

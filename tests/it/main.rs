@@ -4,6 +4,8 @@ mod broker;
 mod concurrency;
 mod dealer_router;
 mod lifecycle;
+mod matrix;
+mod pair;
 mod pipeline;
 mod publish;
 mod request_reply;
