@@ -148,6 +148,9 @@ pub enum ConnectError {
     /// The endpoint has a wildcard, which only `bind` can resolve.
     #[error("{0} names no single peer: a wildcard is for bind")]
     Wildcard(Endpoint),
+    /// Another peer of this ROUTER has the identity that `connect_as` names.
+    #[error("another peer has the identity")]
+    IdentityTaken,
     /// `connect` was called outside of a tokio runtime.
     #[error("connect needs a running tokio runtime: call it from within one")]
     NoRuntime,
@@ -195,6 +198,12 @@ pub enum LinkError {
     /// A PAIR has its one peer. Another may come when that one is gone.
     #[error("the socket has its one peer already")]
     SecondPeer,
+    /// Another peer brought the same identity, and was let take its place.
+    #[error("another peer took over the identity")]
+    HandedOver,
+    /// The peer's pipe was full, and the options say to cut it then.
+    #[error("the peer was too slow")]
+    TooSlow,
     /// The runtime that drove the connection is gone.
     #[error("the runtime of the connection is gone")]
     RuntimeGone,

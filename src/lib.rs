@@ -59,7 +59,7 @@ pub use error::{
     TrySendError,
 };
 pub use message::Message;
-pub use options::{Identity, IdentityError, Options, SocketType};
+pub use options::{Identity, IdentityError, Options, Overflow, Shown, SocketType};
 pub use service::{
     CallError, Client, ClientBuilder, ClientError, ClientId, ClientIdError, ClientStats,
     HandlerError, Headers, InstanceStats, Listener, Payload, Rejected, Reply, Request,

@@ -1,9 +1,14 @@
 //! What a socket can be told when it is made, and the words for it.
 
+mod pattern;
+
 use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
+
+pub(crate) use pattern::PatternOptions;
+pub use pattern::{Overflow, Shown};
 
 /// The patterns' socket types, by the names that ZMTP gives them (23/ZMTP, Socket-Type).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -152,6 +157,8 @@ pub struct Options {
     pub(crate) max_frames: usize,
     pub(crate) mandatory: bool,
     pub(crate) correlate: bool,
+    /// Boxed, as most programs set none of it.
+    pub(crate) pattern: Box<PatternOptions>,
     pub(crate) allow_plaintext: bool,
 }
 
@@ -181,6 +188,7 @@ impl Default for Options {
             max_frames: 1_024,
             mandatory: false,
             correlate: false,
+            pattern: Box::default(),
             allow_plaintext: false,
         }
     }

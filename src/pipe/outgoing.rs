@@ -69,6 +69,19 @@ impl Outgoing {
         self.waiting.push(message);
     }
 
+    /// Accepts a message before all that wait.
+    pub(crate) fn push_first(&mut self, message: &Message) {
+        let mut first = Batch::default();
+        first.push(message);
+        first.append(std::mem::take(&mut self.waiting));
+        self.waiting = first;
+    }
+
+    /// Gives up the oldest message that no writer has taken. Returns whether there was one.
+    pub(crate) fn drop_oldest(&mut self) -> bool {
+        self.waiting.drop_first()
+    }
+
     /// Octets of commands that no writer has taken.
     pub(crate) fn command_octets(&self) -> usize {
         self.commands.len()

@@ -5,7 +5,7 @@ use super::pattern::{Pattern, TOPIC_LENGTH, TOPIC_OCTETS, TOPICS, subscription_m
 use super::state::State;
 use crate::error::LinkError;
 use crate::message::Message;
-use crate::options::Options;
+use crate::options::{Options, Shown};
 use crate::routing::{Canceled, Subscribed};
 use crate::session::Subscription;
 
@@ -23,7 +23,7 @@ impl State {
                 whole
             }
             Pattern::Subscriber { wanted, filters } => {
-                !*filters || wanted.matches_any(message.first())
+                !*filters || wanted.matches_any(message.first()) != options.pattern.invert_matching
             }
             Pattern::Router(_) => {
                 message.push_front(self.pipes[index].identity.clone());
@@ -33,7 +33,7 @@ impl State {
                 let shown = *shown;
                 // PF03: what a 3.0 peer subscribes to comes as a message.
                 if let Some(subscription) = Subscription::from_message(&message) {
-                    return self.apply_subscription(index, &subscription);
+                    return self.apply_subscription(index, &subscription, options);
                 }
                 shown
             }
@@ -48,7 +48,12 @@ impl State {
 
     /// Counts a subscription of a peer, and shows it to the application of an
     /// XPUB where it is the first or the last of its topic.
-    pub(super) fn apply_subscription(&mut self, index: usize, subscription: &Subscription) {
+    pub(super) fn apply_subscription(
+        &mut self,
+        index: usize,
+        subscription: &Subscription,
+        options: &Options,
+    ) {
         let Pattern::FanOut {
             subscriptions,
             shown,
@@ -57,6 +62,7 @@ impl State {
             return;
         };
         let shown = *shown;
+        let level = options.pattern.shown;
         let (news, show) = match subscription {
             Subscription::Subscribe(topic) => {
                 let full = subscriptions.len(index) >= TOPICS
@@ -68,11 +74,16 @@ impl State {
                     link.inspect(|link| link.fail(LinkError::Protocol(reason)));
                     return;
                 }
-                let news = subscriptions.subscribe(index, topic) == Subscribed::First;
+                let first = subscriptions.subscribe(index, topic) == Subscribed::First;
+                let news = first || level >= Shown::Subscriptions;
                 (news, subscription_message(true, topic))
             }
             Subscription::Cancel(topic) => {
-                let news = subscriptions.cancel(index, topic) == Canceled::Last;
+                let news = match subscriptions.cancel(index, topic) {
+                    Canceled::Last => true,
+                    Canceled::Remaining => level == Shown::Everything,
+                    Canceled::Unknown => false,
+                };
                 (news, subscription_message(false, topic))
             }
         };

@@ -12,7 +12,7 @@ use super::stats::Stats;
 use crate::endpoint::{Endpoint, Host, IntoEndpoint};
 use crate::error::{BindError, ConnectError};
 use crate::message::Message;
-use crate::options::{Options, SocketType};
+use crate::options::{Identity, Options, SocketType};
 use crate::pipe::Ticket;
 use crate::session::{Bound, Phase, PipeId, bind, dial, listen};
 
@@ -118,6 +118,15 @@ impl Handle {
     }
 
     pub(super) fn connect(&self, endpoint: impl IntoEndpoint) -> Result<(), ConnectError> {
+        self.connect_as(endpoint, None)
+    }
+
+    /// With the identity by which a ROUTER knows whoever is there.
+    pub(super) fn connect_as(
+        &self,
+        endpoint: impl IntoEndpoint,
+        identity: Option<&Identity>,
+    ) -> Result<(), ConnectError> {
         let endpoint = endpoint.into_endpoint()?;
         if matches!(
             endpoint,
@@ -139,6 +148,13 @@ impl Handle {
         // The queue is there before the peer is (DL02, PS02).
         let pipe = state.add_pipe(endpoint.clone(), true, &core.options);
         state.pattern.expect(pipe.index);
+        if let Some(identity) = identity
+            && !state.assign(pipe.index, identity)
+        {
+            state.discard_outgoing(pipe.index);
+            state.remove_if_done(pipe.index);
+            return Err(ConnectError::IdentityTaken);
+        }
         let waiting = state.senders.all();
         drop(state);
         let settings = core.settings.clone();

@@ -6,7 +6,7 @@ use super::pattern::Pattern;
 use super::state::State;
 use crate::error::SendError;
 use crate::message::Message;
-use crate::options::Options;
+use crate::options::{Options, Overflow};
 use crate::session::{Link, Phase};
 
 /// What became of a message that was offered.
@@ -58,17 +58,17 @@ impl State {
         }
         match &self.pattern {
             Pattern::RoundRobin(_) | Pattern::Pair(_) => self.offer_next(message),
-            Pattern::FanOut { .. } => self.offer_all(&message),
-            Pattern::Router(_) | Pattern::Reply(_) => self.offer_named(message, options.mandatory),
+            Pattern::FanOut { .. } => self.offer_all(message, options),
+            Pattern::Router(_) | Pattern::Reply(_) => self.offer_named(message, options),
             Pattern::Request { .. } => self.offer_request(message, options.correlate),
-            Pattern::Subscriber { .. } => self.offer_upstream(&message),
+            Pattern::Subscriber { .. } => self.offer_upstream(&message, options),
             Pattern::Sink => unreachable!("PULL has no send"),
         }
     }
 
     /// RT08 to RT12: the first frame names the peer; what cannot go is dropped
     /// and counted, or refused where the options say so.
-    fn offer_named(&mut self, message: Message, mandatory: bool) -> Offer {
+    fn offer_named(&mut self, message: Message, options: &Options) -> Offer {
         let State {
             pattern: Pattern::Router(identities) | Pattern::Reply(identities),
             pipes,
@@ -81,26 +81,22 @@ impl State {
             .lookup(message.first())
             .filter(|_| message.frames().len() > 1);
         let Some(index) = found else {
-            if mandatory {
+            if options.mandatory {
                 return Offer::Refused(SendError::Unroutable(message));
             }
             self.count_unroutable();
             return Offer::Accepted(Flush::None);
         };
         let pipe = &mut pipes[index];
-        if !pipe.outgoing.has_room() {
-            if mandatory {
-                return Offer::Refused(SendError::PeerFull(message));
-            }
-            pipe.sent.accepted += 1;
-            pipe.sent.dropped.full += 1;
-            return Offer::Accepted(Flush::None);
+        if options.mandatory && !pipe.has_room() {
+            return Offer::Refused(SendError::PeerFull(message));
         }
         let (_, Some(body)) = message.split_first() else {
             unreachable!("it has two frames")
         };
+        let overflow = options.pattern.overflow.unwrap_or(Overflow::DropNewest);
         let mut flush = Flush::None;
-        flush.add(pipe.push(&body));
+        flush.add(pipe.push_or(&body, overflow));
         Offer::Accepted(flush)
     }
 
@@ -117,8 +113,9 @@ impl State {
         Offer::Accepted(flush)
     }
 
-    /// PB07 to PB09: everybody who subscribed; who has no room misses it.
-    fn offer_all(&mut self, message: &Message) -> Offer {
+    /// PB07 to PB09: everybody who subscribed; who has no room misses it, unless
+    /// the options say otherwise.
+    fn offer_all(&mut self, message: Message, options: &Options) -> Offer {
         let State {
             pattern: Pattern::FanOut { subscriptions, .. },
             pipes,
@@ -130,15 +127,18 @@ impl State {
         };
         matched.clear();
         subscriptions.matches(message.first(), &mut |index| matched.push(index));
+        if options.pattern.invert_matching {
+            let live = pipes.iter().filter(|(_, pipe)| pipe.link.is_some());
+            let others = live.map(|(index, _)| index);
+            *matched = others.filter(|index| !matched.contains(index)).collect();
+        }
+        let overflow = options.pattern.overflow.unwrap_or(Overflow::DropNewest);
+        if overflow == Overflow::Block && !matched.iter().all(|index| pipes[*index].has_room()) {
+            return Offer::Full(message);
+        }
         let mut flush = Flush::None;
         for index in matched.iter() {
-            let pipe = &mut pipes[*index];
-            if pipe.outgoing.has_room() {
-                flush.add(pipe.push(message));
-            } else {
-                pipe.sent.accepted += 1;
-                pipe.sent.dropped.full += 1;
-            }
+            flush.add(pipes[*index].push_or(&message, overflow));
         }
         self.unmatched += u64::from(self.matched.is_empty());
         Offer::Accepted(flush)

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use super::monitor::PeerInfo;
 use super::stats::{Received, Sent};
 use crate::endpoint::Endpoint;
+use crate::error::LinkError;
 use crate::message::Message;
-use crate::options::Options;
+use crate::options::{Options, Overflow};
 use crate::pipe::{Batch, Incoming, Outgoing};
 use crate::session::{Link, Taken, Writer};
 
@@ -36,6 +37,12 @@ pub(super) struct Pipe {
     pub(super) identity: Bytes,
     pub(super) outgoing: Outgoing,
     pub(super) incoming: Incoming,
+    /// Its identity was given by `connect_as`, and stays between connections.
+    pub(super) assigned: bool,
+    /// It takes messages only while it is connected.
+    immediate: bool,
+    /// Of all that wait only the newest is kept.
+    conflate: bool,
     /// It stands in the fair queue.
     pub(super) queued: bool,
     /// Its link has something to read.
@@ -71,6 +78,9 @@ impl Pipe {
             identity: Bytes::new(),
             outgoing: Outgoing::new(options.send_limit),
             incoming: Incoming::new(options.receive_limit),
+            assigned: false,
+            immediate: options.pattern.immediate,
+            conflate: options.pattern.conflate,
             queued: false,
             readable: false,
             listed: false,
@@ -101,7 +111,8 @@ impl Pipe {
 
     /// Whether a message may be queued.
     pub(super) fn has_room(&self) -> bool {
-        !self.resetting && self.outgoing.has_room()
+        let reachable = self.link.is_some() || !self.immediate;
+        !self.resetting && reachable && (self.conflate || self.outgoing.has_room())
     }
 
     /// Gives up and counts what waits to be written.
@@ -110,8 +121,49 @@ impl Pipe {
         self.outgoing.clear();
     }
 
+    /// Queues a message, or does what is to be done where it has no room.
+    pub(super) fn push_or(&mut self, message: &Message, overflow: Overflow) -> Option<Arc<Link>> {
+        if overflow == Overflow::DropOldest && !self.resetting {
+            while !self.has_room() && self.outgoing.drop_oldest() {
+                self.sent.dropped.replaced += 1;
+            }
+            // What a writer has taken is not dropped, and may be all there is:
+            // the newest is queued even so, one above the mark.
+            return self.push(message);
+        }
+        if self.has_room() {
+            return self.push(message);
+        }
+        self.sent.accepted += 1;
+        self.sent.dropped.full += 1;
+        if overflow == Overflow::Disconnect
+            && let Some(link) = &self.link
+        {
+            // Its waker only queues the driver, which takes the lock later.
+            link.fail(LinkError::TooSlow);
+        }
+        None
+    }
+
+    /// Queues what is said first on a new connection.
+    pub(super) fn push_first(&mut self, message: &Message) {
+        self.outgoing.push_first(message);
+        self.sent.accepted += 1;
+    }
+
+    /// Takes in what was read, in place of what waits where only the newest is kept.
+    pub(super) fn take_in(&mut self, message: Message) {
+        if self.conflate && self.incoming.pop().is_some() {
+            self.received.dropped += 1;
+        }
+        self.incoming.push(message);
+    }
+
     /// Queues a message that has room. Returns the link if this task is to flush it.
     pub(super) fn push(&mut self, message: &Message) -> Option<Arc<Link>> {
+        while self.conflate && self.outgoing.drop_oldest() {
+            self.sent.dropped.replaced += 1;
+        }
         self.outgoing.push(message);
         self.sent.accepted += 1;
         let link = self.link.as_ref()?;

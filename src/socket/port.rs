@@ -5,7 +5,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use super::core::Core;
-use super::membership::{join_pattern, leave_pattern, subscriptions_to_send};
+use super::membership::{join_pattern, last_words, leave_pattern, subscriptions_to_send};
 use super::monitor::{Event, PeerInfo};
 use super::pattern::Pattern;
 use crate::endpoint::Endpoint;
@@ -32,7 +32,7 @@ impl Port for Core {
         if state.pipe(id).is_none() {
             return Err(LinkError::ClosedHere);
         }
-        let identity = match join_pattern(&mut state, id.index, &attach) {
+        let identity = match join_pattern(&mut state, id.index, &attach, &self.options) {
             Ok(identity) => identity,
             Err(error) => {
                 state.remove_if_done(id.index);
@@ -55,6 +55,9 @@ impl Port for Core {
             pipe.identity = identity;
         }
         pipe.outgoing.commands().extend_from_slice(&preamble);
+        for message in self.options.pattern.first_words().iter().rev() {
+            pipe.push_first(message);
+        }
         // The driver's first turn writes what has waited for this connection.
         pipe.flushing = true;
         state.emit(&Event::Connected {
@@ -87,6 +90,7 @@ impl Port for Core {
             pipe.discard();
         }
         let (kept, endpoint, peer) = (pipe.kept, pipe.endpoint.clone(), pipe.peer.take());
+        last_words(&mut state, id.index, &self.options);
         leave_pattern(&mut state, id.index);
         state.lose_request(id.index);
         if !kept {
@@ -171,9 +175,11 @@ impl Port for Core {
         if state.pipe(id).is_none() {
             return;
         }
-        state.apply_subscription(id.index, &subscription);
+        state.apply_subscription(id.index, &subscription, &self.options);
         let mut wakers = Vec::new();
         state.wake_receivers(1, &mut wakers);
+        // A full pipe that cancels holds up no publication any more.
+        state.share_room(&mut wakers);
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
     }

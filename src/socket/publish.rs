@@ -50,7 +50,10 @@ pub struct Pub {
 }
 
 every_socket!(Pub);
-sending_socket!(Pub, "Never waits: who has no room misses it (PB08, PB09).");
+sending_socket!(
+    Pub,
+    "Never waits, unless [`Options::overflow`] says so: who has no room misses it (PB08, PB09)."
+);
 
 /// A [`Pub`] that receives the subscriptions of its peers: a first octet of 1
 /// (subscribe) or 0 (cancel), then the topic, for the first and the last peer of each.
@@ -59,7 +62,10 @@ pub struct XPub {
 }
 
 every_socket!(XPub);
-sending_socket!(XPub, "Never waits: who has no room misses it.");
+sending_socket!(
+    XPub,
+    "Never waits, unless [`Options::overflow`] says so: who has no room misses it."
+);
 receiving_socket!(XPub);
 
 /// Receives the publications whose first frame begins with a topic that it

@@ -12,7 +12,7 @@ use super::place::Pipe;
 use super::stats::{PeerStats, Received, Sent, Stats};
 use crate::endpoint::Endpoint;
 use crate::message::Message;
-use crate::options::Options;
+use crate::options::{Identity, Options};
 use crate::pipe::{Ticket, Waiters};
 use crate::routing::FairQueue;
 use crate::session::{Link, Phase, PipeId};
@@ -77,6 +77,21 @@ impl State {
         PipeId { index, serial }
     }
 
+    /// Gives a pipe of a ROUTER its identity before its peer is there. Returns
+    /// whether it was free.
+    pub(super) fn assign(&mut self, index: usize, identity: &Identity) -> bool {
+        let Pattern::Router(identities) = &mut self.pattern else {
+            unreachable!("only ROUTER has connect_as")
+        };
+        let free = identities.insert(identity, index).is_ok();
+        if free {
+            let pipe = &mut self.pipes[index];
+            pipe.identity = identity.as_bytes().clone();
+            pipe.assigned = true;
+        }
+        free
+    }
+
     pub(super) fn pipe(&mut self, id: PipeId) -> Option<&mut Pipe> {
         self.pipes
             .get_mut(id.index)
@@ -101,6 +116,11 @@ impl State {
     pub(super) fn discard_outgoing(&mut self, index: usize) {
         self.pattern.forget(index);
         let pipe = &mut self.pipes[index];
+        if let Pattern::Router(identities) = &mut self.pattern
+            && pipe.assigned
+        {
+            identities.remove(&std::mem::take(&mut pipe.identity));
+        }
         pipe.kept = false;
         pipe.discard();
         self.lose_request(index);
@@ -108,7 +128,7 @@ impl State {
 
     pub(super) fn enqueue(&mut self, index: usize, message: Message) {
         let pipe = &mut self.pipes[index];
-        pipe.incoming.push(message);
+        pipe.take_in(message);
         if !pipe.queued {
             pipe.queued = true;
             self.fair.push(index);
@@ -268,7 +288,9 @@ impl State {
 
     /// Wakes one of those who wait to send, if there is room: it wakes the next.
     pub(super) fn share_room(&mut self, wakers: &mut Vec<Waker>) {
-        if self.next_with_room().is_some() {
+        // A publisher that waits waits for a pipe that nobody else does.
+        let publishes = matches!(self.pattern, Pattern::FanOut { .. });
+        if publishes || self.next_with_room().is_some() {
             self.wake_senders(1, wakers);
         }
     }

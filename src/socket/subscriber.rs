@@ -7,6 +7,7 @@ use super::offer::{Flush, Offer};
 use super::pattern::{OWN, Pattern};
 use super::state::State;
 use crate::message::Message;
+use crate::options::{Options, Overflow};
 use crate::routing::{Canceled, Subscribed};
 use crate::session::{Link, PipeId, Subscription};
 
@@ -42,7 +43,7 @@ impl State {
 
     /// XS02 to XS05: a subscription is one; all else goes to every publisher,
     /// and who has no room misses it.
-    pub(super) fn offer_upstream(&mut self, message: &Message) -> Offer {
+    pub(super) fn offer_upstream(&mut self, message: &Message, options: &Options) -> Offer {
         let mut flush = Flush::None;
         if let Some(subscription) = Subscription::from_message(message) {
             for link in self.subscribe(&subscription) {
@@ -50,15 +51,11 @@ impl State {
             }
             return Offer::Accepted(flush);
         }
+        let overflow = options.pattern.overflow.unwrap_or(Overflow::DropNewest);
         let mut copies = 0;
         for (_, pipe) in self.pipes.iter_mut().filter(|(_, pipe)| pipe.is_live()) {
             copies += 1;
-            if pipe.has_room() {
-                flush.add(pipe.push(message));
-            } else {
-                pipe.sent.accepted += 1;
-                pipe.sent.dropped.full += 1;
-            }
+            flush.add(pipe.push_or(message, overflow));
         }
         self.unmatched += u64::from(copies == 0);
         Offer::Accepted(flush)

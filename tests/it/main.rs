@@ -5,6 +5,7 @@ mod concurrency;
 mod dealer_router;
 mod lifecycle;
 mod matrix;
+mod options;
 mod pair;
 mod pipeline;
 mod publish;
