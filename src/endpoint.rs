@@ -1,7 +1,8 @@
-//! Where a socket binds or connects: `tcp://host:port`, `memory://name`.
+//! Where a socket binds or connects: `tcp://host:port`, `ipc://path`, `inproc://name`.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 /// An address that a socket binds or connects to.
@@ -12,6 +13,10 @@ use std::str::FromStr;
 /// | `tcp://localhost:5555` | a name, resolved anew at each dial |
 /// | `tcp://127.0.0.1:*` or port `0` | bind only: a port that the system picks |
 /// | `tcp://*:5555` | bind only: every interface |
+/// | `ipc:///run/geo.sock` | a socket file, on Unix: up to 107 octets of path |
+/// | `ipc://@geo` | an abstract name, on Linux: up to 106 octets, and no file |
+/// | `ipc://*` | bind only: a fresh file in the folder for temporary files |
+/// | `inproc://name` | a socket in this process: messages pass from one to the other as they are |
 /// | `memory://name` | bytes over an in-memory wire within the process: for tests under virtual time |
 ///
 /// ```
@@ -32,6 +37,10 @@ pub enum Endpoint {
         /// The port; 0 stands for one that the system picks.
         port: u16,
     },
+    /// `ipc://path`: processes on the same machine.
+    Ipc(IpcName),
+    /// `inproc://name`: 1 to 255 octets of name.
+    Inproc(String),
     /// `memory://name`: 1 to 255 octets of name.
     Memory(String),
 }
@@ -48,6 +57,22 @@ pub enum Host {
     Name(String),
 }
 
+/// What an ipc endpoint is called.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum IpcName {
+    /// `*`: a fresh file.
+    Any,
+    /// A socket file.
+    File(PathBuf),
+    /// `@name`: a name that is no file and is free when nobody listens (Linux).
+    Abstract(String),
+}
+
+/// The most octets of the path of a socket file: `sun_path` has 108 on Linux and
+/// 104 elsewhere, the last one a zero.
+const IPC_PATH: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
+
 /// Why a text is no endpoint. The fault of whoever wrote the text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -56,7 +81,7 @@ pub enum EndpointError {
     #[error("an endpoint starts with a transport, as in tcp://127.0.0.1:5555")]
     NoTransport,
     /// The transport is unknown.
-    #[error("unknown transport: this library knows tcp:// and memory://")]
+    #[error("unknown transport: this library knows tcp://, ipc://, inproc:// and memory://")]
     UnknownTransport,
     /// The host is empty or has characters that no host has.
     #[error("the host is missing or malformed: write a name, an address, [an IPv6 address] or *")]
@@ -64,6 +89,13 @@ pub enum EndpointError {
     /// The port is missing or no number of 0 to 65535.
     #[error("the port is missing or malformed: write a number of 1 to 65535, or * to bind any")]
     Port,
+    /// The path of a socket file is empty, too long for the system, or has
+    /// control characters.
+    #[error("the path of a socket file must have 1 to {IPC_PATH} octets and no control characters")]
+    Path,
+    /// This system has no such endpoints: ipc is for Unix, its abstract names are for Linux.
+    #[error("this system has no such endpoints: ipc is for Unix, ipc://@name for Linux")]
+    Unsupported,
     /// The name is empty, longer than 255 octets, or has control characters.
     #[error("the name must have 1 to 255 octets and no control characters")]
     Name,
@@ -85,8 +117,51 @@ impl Endpoint {
             Self::Tcp {
                 host: Host::Any, ..
             } => false,
-            Self::Memory(_) => true,
+            Self::Ipc(_) | Self::Inproc(_) | Self::Memory(_) => true,
         }
+    }
+
+    /// Where a service publishes its responses if nobody says: on another port
+    /// of the same host, or under another name.
+    pub(crate) fn beside(&self) -> Self {
+        match self {
+            Self::Tcp { host, .. } => Self::Tcp {
+                host: host.clone(),
+                port: 0,
+            },
+            Self::Ipc(IpcName::Any) => self.clone(),
+            Self::Ipc(IpcName::File(path)) => {
+                let mut path = path.clone().into_os_string();
+                path.push("-responses");
+                Self::Ipc(IpcName::File(path.into()))
+            }
+            Self::Ipc(IpcName::Abstract(name)) => {
+                Self::Ipc(IpcName::Abstract(format!("{name}-responses")))
+            }
+            Self::Inproc(name) => Self::Inproc(format!("{name}-responses")),
+            Self::Memory(name) => Self::Memory(format!("{name}-responses")),
+        }
+    }
+
+    /// Whether only `bind` can say which endpoint it really is.
+    pub(crate) fn is_wildcard(&self) -> bool {
+        match self {
+            Self::Tcp { host, port } => *host == Host::Any || *port == 0,
+            Self::Ipc(name) => *name == IpcName::Any,
+            Self::Inproc(_) | Self::Memory(_) => false,
+        }
+    }
+}
+
+/// An unspecified address is the wildcard.
+impl From<SocketAddr> for Endpoint {
+    fn from(address: SocketAddr) -> Self {
+        let host = match address.ip() {
+            ip if ip.is_unspecified() => Host::Any,
+            ip => Host::Address(ip),
+        };
+        let port = address.port();
+        Self::Tcp { host, port }
     }
 }
 
@@ -97,14 +172,10 @@ impl FromStr for Endpoint {
         let (transport, rest) = text.split_once("://").ok_or(EndpointError::NoTransport)?;
         match transport {
             "tcp" => parse_tcp(rest),
-            "memory" => {
-                let sound = (1..=255).contains(&rest.len()) && !rest.contains(char::is_control);
-                if sound {
-                    Ok(Self::Memory(rest.to_owned()))
-                } else {
-                    Err(EndpointError::Name)
-                }
-            }
+            "ipc" => parse_ipc(rest).map(Self::Ipc),
+            "inproc" if is_name(rest, 255) => Ok(Self::Inproc(rest.to_owned())),
+            "memory" if is_name(rest, 255) => Ok(Self::Memory(rest.to_owned())),
+            "inproc" | "memory" => Err(EndpointError::Name),
             _ => Err(EndpointError::UnknownTransport),
         }
     }
@@ -123,6 +194,22 @@ fn parse_tcp(rest: &str) -> Result<Endpoint, EndpointError> {
         host: parse_host(host)?,
         port,
     })
+}
+
+fn parse_ipc(rest: &str) -> Result<IpcName, EndpointError> {
+    if !cfg!(unix) || rest.starts_with('@') && !cfg!(target_os = "linux") {
+        return Err(EndpointError::Unsupported);
+    }
+    match rest.strip_prefix('@') {
+        Some(name) if is_name(name, IPC_PATH - 1) => Ok(IpcName::Abstract(name.to_owned())),
+        None if rest == "*" => Ok(IpcName::Any),
+        None if is_name(rest, IPC_PATH) => Ok(IpcName::File(rest.into())),
+        _ => Err(EndpointError::Path),
+    }
+}
+
+fn is_name(text: &str, longest: usize) -> bool {
+    (1..=longest).contains(&text.len()) && !text.contains(char::is_control)
 }
 
 fn parse_host(host: &str) -> Result<Host, EndpointError> {
@@ -158,6 +245,8 @@ impl fmt::Display for Endpoint {
         match self {
             Self::Tcp { host, port: 0 } => write!(formatter, "tcp://{host}:*"),
             Self::Tcp { host, port } => write!(formatter, "tcp://{host}:{port}"),
+            Self::Ipc(name) => write!(formatter, "ipc://{name}"),
+            Self::Inproc(name) => write!(formatter, "inproc://{name}"),
             Self::Memory(name) => write!(formatter, "memory://{name}"),
         }
     }
@@ -170,6 +259,16 @@ impl fmt::Display for Host {
             Self::Address(IpAddr::V6(address)) => write!(formatter, "[{address}]"),
             Self::Address(address) => write!(formatter, "{address}"),
             Self::Name(name) => formatter.write_str(name),
+        }
+    }
+}
+
+impl fmt::Display for IpcName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => formatter.write_str("*"),
+            Self::File(path) => write!(formatter, "{}", path.display()),
+            Self::Abstract(name) => write!(formatter, "@{name}"),
         }
     }
 }
@@ -223,6 +322,12 @@ mod tests {
             "tcp://127.0.0.1:*",
             "tcp://*:5555",
             "tcp://*:*",
+            "ipc:///run/geo.sock",
+            "ipc://relative/*.sock",
+            "ipc://*",
+            #[cfg(target_os = "linux")]
+            "ipc://@geo",
+            "inproc://some name/with things",
             "memory://some name/with things",
         ] {
             let endpoint: Endpoint = text.parse().expect(text);
@@ -234,6 +339,7 @@ mod tests {
     #[test]
     fn what_is_no_endpoint_is_a_typed_error() {
         let long = format!("tcp://{}:1", "a".repeat(1 << 20));
+        let path = format!("ipc://{}", "a".repeat(108));
         for (text, error) in [
             ("", EndpointError::NoTransport),
             ("127.0.0.1:5555", EndpointError::NoTransport),
@@ -250,6 +356,11 @@ mod tests {
             ("tcp://ho st:5555", EndpointError::Host),
             ("tcp://ho\0st:5555", EndpointError::Host),
             (long.as_str(), EndpointError::Host),
+            ("ipc://", EndpointError::Path),
+            ("ipc://@", EndpointError::Path),
+            ("ipc:///tmp/a\0b", EndpointError::Path),
+            (path.as_str(), EndpointError::Path),
+            ("inproc://", EndpointError::Name),
             ("memory://", EndpointError::Name),
             ("memory://a\0b", EndpointError::Name),
         ] {
@@ -259,12 +370,22 @@ mod tests {
         }
     }
 
+    /// BI-111: with the zero at its end a path has 108 octets.
     #[test]
-    fn only_loopback_and_memory_are_local() {
+    fn the_longest_path_of_a_socket_file_is_one_octet_short_of_the_field() {
+        let longest = "a".repeat(super::IPC_PATH);
+        assert!(format!("ipc://{longest}").parse::<Endpoint>().is_ok());
+        assert!(format!("ipc://{longest}a").parse::<Endpoint>().is_err());
+    }
+
+    #[test]
+    fn only_loopback_and_this_machine_are_local() {
         for (text, local) in [
             ("tcp://127.0.0.1:1", true),
             ("tcp://[::1]:1", true),
             ("tcp://localhost:1", true),
+            ("ipc://here", true),
+            ("inproc://here", true),
             ("memory://here", true),
             ("tcp://*:1", false),
             ("tcp://0.0.0.0:1", false),

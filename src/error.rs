@@ -130,6 +130,9 @@ pub enum BindError {
         /// What the system said.
         source: io::Error,
     },
+    /// The system refused to hand over the socket: it is no tcp socket, or is closed.
+    #[error("cannot listen on the socket that was handed over: {0}")]
+    Adopt(io::Error),
     /// `bind` was called outside of a tokio runtime.
     #[error("bind needs a running tokio runtime: call it from within one")]
     NoRuntime,
@@ -204,6 +207,12 @@ pub enum LinkError {
     /// The peer's pipe was full, and the options say to cut it then.
     #[error("the peer was too slow")]
     TooSlow,
+    /// The endpoint has as many connections as the socket's options allow.
+    #[error("the endpoint has as many connections as it may")]
+    TooManyConnections,
+    /// A filter of the socket's options does not let such a peer in.
+    #[error("the socket's options do not let this peer in")]
+    NotAdmitted,
     /// The runtime that drove the connection is gone.
     #[error("the runtime of the connection is gone")]
     RuntimeGone,

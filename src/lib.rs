@@ -49,17 +49,26 @@ mod session;
 mod socket;
 pub mod testing;
 mod transport;
+#[cfg(feature = "zeromq")]
+pub mod zeromq;
 mod zmtp;
 
-pub use device::{Broker, BrokerBuilder, BrokerStats, Refused, ServiceStats, WorkerStats};
+pub use device::{
+    Broker, BrokerBuilder, BrokerStats, Captured, Device, DeviceBuilder, DeviceClosed, DeviceError,
+    Forwarder, Proxy, ProxyHandle, ProxyStats, Queue, Receiving, Refused, Sending, ServiceStats,
+    Side, Streamer, Traffic, WorkerStats,
+};
 pub use discovery::{Discovery, Freshness, Instance, Registration, Registry, Static, View, Watch};
-pub use endpoint::{Endpoint, EndpointError, Host, IntoEndpoint};
+pub use endpoint::{Endpoint, EndpointError, Host, IntoEndpoint, IpcName};
 pub use error::{
     BindError, ConnectError, LinkError, RecvError, RequestError, SendError, TryRecvError,
     TrySendError,
 };
 pub use message::Message;
-pub use options::{Identity, IdentityError, Options, Overflow, Shown, SocketType};
+pub use options::{
+    Credentials, Identity, IdentityError, Network, NetworkError, Options, Overflow, Shown,
+    SocketType,
+};
 pub use service::{
     CallError, Client, ClientBuilder, ClientError, ClientId, ClientIdError, ClientStats,
     HandlerError, Headers, InstanceStats, Listener, Payload, Rejected, Reply, Request,

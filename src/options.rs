@@ -1,14 +1,22 @@
 //! What a socket can be told when it is made, and the words for it.
 
+mod network;
 mod pattern;
+mod transport;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::message::Message;
+
+pub use network::{Network, NetworkError};
 pub(crate) use pattern::PatternOptions;
 pub use pattern::{Overflow, Shown};
+pub use transport::Credentials;
+pub(crate) use transport::{Origin, TcpOptions, TransportOptions};
 
 /// The patterns' socket types, by the names that ZMTP gives them (23/ZMTP, Socket-Type).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -160,6 +168,8 @@ pub struct Options {
     /// Boxed, as most programs set none of it.
     pub(crate) pattern: Box<PatternOptions>,
     pub(crate) allow_plaintext: bool,
+    /// Behind a pointer: they are many, and each session has a share of them.
+    pub(crate) transport: Arc<TransportOptions>,
 }
 
 /// How much a pipe holds: it is full when either count is reached.
@@ -190,6 +200,7 @@ impl Default for Options {
             correlate: false,
             pattern: Box::default(),
             allow_plaintext: false,
+            transport: Arc::default(),
         }
     }
 }
@@ -306,6 +317,11 @@ impl Options {
     pub fn correlate(mut self, correlate: bool) -> Self {
         self.correlate = correlate;
         self
+    }
+
+    /// Whether a message is over the limits of octets or frames.
+    pub(crate) fn refuses(&self, message: &Message) -> bool {
+        message.frames().len() > self.max_frames || message.size() > self.max_message_size
     }
 
     /// Lets `bind` listen beyond loopback though nothing on the wire is

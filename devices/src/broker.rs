@@ -8,6 +8,8 @@ use bytesize::ByteSize;
 use clap::Args;
 use pushsub::{Broker, BrokerBuilder, Endpoint, Instance};
 
+use crate::common::{Signals, duration, endpoint, runtime};
+
 const EXAMPLES: &str = "\
 It prints three lines to stdout when it is ready, with the ports that were picked:
   requests tcp://127.0.0.1:6001
@@ -79,17 +81,13 @@ pub(crate) struct Arguments {
     queue_bytes: ByteSize,
 
     /// How long a stop waits for answers
-    #[arg(long, value_name = "TIME", value_parser = drain_time, default_value = "10s")]
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "10s")]
     drain: Duration,
 }
 
 /// Runs a broker until a signal ends it.
 pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, String> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| format!("broker: the runtime does not start: {error}"))?;
-    runtime.block_on(serve(arguments))
+    runtime("broker")?.block_on(serve(arguments))
 }
 
 async fn serve(arguments: Arguments) -> Result<ExitCode, String> {
@@ -153,66 +151,10 @@ fn announce(front: &Instance, back: &Endpoint) {
     let _ = out.write_all(lines.as_bytes()).and_then(|()| out.flush());
 }
 
-fn endpoint(text: &str) -> Result<Endpoint, String> {
-    let endpoint: Endpoint = text.parse().map_err(|error| format!("{error}"))?;
-    match endpoint {
-        Endpoint::Memory(_) => Err("memory:// reaches nobody from here: use tcp://".to_owned()),
-        endpoint => Ok(endpoint),
-    }
-}
-
 fn time(text: &str) -> Result<Duration, String> {
-    let time = drain_time(text)?;
+    let time = duration(text)?;
     let sound = (Duration::from_millis(1)..=Duration::from_secs(3600)).contains(&time);
     sound
         .then_some(time)
         .ok_or_else(|| "a heartbeat is 1ms to 1h".to_owned())
-}
-
-fn drain_time(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text)
-        .map_err(|_| "write a number and a unit, as in 250ms or 1s".to_owned())
-}
-
-/// The signals that ask a program to stop.
-#[cfg(unix)]
-struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-#[cfg(unix)]
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
-    }
-}
-
-#[cfg(not(unix))]
-struct Signals;
-
-#[cfg(not(unix))]
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self)
-    }
-
-    async fn next(&mut self) -> &'static str {
-        // An error means that no signal can come: then only the system ends us.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-        "ctrl-c"
-    }
 }

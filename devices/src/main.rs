@@ -1,6 +1,11 @@
 //! The program `pushsub`: the devices of the library from the command line.
 
 mod broker;
+mod classic;
+mod common;
+mod forwarder;
+mod queue;
+mod streamer;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -28,6 +33,9 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Device {
     Broker(broker::Arguments),
+    Forwarder(forwarder::Arguments),
+    Queue(queue::Arguments),
+    Streamer(streamer::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -37,6 +45,9 @@ fn main() -> ExitCode {
     };
     let result = log(arguments.log.as_deref()).and_then(|()| match arguments.device {
         Device::Broker(arguments) => broker::run(arguments),
+        Device::Forwarder(arguments) => forwarder::run(arguments),
+        Device::Queue(arguments) => queue::run(arguments),
+        Device::Streamer(arguments) => streamer::run(arguments),
     });
     match result {
         Ok(code) => code,

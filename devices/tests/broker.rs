@@ -1,62 +1,16 @@
 //! `pushsub broker` as a process: what it prints, how it stops, how it says no.
 #![cfg(unix)]
 
+mod support;
+
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 use pushsub::{Dealer, Message};
 
-/// A broker's process, which does not outlive the test.
-struct Process(Child);
+use support::{Process, run};
 
-impl Process {
-    fn start(arguments: &[&str]) -> Self {
-        let child = program(arguments).spawn().expect("the program starts");
-        Self(child)
-    }
-
-    /// The three lines: requests, responses, workers.
-    fn endpoints(&mut self) -> [String; 3] {
-        let mut lines = BufReader::new(self.0.stdout.as_mut().expect("piped")).lines();
-        ["requests ", "responses ", "workers "].map(|name| {
-            let line = lines.next().expect("three lines").expect("text");
-            line.strip_prefix(name).expect(name).to_owned()
-        })
-    }
-
-    fn signal(&self, name: &str) {
-        let pid = self.0.id().to_string();
-        let status = Command::new("kill").args([name, &pid]).status();
-        assert!(status.expect("kill is there").success());
-    }
-
-    fn wait(mut self) -> ExitStatus {
-        self.0.wait().expect("it is our child")
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn program(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pushsub"));
-    command
-        .args(arguments)
-        .env_remove("RUST_LOG")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command
-}
-
-fn run(arguments: &[&str]) -> Output {
-    program(arguments).output().expect("the program starts")
-}
+/// The lines that it prints.
+const LINES: [&str; 3] = ["requests ", "responses ", "workers "];
 
 const ANY: [&str; 5] = [
     "broker",
@@ -81,7 +35,7 @@ fn hello() -> Message {
 #[tokio::test]
 async fn it_prints_where_it_listens_and_serves_there() {
     let mut broker = Process::start(&ANY);
-    let endpoints = broker.endpoints();
+    let endpoints = broker.endpoints(LINES);
     for endpoint in &endpoints {
         assert!(
             !endpoint.ends_with('*') && !endpoint.ends_with(":0"),
@@ -101,7 +55,7 @@ async fn it_prints_where_it_listens_and_serves_there() {
 fn either_signal_stops_it_cleanly() {
     for signal in ["-TERM", "-INT"] {
         let mut broker = Process::start(&ANY);
-        broker.endpoints();
+        broker.endpoints(LINES);
         broker.signal(signal);
         assert_eq!(broker.wait().code(), Some(0), "{signal}");
     }
@@ -110,7 +64,7 @@ fn either_signal_stops_it_cleanly() {
 #[test]
 fn what_is_wrong_is_said_in_one_line_and_exits_with_2() {
     let mut taken = Process::start(&ANY);
-    let [requests, ..] = taken.endpoints();
+    let [requests, ..] = taken.endpoints(LINES);
     for (arguments, says) in [
         (vec!["broker", "--front", &requests], "cannot listen on"),
         (
@@ -155,8 +109,8 @@ fn a_stranger_finds_help_and_version() {
 fn the_log_goes_to_stderr_and_follows_its_filter() {
     for (filter, lines) in [("info", true), ("off", false)] {
         let mut broker = Process::start(&[&ANY[..], &["--log", filter]].concat());
-        broker.endpoints();
-        let stderr = broker.0.stderr.take().expect("piped");
+        broker.endpoints(LINES);
+        let stderr = broker.stderr();
         broker.signal("-TERM");
         assert_eq!(broker.wait().code(), Some(0));
         assert_eq!(

@@ -1,10 +1,13 @@
-//! Encoded messages in a row, with an index, so that any whole one can still be told apart.
+//! Messages in a row for one connection: encoded for a wire, with an index, so that
+//! any whole one can still be told apart, or as they are for a peer in this process.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
 use bytes::Bytes;
 
+use super::plain::Plain;
 use crate::message::Message;
 use crate::zmtp::frame;
 
@@ -15,6 +18,95 @@ const SHARED_FROM: usize = 4 << 10;
 /// An emptied arena above this is given back, so that a link at rest costs little.
 const ARENA_KEPT: usize = 256 << 10;
 
+/// What waits to be written, or was taken by a writer. A pipe's batches are all of one kind.
+pub(crate) enum Batch {
+    /// For a wire.
+    Encoded(Encoded),
+    /// For a peer in this process.
+    Plain(Plain),
+}
+
+impl Batch {
+    /// An empty one of the same kind.
+    pub(crate) fn another(&self) -> Self {
+        match self {
+            Self::Encoded(_) => Self::Encoded(Encoded::default()),
+            Self::Plain(_) => Self::Plain(Plain::default()),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        match self {
+            Self::Encoded(encoded) => encoded.is_empty(),
+            Self::Plain(plain) => plain.is_empty(),
+        }
+    }
+
+    /// Gives up the first message, of which nothing is written. Returns
+    /// whether there was one.
+    pub(super) fn drop_first(&mut self) -> bool {
+        match self {
+            Self::Encoded(messages) => messages.drop_first(),
+            Self::Plain(messages) => messages.drop_first(),
+        }
+    }
+
+    /// Messages that are not yet wholly written.
+    pub(crate) fn messages(&self) -> usize {
+        match self {
+            Self::Encoded(encoded) => encoded.messages(),
+            Self::Plain(plain) => plain.messages(),
+        }
+    }
+
+    /// Octets that are not yet written.
+    pub(crate) fn octets(&self) -> usize {
+        match self {
+            Self::Encoded(encoded) => encoded.octets(),
+            Self::Plain(plain) => plain.octets(),
+        }
+    }
+
+    /// Puts a message behind all others.
+    pub(super) fn push(&mut self, message: Cow<'_, Message>) {
+        match self {
+            Self::Encoded(encoded) => {
+                encoded.push(&message);
+            }
+            Self::Plain(plain) => plain.push(message.into_owned()),
+        }
+    }
+
+    /// Puts commands before the first message, of which nothing is written yet.
+    pub(super) fn push_commands_front(&mut self, commands: Vec<u8>) {
+        match self {
+            Self::Encoded(encoded) => encoded.push_commands_front(commands),
+            Self::Plain(plain) => plain.push_commands(commands),
+        }
+    }
+
+    /// What the next connection may still write, and the number of messages
+    /// that died because they were begun.
+    pub(super) fn into_unwritten(self) -> (Self, usize) {
+        match self {
+            Self::Encoded(encoded) => {
+                let (rest, died) = encoded.into_unwritten();
+                (Self::Encoded(rest), died)
+            }
+            Self::Plain(plain) => (Self::Plain(plain.into_unwritten()), 0),
+        }
+    }
+
+    /// Appends all of `later`.
+    pub(super) fn append(&mut self, later: Self) {
+        match (self, later) {
+            (Self::Encoded(encoded), Self::Encoded(later)) => encoded.append(later),
+            (Self::Plain(plain), Self::Plain(later)) => plain.append(later),
+            _ => unreachable!("the batches of a pipe are all of one kind"),
+        }
+    }
+}
+
 /// Messages as they go on the wire, in order.
 ///
 /// ```text
@@ -24,7 +116,7 @@ const ARENA_KEPT: usize = 256 << 10;
 ///           ^ begun: octets of the first that are written
 /// ```
 #[derive(Default)]
-pub(crate) struct Batch {
+pub(crate) struct Encoded {
     arena: Vec<u8>,
     /// Octets of the arena that are written already.
     consumed: usize,
@@ -66,7 +158,7 @@ pub(crate) struct Progress {
     pub(crate) octets: usize,
 }
 
-impl Batch {
+impl Encoded {
     pub(crate) fn is_empty(&self) -> bool {
         self.octets == 0
     }
@@ -214,7 +306,7 @@ impl Batch {
 
     /// Gives up the first message, of which nothing is written. Returns
     /// whether there was one.
-    pub(crate) fn drop_first(&mut self) -> bool {
+    fn drop_first(&mut self) -> bool {
         debug_assert_eq!(self.begun, 0, "what is begun is finished");
         let Some(entry) = self.index.front().copied() else {
             return false;
@@ -276,10 +368,10 @@ impl Batch {
 
 #[cfg(test)]
 mod tests {
-    use super::{Batch, Progress, SHARED_FROM};
+    use super::{Encoded, Progress, SHARED_FROM};
     use crate::message::Message;
 
-    fn wire(batch: &Batch) -> Vec<u8> {
+    fn wire(batch: &Encoded) -> Vec<u8> {
         let mut slices = [std::io::IoSlice::new(&[]); 64];
         let count = batch.slices(&mut slices);
         slices[..count]
@@ -300,7 +392,7 @@ mod tests {
 
     #[test]
     fn messages_of_any_size_leave_in_the_order_they_came() {
-        let mut batch = Batch::default();
+        let mut batch = Encoded::default();
         batch.push(&small("a"));
         batch.push(&large(7));
         batch.push(&small("b"));
@@ -313,7 +405,7 @@ mod tests {
     #[test]
     fn a_write_of_any_length_counts_exactly_the_whole_messages() {
         for cut in 0..=6 {
-            let mut batch = Batch::default();
+            let mut batch = Encoded::default();
             batch.push(&small("a"));
             batch.push(&small("b"));
             assert_eq!(
@@ -332,7 +424,7 @@ mod tests {
     fn a_message_begun_dies_with_its_link_and_the_rest_lives_on() {
         let whole = SHARED_FROM + 7;
         for cut in 0..whole {
-            let mut batch = Batch::default();
+            let mut batch = Encoded::default();
             batch.push(&small("a"));
             batch.push(&large(7));
             batch.push(&small("b"));
@@ -351,7 +443,7 @@ mod tests {
 
     #[test]
     fn commands_go_first_and_are_not_carried_to_the_next_link() {
-        let mut batch = Batch::default();
+        let mut batch = Encoded::default();
         batch.push(&small("a"));
         batch.push_commands_front(vec![4, 1, 0]);
         assert_eq!(wire(&batch), [4, 1, 0, 0, 1, b'a']);
@@ -361,7 +453,7 @@ mod tests {
 
     #[test]
     fn what_is_dropped_from_the_front_leaves_no_memory_behind() {
-        let mut batch = Batch::default();
+        let mut batch = Encoded::default();
         assert!(!batch.drop_first());
         for _ in 0..10_000 {
             batch.push(&Message::from(vec![1; 1_000]));
@@ -376,11 +468,11 @@ mod tests {
 
     #[test]
     fn what_came_later_is_appended_behind() {
-        let mut batch = Batch::default();
+        let mut batch = Encoded::default();
         batch.push(&small("a"));
         batch.advance(3);
         batch.push(&small("b"));
-        let mut later = Batch::default();
+        let mut later = Encoded::default();
         later.push(&small("c"));
         later.push(&large(1));
         batch.append(later);

@@ -8,6 +8,11 @@ use crate::options::Limit;
 /// What a message costs besides its octets, so that empty ones are not free.
 const OVERHEAD: usize = 64;
 
+/// What a message that is not encoded counts against a limit in octets.
+pub(super) fn footprint(message: &Message) -> usize {
+    message.size() + OVERHEAD
+}
+
 /// The receiving half of a pipe. Above its limit the link is left unread,
 /// until half of the limit is delivered.
 pub(crate) struct Incoming {
@@ -37,14 +42,14 @@ impl Incoming {
     }
 
     pub(crate) fn push(&mut self, message: Message) {
-        self.octets += message.size() + OVERHEAD;
+        self.octets += footprint(&message);
         self.messages.push_back(message);
         self.paused |= self.is_above(self.limit);
     }
 
     pub(crate) fn pop(&mut self) -> Option<Message> {
         let message = self.messages.pop_front()?;
-        self.octets -= message.size() + OVERHEAD;
+        self.octets -= footprint(&message);
         Some(message)
     }
 

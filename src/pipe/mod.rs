@@ -6,9 +6,11 @@
 mod batch;
 mod incoming;
 mod outgoing;
+mod plain;
 mod waiters;
 
-pub(crate) use batch::{Batch, Progress};
+pub(crate) use batch::{Batch, Encoded, Progress};
 pub(crate) use incoming::Incoming;
 pub(crate) use outgoing::Outgoing;
+pub(crate) use plain::Plain;
 pub(crate) use waiters::{Ticket, Waiters};

@@ -1,6 +1,9 @@
 //! What waits to be written to one peer: bounded in messages and octets, outlives a connection.
 
-use super::batch::{Batch, Progress};
+use std::borrow::Cow;
+
+use super::batch::{Batch, Encoded, Progress};
+use super::plain::Plain;
 use crate::message::Message;
 use crate::options::Limit;
 
@@ -21,9 +24,15 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
-    pub(crate) fn new(limit: Limit) -> Self {
+    /// `plain`: the peer is in this process, and nothing is encoded.
+    pub(crate) fn new(limit: Limit, plain: bool) -> Self {
+        let waiting = if plain {
+            Batch::Plain(Plain::default())
+        } else {
+            Batch::Encoded(Encoded::default())
+        };
         Self {
-            waiting: Batch::default(),
+            waiting,
             commands: Vec::new(),
             taken_messages: 0,
             taken_octets: 0,
@@ -48,7 +57,7 @@ impl Outgoing {
 
     /// Gives up all that waits.
     pub(crate) fn clear(&mut self) {
-        *self = Self::new(self.limit);
+        *self = Self::new(self.limit, matches!(self.waiting, Batch::Plain(_)));
     }
 
     /// Whether everything is written.
@@ -65,15 +74,16 @@ impl Outgoing {
     }
 
     /// Accepts a message; the caller has asked for room.
-    pub(crate) fn push(&mut self, message: &Message) {
+    pub(crate) fn push(&mut self, message: Cow<'_, Message>) {
         self.waiting.push(message);
     }
 
     /// Accepts a message before all that wait.
     pub(crate) fn push_first(&mut self, message: &Message) {
-        let mut first = Batch::default();
-        first.push(message);
-        first.append(std::mem::take(&mut self.waiting));
+        let mut first = self.waiting.another();
+        first.push(Cow::Borrowed(message));
+        let none = first.another();
+        first.append(std::mem::replace(&mut self.waiting, none));
         self.waiting = first;
     }
 
@@ -123,7 +133,8 @@ impl Outgoing {
         self.commands = Vec::new();
         self.taken_messages = 0;
         self.taken_octets = 0;
-        unwritten.append(std::mem::take(&mut self.waiting));
+        let none = self.waiting.another();
+        unwritten.append(std::mem::replace(&mut self.waiting, none));
         self.waiting = unwritten;
         died
     }
@@ -131,17 +142,26 @@ impl Outgoing {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::Outgoing;
     use crate::message::Message;
     use crate::options::Limit;
-    use crate::pipe::batch::Batch;
+    use crate::pipe::batch::{Batch, Encoded};
+
+    fn encoded(batch: &mut Batch) -> &mut Encoded {
+        match batch {
+            Batch::Encoded(encoded) => encoded,
+            Batch::Plain(_) => unreachable!("the pipe encodes"),
+        }
+    }
 
     fn filled(limit: Limit, offered: usize) -> (Outgoing, usize) {
-        let mut outgoing = Outgoing::new(limit);
+        let mut outgoing = Outgoing::new(limit, false);
         let mut accepted = 0;
         for _ in 0..offered {
             if outgoing.has_room() {
-                outgoing.push(&Message::from("12345678"));
+                outgoing.push(Cow::Owned(Message::from("12345678")));
                 accepted += 1;
             }
         }
@@ -176,12 +196,15 @@ mod tests {
 
     #[test]
     fn an_empty_one_admits_a_message_of_any_size() {
-        let mut outgoing = Outgoing::new(Limit {
-            messages: 1,
-            bytes: 1,
-        });
+        let mut outgoing = Outgoing::new(
+            Limit {
+                messages: 1,
+                bytes: 1,
+            },
+            false,
+        );
         assert!(outgoing.has_room());
-        outgoing.push(&Message::from("much more than one octet"));
+        outgoing.push(Cow::Owned(Message::from("much more than one octet")));
         assert!(!outgoing.has_room());
     }
 
@@ -194,10 +217,10 @@ mod tests {
             },
             2,
         );
-        let mut batch = Batch::default();
+        let mut batch = Batch::Encoded(Encoded::default());
         assert!(outgoing.take(&mut batch));
         assert!(!outgoing.has_room());
-        let progress = batch.advance(10);
+        let progress = encoded(&mut batch).advance(10);
         outgoing.written(progress);
         assert!(outgoing.has_room());
         assert_eq!(outgoing.messages(), 1);
@@ -205,24 +228,27 @@ mod tests {
 
     #[test]
     fn after_a_cut_the_unwritten_goes_before_what_came_since() {
-        let mut outgoing = Outgoing::new(Limit {
-            messages: 9,
-            bytes: 1 << 20,
-        });
+        let mut outgoing = Outgoing::new(
+            Limit {
+                messages: 9,
+                bytes: 1 << 20,
+            },
+            false,
+        );
         for text in ["one", "two"] {
-            outgoing.push(&Message::from(text));
+            outgoing.push(Cow::Owned(Message::from(text)));
         }
-        let mut batch = Batch::default();
+        let mut batch = Batch::Encoded(Encoded::default());
         outgoing.take(&mut batch);
-        let progress = batch.advance(2);
+        let progress = encoded(&mut batch).advance(2);
         outgoing.written(progress);
-        outgoing.push(&Message::from("three"));
+        outgoing.push(Cow::Owned(Message::from("three")));
         assert_eq!(outgoing.restore(batch), 1);
         assert_eq!(outgoing.messages(), 2);
-        let mut next = Batch::default();
+        let mut next = Batch::Encoded(Encoded::default());
         outgoing.take(&mut next);
         let mut slices = [std::io::IoSlice::new(&[]); 8];
-        let count = next.slices(&mut slices);
+        let count = encoded(&mut next).slices(&mut slices);
         let octets: Vec<u8> = slices[..count]
             .iter()
             .flat_map(|slice| slice.to_vec())

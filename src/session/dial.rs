@@ -5,12 +5,11 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::Settings;
 use super::backoff::Backoff;
-use super::driver::drive;
-use super::handshake::shake_hands;
-use super::link::Link;
+use super::handshake::{local, shake_hands};
+use super::link::Wired;
 use super::port::{Attach, Phase, PipeId, Port};
+use super::{Link, Settings, inproc};
 use crate::endpoint::Endpoint;
 use crate::error::LinkError;
 use crate::transport;
@@ -31,7 +30,7 @@ pub(crate) async fn dial(
         let reason = match connected {
             Some(Ok(link)) => {
                 let since = Instant::now();
-                let reason = drive(link, &settings, &mut phase).await;
+                let reason = link.drive(&settings, &mut phase).await;
                 backoff.succeeded(since.elapsed());
                 reason
             }
@@ -84,23 +83,32 @@ async fn connect(
     phase: &mut watch::Receiver<Phase>,
 ) -> Option<Result<Arc<Link>, LinkError>> {
     let attempt = async {
+        if let Endpoint::Inproc(name) = endpoint {
+            return inproc::connect(port, endpoint, name, pipe, local(settings)).await;
+        }
         // The time for a handshake is time enough for the dialling before it.
-        let dialled = timeout(settings.handshake_timeout, transport::dial(endpoint)).await;
+        let dialled = timeout(
+            settings.handshake_timeout,
+            transport::dial(endpoint, &settings.transport),
+        )
+        .await;
         let dialled = dialled.map_err(|_| LinkError::HandshakeTimeout)?;
         let mut wire = dialled.map_err(LinkError::io)?;
         let (peer, early) = shake_hands(&mut wire, settings).await?;
-        let address = wire.address.clone();
+        let (address, credentials) = (wire.address.clone(), wire.origin.credentials());
         let attach = Attach {
             pipe: Some(pipe),
             endpoint,
             address: &address,
+            credentials,
             peer: &peer,
         };
         let mut parts = Some((wire, early));
         port.attach(attach, &mut |pipe| {
             let (wire, early) = parts.take().expect("attach makes one link");
             let decoder = Decoder::new(settings.max_message_size, settings.max_frames);
-            Arc::new(Link::new(port, pipe, wire, peer.version, early, decoder))
+            let wired = Wired::new(port, pipe, wire, peer.version, early, decoder);
+            Arc::new(Link::Wired(wired))
         })
     };
     tokio::select! {

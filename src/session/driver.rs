@@ -2,7 +2,6 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::Settings;
-use super::link::Link;
+use super::link::Wired;
 use super::port::Phase;
 use crate::error::LinkError;
 use crate::zmtp::Command;
@@ -22,12 +21,12 @@ const SILENT_INTERVALS: u32 = 2;
 ///
 /// Dropping the future ends the link as well.
 pub(super) async fn drive(
-    link: Arc<Link>,
+    link: &Wired,
     settings: &Settings,
     phase: &mut watch::Receiver<Phase>,
 ) -> LinkError {
     let mut end = End {
-        link: &link,
+        link,
         reason: LinkError::RuntimeGone,
     };
     let heartbeat = settings
@@ -36,7 +35,7 @@ pub(super) async fn drive(
     let mut heartbeat = heartbeat.map(Heartbeat::new);
     // What came with the handshake is decoded, and the wire's waker set.
     link.read();
-    let run = poll_fn(|context| poll(&link, &mut heartbeat, context));
+    let run = poll_fn(|context| poll(link, &mut heartbeat, context));
     end.reason = tokio::select! {
         reason = run => reason,
         _ = phase.wait_for(|phase| *phase == Phase::Closed) => LinkError::ClosedHere,
@@ -46,7 +45,7 @@ pub(super) async fn drive(
 
 /// Tells the port that the link ended, also when the runtime drops the driver.
 struct End<'a> {
-    link: &'a Link,
+    link: &'a Wired,
     reason: LinkError,
 }
 
@@ -61,7 +60,7 @@ impl Drop for End<'_> {
 
 /// One turn. Every step may have been the reason for the wake-up, so each is looked at.
 fn poll(
-    link: &Link,
+    link: &Wired,
     heartbeat: &mut Option<Heartbeat>,
     context: &mut Context<'_>,
 ) -> Poll<LinkError> {
@@ -90,7 +89,7 @@ fn poll(
 }
 
 /// Takes what a peer that went has left on the wire.
-fn ended(link: &Link, reason: LinkError) -> LinkError {
+fn ended(link: &Wired, reason: LinkError) -> LinkError {
     if matches!(reason, LinkError::Io(_) | LinkError::ClosedByPeer) {
         link.read_rest();
     }
@@ -114,7 +113,7 @@ impl Heartbeat {
     }
 
     /// Ready when the peer is dead.
-    fn poll(&mut self, link: &Link, context: &mut Context<'_>) -> Poll<()> {
+    fn poll(&mut self, link: &Wired, context: &mut Context<'_>) -> Poll<()> {
         while self.timer.as_mut().poll(context).is_ready() {
             self.timer.as_mut().reset(Instant::now() + self.interval);
             // A link that we have stopped reading cannot show a sign of life.

@@ -7,6 +7,7 @@ use tokio::time::timeout;
 use super::Settings;
 use crate::error::LinkError;
 use crate::transport::Wire;
+use crate::zmtp::handshake::HandshakeError;
 use crate::zmtp::{Handshake, Local, Peer};
 
 /// Octets read at once before the peer has shown that it speaks the protocol.
@@ -17,18 +18,50 @@ pub(super) async fn shake_hands(
     wire: &mut Wire,
     settings: &Settings,
 ) -> Result<(Peer, BytesMut), LinkError> {
-    let local = Local {
-        socket_type: settings.socket_type,
-        identity: settings.identity.clone(),
-    };
     match timeout(
         settings.handshake_timeout,
-        exchange(wire, Handshake::new(local)),
+        exchange(wire, Handshake::new(local(settings))),
     )
     .await
     {
         Ok(result) => result,
         Err(_) => Err(LinkError::HandshakeTimeout),
+    }
+}
+
+/// What a socket says of itself.
+pub(super) fn local(settings: &Settings) -> Local {
+    Local {
+        socket_type: settings.socket_type,
+        identity: settings.identity.clone(),
+    }
+}
+
+/// Two sockets of this process shake hands without a wire, by the same rules.
+/// Returns what the first learns of the second, and the second of the first.
+pub(super) fn introduce(
+    one: Local,
+    other: Local,
+) -> (Result<Peer, LinkError>, Result<Peer, LinkError>) {
+    let mut ends = [one, other].map(|local| (Handshake::new(local), BytesMut::new()));
+    loop {
+        let [one, other] = &mut ends;
+        one.1.extend_from_slice(&other.0.outgoing());
+        other.1.extend_from_slice(&one.0.outgoing());
+        let learnt = ends
+            .each_mut()
+            .map(|(handshake, input)| handshake.receive(input).transpose());
+        match learnt {
+            [None, None] => {}
+            // Both speak at once, so both have heard all when one has.
+            learnt => {
+                let [one, other] = learnt.map(|learnt| {
+                    let learnt = learnt.unwrap_or(Err(HandshakeError::UnexpectedCommand));
+                    learnt.map_err(refusal)
+                });
+                return (one, other);
+            }
+        }
     }
 }
 
@@ -42,7 +75,7 @@ async fn exchange(
         let received = handshake.receive(&mut input);
         // An ERROR that tells the peer why goes out before the wire is closed (N09).
         send(wire, &mut handshake).await?;
-        if let Some(peer) = received.map_err(|error| LinkError::Handshake(error.to_string()))? {
+        if let Some(peer) = received.map_err(refusal)? {
             return Ok((peer, input));
         }
         input.reserve(CHUNK);
@@ -56,6 +89,12 @@ async fn exchange(
             return Err(LinkError::ClosedByPeer);
         }
     }
+}
+
+/// By value, so that it can stand in `map_err`.
+#[allow(clippy::needless_pass_by_value, reason = "stands in map_err")]
+fn refusal(error: HandshakeError) -> LinkError {
+    LinkError::Handshake(error.to_string())
 }
 
 async fn send(wire: &mut Wire, handshake: &mut Handshake) -> Result<(), LinkError> {

@@ -19,7 +19,7 @@ use tokio::io::{AsyncReadExt, AsyncWrite};
 use super::port::{self, PipeId, Port, Subscription, Taken};
 use crate::error::LinkError;
 use crate::message::Message;
-use crate::pipe::Batch;
+use crate::pipe::{Batch, Encoded};
 use crate::transport::{ReadHalf, Wire, WriteHalf};
 use crate::zmtp::{Command, Decoder};
 
@@ -31,11 +31,11 @@ const READ_MOST: usize = 128 << 10;
 const SLICES: usize = 64;
 
 /// A live connection.
-pub(crate) struct Link {
+pub(crate) struct Wired {
     pub(super) pipe: PipeId,
     pub(super) port: Arc<dyn Port>,
     /// What the peer speaks; commands are encoded by it.
-    pub(crate) version: (u8, u8),
+    pub(super) version: (u8, u8),
     writer: Mutex<Writer>,
     reader: Mutex<Reader>,
     driver: Arc<DriverWaker>,
@@ -106,7 +106,7 @@ enum Step {
     Paused,
 }
 
-impl Link {
+impl Wired {
     /// The connection of `wire`; `early` is what came behind the handshake.
     pub(super) fn new(
         port: &Arc<dyn Port>,
@@ -127,7 +127,7 @@ impl Link {
             version,
             writer: Mutex::new(Writer {
                 wire: Some(wire.write),
-                batch: Batch::default(),
+                batch: Batch::Encoded(Encoded::default()),
                 waker: Waker::from(driver.clone()),
             }),
             reader: Mutex::new(Reader {
@@ -236,6 +236,9 @@ impl Link {
         batch: &mut Batch,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), LinkError>> {
+        let Batch::Encoded(batch) = batch else {
+            unreachable!("what goes on a wire is encoded")
+        };
         let mut slices = [IoSlice::new(&[]); SLICES];
         let count = batch.slices(&mut slices);
         let wire = Pin::new(wire);
@@ -372,7 +375,8 @@ impl Link {
         self.reader.lock().close();
         let mut writer = self.writer.lock();
         writer.wire = None;
-        std::mem::take(&mut writer.batch)
+        let none = writer.batch.another();
+        std::mem::replace(&mut writer.batch, none)
     }
 }
 

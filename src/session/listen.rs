@@ -4,22 +4,18 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use bytes::BytesMut;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::sleep;
 
-use super::Settings;
-use super::driver::drive;
-use super::handshake::shake_hands;
-use super::link::Link;
+use super::handshake::{local, shake_hands};
+use super::link::Wired;
 use super::port::{Attach, Phase, Port};
+use super::{Link, Settings, inproc};
 use crate::endpoint::Endpoint;
 use crate::error::LinkError;
-use crate::transport::{Listener, Wire};
-use crate::zmtp::Decoder;
-
-/// Connections of one listener that may be before the end of their handshake;
-/// at the limit accepting pauses, and the kernel's backlog fills.
-const HALF_OPEN: usize = 1_000;
+use crate::transport::{self, Wire};
+use crate::zmtp::{Decoder, Peer};
 
 /// The waits after a failed accept, as when descriptors have run out.
 const ACCEPT_WAIT_LEAST: Duration = Duration::from_millis(10);
@@ -27,16 +23,65 @@ const ACCEPT_WAIT_MOST: Duration = Duration::from_secs(1);
 
 /// What a listener works for.
 pub(crate) struct Bound {
-    pub(crate) port: Arc<dyn Port>,
-    pub(crate) endpoint: Endpoint,
-    pub(crate) settings: Settings,
+    port: Arc<dyn Port>,
+    endpoint: Endpoint,
+    settings: Settings,
     /// Of the connections: they outlive the listener.
-    pub(crate) connections: watch::Receiver<Phase>,
+    connections: watch::Receiver<Phase>,
+    /// Of connections of this listener: `Options::max_connections`.
+    places: Arc<Semaphore>,
+}
+
+impl Bound {
+    pub(crate) fn new(
+        port: Arc<dyn Port>,
+        endpoint: Endpoint,
+        settings: Settings,
+        connections: watch::Receiver<Phase>,
+    ) -> Self {
+        let places = settings.transport.connections.min(Semaphore::MAX_PERMITS);
+        Self {
+            port,
+            endpoint,
+            settings,
+            connections,
+            places: Arc::new(Semaphore::new(places)),
+        }
+    }
+
+    fn take_place(&self) -> Result<OwnedSemaphorePermit, LinkError> {
+        let place = self.places.clone().try_acquire_owned();
+        place.map_err(|_| LinkError::TooManyConnections)
+    }
+}
+
+/// Where connections come from.
+pub(crate) enum Listener {
+    Wires(transport::Listener),
+    /// Sockets of this process.
+    Sockets(inproc::Listener),
 }
 
 /// Binds `endpoint`, and says which one it really is.
-pub(crate) async fn bind(endpoint: &Endpoint) -> io::Result<(Listener, Endpoint)> {
-    Listener::bind(endpoint).await
+pub(crate) async fn bind(
+    endpoint: &Endpoint,
+    settings: &Settings,
+) -> io::Result<(Listener, Endpoint)> {
+    if let Endpoint::Inproc(name) = endpoint {
+        let listener = inproc::Listener::bind(name)?;
+        return Ok((Listener::Sockets(listener), endpoint.clone()));
+    }
+    let (listener, bound) = transport::Listener::bind(endpoint, &settings.transport).await?;
+    Ok((Listener::Wires(listener), bound))
+}
+
+/// Takes over a tcp socket that listens already, and says on which endpoint.
+pub(crate) fn adopt(
+    socket: std::net::TcpListener,
+    settings: &Settings,
+) -> io::Result<(Listener, Endpoint)> {
+    let (listener, bound) = transport::Listener::adopt(socket, &settings.transport)?;
+    Ok((Listener::Wires(listener), bound))
 }
 
 /// Accepts until `phase` leaves open. What was accepted goes on after that.
@@ -46,14 +91,47 @@ pub(crate) async fn listen(
     mut phase: watch::Receiver<Phase>,
 ) {
     let bound = Arc::new(bound);
+    let accepting = async {
+        match &mut listener {
+            Listener::Wires(listener) => accept_for_ever(listener, &bound).await,
+            Listener::Sockets(listener) => {
+                while let Some(offer) = listener.accept().await {
+                    join(offer, &bound);
+                }
+            }
+        }
+    };
     tokio::select! {
-        () = accept_for_ever(&mut listener, &bound) => {}
+        () = accepting => {}
         _ = phase.wait_for(|phase| *phase != Phase::Open) => {}
+    }
+    // Whoever waits for the end of this session may bind the same endpoint next.
+    drop(listener);
+}
+
+/// Joins a socket of this process with ours.
+fn join(offer: inproc::Offer, bound: &Arc<Bound>) {
+    let place = bound.take_place();
+    let accepted = match &place {
+        Ok(_) => offer.accept(&bound.port, &bound.endpoint, local(&bound.settings)),
+        Err(reason) => Err(offer.refuse(reason)),
+    };
+    match accepted {
+        Ok(link) => {
+            let bound = bound.clone();
+            tokio::spawn(async move {
+                let _place = place;
+                let mut phase = bound.connections.clone();
+                link.drive(&bound.settings, &mut phase).await;
+            });
+        }
+        Err(reason) => bound.port.refused(&bound.endpoint, "inproc", &reason),
     }
 }
 
-async fn accept_for_ever(listener: &mut Listener, bound: &Arc<Bound>) {
-    let half_open = Arc::new(Semaphore::new(HALF_OPEN));
+async fn accept_for_ever(listener: &mut transport::Listener, bound: &Arc<Bound>) {
+    let half_open = bound.settings.transport.half_open;
+    let half_open = Arc::new(Semaphore::new(half_open.min(Semaphore::MAX_PERMITS)));
     let mut wait = ACCEPT_WAIT_LEAST;
     loop {
         let Ok(permit) = half_open.clone().acquire_owned().await else {
@@ -62,7 +140,12 @@ async fn accept_for_ever(listener: &mut Listener, bound: &Arc<Bound>) {
         match listener.accept().await {
             Ok(wire) => {
                 wait = ACCEPT_WAIT_LEAST;
-                tokio::spawn(serve(wire, bound.clone(), permit));
+                match bound.take_place() {
+                    Ok(place) => {
+                        tokio::spawn(serve(wire, bound.clone(), permit, place));
+                    }
+                    Err(reason) => bound.port.refused(&bound.endpoint, &wire.address, &reason),
+                }
             }
             Err(error) => {
                 bound.port.accept_failed(&bound.endpoint, wait, &error);
@@ -74,7 +157,12 @@ async fn accept_for_ever(listener: &mut Listener, bound: &Arc<Bound>) {
 }
 
 /// One accepted connection, from its first octet to its last.
-async fn serve(mut wire: Wire, bound: Arc<Bound>, permit: tokio::sync::OwnedSemaphorePermit) {
+async fn serve(
+    mut wire: Wire,
+    bound: Arc<Bound>,
+    half_open: OwnedSemaphorePermit,
+    _place: OwnedSemaphorePermit,
+) {
     let mut phase = bound.connections.clone();
     if !bound.port.has_place() {
         // Said before the handshake, so that the peer sends nothing into the void.
@@ -83,16 +171,17 @@ async fn serve(mut wire: Wire, bound: Arc<Bound>, permit: tokio::sync::OwnedSema
     }
     let mut watched = bound.connections.clone();
     let shaken = tokio::select! {
-        shaken = shake_hands(&mut wire, &bound.settings) => shaken,
+        shaken = admit(&mut wire, &bound.settings) => shaken,
         _ = watched.wait_for(|phase| *phase != Phase::Open) => Err(LinkError::ClosedHere),
     };
-    drop(permit);
-    let address = wire.address.clone();
+    drop(half_open);
+    let (address, credentials) = (wire.address.clone(), wire.origin.credentials());
     let attached = shaken.and_then(|(peer, early)| {
         let attach = Attach {
             pipe: None,
             endpoint: &bound.endpoint,
             address: &address,
+            credentials,
             peer: &peer,
         };
         let mut parts = Some((wire, early));
@@ -100,20 +189,23 @@ async fn serve(mut wire: Wire, bound: Arc<Bound>, permit: tokio::sync::OwnedSema
             let (wire, early) = parts.take().expect("attach makes one link");
             let limits = (bound.settings.max_message_size, bound.settings.max_frames);
             let decoder = Decoder::new(limits.0, limits.1);
-            Arc::new(Link::new(
-                &bound.port,
-                pipe,
-                wire,
-                peer.version,
-                early,
-                decoder,
-            ))
+            let wired = Wired::new(&bound.port, pipe, wire, peer.version, early, decoder);
+            Arc::new(Link::Wired(wired))
         })
     });
     match attached {
         Ok(link) => {
-            drive(link, &bound.settings, &mut phase).await;
+            link.drive(&bound.settings, &mut phase).await;
         }
         Err(reason) => bound.port.refused(&bound.endpoint, &address, &reason),
+    }
+}
+
+/// Shakes hands with a peer whom the filters let in; to others not a word is said.
+async fn admit(wire: &mut Wire, settings: &Settings) -> Result<(Peer, BytesMut), LinkError> {
+    if settings.transport.accepted.admit(&wire.origin) {
+        shake_hands(wire, settings).await
+    } else {
+        Err(LinkError::NotAdmitted)
     }
 }

@@ -15,17 +15,24 @@ mod backoff;
 mod dial;
 mod driver;
 mod handshake;
+mod inproc;
 mod link;
 mod listen;
 mod port;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::options::{Identity, Options, SocketType};
+use tokio::sync::watch;
+
+use crate::error::LinkError;
+use crate::options::{Identity, Options, SocketType, TransportOptions};
+
+use inproc::Joined;
+use link::Wired;
 
 pub(crate) use dial::dial;
-pub(crate) use link::Link;
-pub(crate) use listen::{Bound, bind, listen};
+pub(crate) use listen::{Bound, Listener, adopt, bind, listen};
 pub(crate) use port::{Attach, Phase, PipeId, Port, Subscription, Taken, Writer};
 
 /// What a session needs to know of its socket's options.
@@ -39,6 +46,7 @@ pub(crate) struct Settings {
     pub(crate) heartbeat_interval: Option<Duration>,
     pub(crate) max_message_size: usize,
     pub(crate) max_frames: usize,
+    pub(crate) transport: Arc<TransportOptions>,
 }
 
 impl Settings {
@@ -52,6 +60,77 @@ impl Settings {
             heartbeat_interval: options.heartbeat_interval,
             max_message_size: options.max_message_size,
             max_frames: options.max_frames,
+            transport: options.transport.clone(),
+        }
+    }
+}
+
+/// The live connection of a pipe, as its socket sees it.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "each stands behind an Arc of its own, and another step to every wire costs more"
+)]
+pub(crate) enum Link {
+    /// Over a wire.
+    Wired(Wired),
+    /// To a socket in this process.
+    Joined(Arc<Joined>),
+}
+
+impl Link {
+    /// What the peer speaks; commands are encoded by it.
+    pub(crate) fn version(&self) -> (u8, u8) {
+        match self {
+            Self::Wired(wired) => wired.version,
+            Self::Joined(_) => inproc::VERSION,
+        }
+    }
+
+    /// Wakes the driver, which looks at everything.
+    pub(crate) fn wake(&self) {
+        match self {
+            Self::Wired(wired) => wired.wake(),
+            Self::Joined(joined) => joined.wake(),
+        }
+    }
+
+    /// Asks the driver to write what is queued and to end the connection.
+    pub(crate) fn finish(&self) {
+        match self {
+            Self::Wired(wired) => wired.finish(),
+            Self::Joined(joined) => joined.finish(),
+        }
+    }
+
+    /// Ends the connection for this reason, unless it has one already.
+    pub(crate) fn fail(&self, reason: LinkError) {
+        match self {
+            Self::Wired(wired) => wired.fail(reason),
+            Self::Joined(joined) => joined.fail(reason),
+        }
+    }
+
+    /// Writes what waits, from the task that made it wait.
+    pub(crate) fn flush_now(&self) {
+        match self {
+            Self::Wired(wired) => wired.flush_now(),
+            Self::Joined(joined) => joined.flush_now(),
+        }
+    }
+
+    /// Reads what is there, once, and delivers it.
+    pub(crate) fn read(&self) {
+        match self {
+            Self::Wired(wired) => wired.read(),
+            Self::Joined(joined) => joined.read(),
+        }
+    }
+
+    /// Drives the link to its end.
+    async fn drive(&self, settings: &Settings, phase: &mut watch::Receiver<Phase>) -> LinkError {
+        match self {
+            Self::Wired(wired) => driver::drive(wired, settings, phase).await,
+            Self::Joined(joined) => inproc::drive(joined, phase).await,
         }
     }
 }

@@ -9,7 +9,8 @@ use super::Link;
 use crate::endpoint::Endpoint;
 use crate::error::LinkError;
 use crate::message::Message;
-use crate::pipe::{Batch, Progress};
+use crate::options::Credentials;
+use crate::pipe::{Batch, Plain, Progress};
 use crate::zmtp::{Command, Peer, encode_subscription};
 
 /// A pipe of one socket. The serial number tells it from a later one in the same place.
@@ -88,6 +89,8 @@ pub(crate) struct Attach<'a> {
     pub(crate) endpoint: &'a Endpoint,
     /// The other end, for people to read.
     pub(crate) address: &'a str,
+    /// Whose process it is, where the system vouches for it.
+    pub(crate) credentials: Option<Credentials>,
     pub(crate) peer: &'a Peer,
 }
 
@@ -115,6 +118,10 @@ pub(crate) trait Port: Send + Sync {
 
     /// Hands over what was received. Returns whether the link may be read on at once.
     fn deliver(&self, pipe: PipeId, messages: &mut Vec<Message>) -> bool;
+
+    /// Takes over what a peer in this process sends, as far as there is room
+    /// for it. Messages above this socket's limits are dropped and counted.
+    fn accept(&self, pipe: PipeId, messages: &mut Plain) -> Progress;
 
     /// Hands over a subscription, in its place between the messages.
     fn subscription(&self, pipe: PipeId, subscription: Subscription);

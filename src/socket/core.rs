@@ -202,8 +202,9 @@ impl Core {
                     return Poll::Ready(Err(RecvError::Closed));
                 }
                 if reads > state.pipes.len() {
-                    context.waker().wake_by_ref();
                     state.receivers.wait(ticket, context.waker());
+                    drop(state);
+                    context.waker().wake_by_ref();
                     return Poll::Pending;
                 }
                 let Some(link) = state.next_readable() else {

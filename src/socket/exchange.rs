@@ -1,5 +1,6 @@
 //! The requests of a REQ: one at a time, and none that is given up blocks the next.
 
+use std::borrow::Cow;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -116,7 +117,7 @@ impl State {
             serial: pipe.serial,
         };
         let mut flush = Flush::None;
-        flush.add(pipe.push(&envelope::wrap(id, &message)));
+        flush.add(pipe.push(Cow::Owned(envelope::wrap(id, &message))));
         self.lockstep().begin(asked);
         self.pattern.rotation().expect("of a REQ").advance();
         Offer::Accepted(flush)

@@ -9,12 +9,12 @@ use super::closing::Closing;
 use super::core::Core;
 use super::monitor::{Event, Monitor};
 use super::stats::Stats;
-use crate::endpoint::{Endpoint, Host, IntoEndpoint};
+use crate::endpoint::{Endpoint, IntoEndpoint};
 use crate::error::{BindError, ConnectError};
 use crate::message::Message;
 use crate::options::{Identity, Options, SocketType};
 use crate::pipe::Ticket;
-use crate::session::{Bound, Phase, PipeId, bind, dial, listen};
+use crate::session::{Bound, Listener, Phase, PipeId, adopt, bind, dial, listen};
 
 /// A share of a socket, with a place in each queue for its `Stream` and `Sink`.
 pub(super) struct Handle {
@@ -89,19 +89,42 @@ impl Handle {
             return Err(BindError::Plaintext(endpoint));
         }
         let runtime = runtime::Handle::try_current().map_err(|_| BindError::NoRuntime)?;
-        let bound = bind(&endpoint).await;
+        let bound = bind(&endpoint, &core.settings).await;
         let (listener, bound) = bound.map_err(|source| BindError::Io { endpoint, source })?;
+        self.start_listening(listener, bound, runtime)
+    }
+
+    pub(super) fn bind_listener(
+        &self,
+        socket: std::net::TcpListener,
+    ) -> Result<Endpoint, BindError> {
+        let core = self.core();
+        let runtime = runtime::Handle::try_current().map_err(|_| BindError::NoRuntime)?;
+        let (listener, bound) = adopt(socket, &core.settings).map_err(BindError::Adopt)?;
+        if !bound.is_local() && !core.options.allow_plaintext {
+            return Err(BindError::Plaintext(bound));
+        }
+        self.start_listening(listener, bound, runtime)
+    }
+
+    fn start_listening(
+        &self,
+        listener: Listener,
+        bound: Endpoint,
+        runtime: runtime::Handle,
+    ) -> Result<Endpoint, BindError> {
+        let core = self.core();
         let (sender, phase) = watch::channel(Phase::Open);
         let mut endpoints = core.endpoints.lock();
         if core.state.lock().phase != Phase::Open {
             return Err(BindError::Closed);
         }
-        let work = Bound {
-            port: core.clone(),
-            endpoint: bound.clone(),
-            settings: core.settings.clone(),
-            connections: core.connections.subscribe(),
-        };
+        let work = Bound::new(
+            core.clone(),
+            bound.clone(),
+            core.settings.clone(),
+            core.connections.subscribe(),
+        );
         runtime.spawn(listen(listener, work, phase));
         endpoints.add(
             Session {
@@ -128,13 +151,7 @@ impl Handle {
         identity: Option<&Identity>,
     ) -> Result<(), ConnectError> {
         let endpoint = endpoint.into_endpoint()?;
-        if matches!(
-            endpoint,
-            Endpoint::Tcp {
-                host: Host::Any,
-                ..
-            } | Endpoint::Tcp { port: 0, .. }
-        ) {
+        if endpoint.is_wildcard() {
             return Err(ConnectError::Wildcard(endpoint));
         }
         let runtime = runtime::Handle::try_current().map_err(|_| ConnectError::NoRuntime)?;

@@ -9,7 +9,7 @@
 //!
 //! A socket is a composition of routing policies over pipes. This layer never
 //! touches a wire, never holds its lock across IO or an await, and wakes nobody
-//! while it holds it.
+//! who sends or receives while it holds it.
 
 mod admit;
 mod closing;

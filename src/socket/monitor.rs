@@ -10,7 +10,7 @@ use futures::channel::mpsc;
 
 use crate::endpoint::Endpoint;
 use crate::error::LinkError;
-use crate::options::SocketType;
+use crate::options::{Credentials, SocketType};
 
 /// Events that wait for a slow reader; later ones are lost to it.
 const CAPACITY: usize = 4_096;
@@ -80,6 +80,8 @@ pub struct PeerInfo {
     /// The name by which this ROUTER knows it; for other sockets the name it
     /// gave itself, or nothing.
     pub identity: Bytes,
+    /// Whose process it is, where the system vouches for it: ipc.
+    pub credentials: Option<Credentials>,
 }
 
 /// The events of a socket from the time of the call to `monitor` on. It ends

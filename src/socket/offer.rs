@@ -1,5 +1,6 @@
 //! Where a message goes: the pattern names the pipes, and those that have room take it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::pattern::Pattern;
@@ -52,8 +53,7 @@ impl State {
         if self.phase != Phase::Open {
             return Offer::Refused(SendError::Closed(message));
         }
-        if message.frames().len() > options.max_frames || message.size() > options.max_message_size
-        {
+        if options.refuses(&message) {
             return Offer::Refused(SendError::TooLarge(message));
         }
         match &self.pattern {
@@ -96,7 +96,7 @@ impl State {
         };
         let overflow = options.pattern.overflow.unwrap_or(Overflow::DropNewest);
         let mut flush = Flush::None;
-        flush.add(pipe.push_or(&body, overflow));
+        flush.add(pipe.push_or(Cow::Owned(body), overflow));
         Offer::Accepted(flush)
     }
 
@@ -106,7 +106,7 @@ impl State {
             return Offer::Full(message);
         };
         let mut flush = Flush::None;
-        flush.add(self.pipes[index].push(&message));
+        flush.add(self.pipes[index].push(Cow::Owned(message)));
         if let Some(peers) = self.pattern.rotation() {
             peers.advance();
         }
@@ -138,7 +138,7 @@ impl State {
         }
         let mut flush = Flush::None;
         for index in matched.iter() {
-            flush.add(pipes[*index].push_or(&message, overflow));
+            flush.add(pipes[*index].push_or(Cow::Borrowed(&message), overflow));
         }
         self.unmatched += u64::from(self.matched.is_empty());
         Offer::Accepted(flush)

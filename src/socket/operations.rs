@@ -112,6 +112,24 @@ macro_rules! every_socket {
                 self.handle.bind(endpoint).await
             }
 
+            /// Listens on a tcp socket that somebody else has bound and that
+            /// listens already (`ZMQ_USE_FD`): a supervisor that passes it on,
+            /// or the process that this one takes over from. While any process
+            /// has it open no connection is refused. Returns its endpoint.
+            ///
+            /// Its backlog, device and family are as they are; the other
+            /// options hold for what is accepted.
+            ///
+            /// # Errors
+            ///
+            /// See [`BindError`]; the socket is as before, and the listener closed.
+            pub fn bind_listener(
+                &self,
+                listener: std::net::TcpListener,
+            ) -> Result<Endpoint, BindError> {
+                self.handle.bind_listener(listener)
+            }
+
             /// Connects to `endpoint` and keeps it connected: returns at once,
             /// tries for ever. The peer need not be there yet.
             ///

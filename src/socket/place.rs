@@ -1,5 +1,6 @@
 //! A socket's place for one peer: what goes out to it, what came in from it, and the counters.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -69,6 +70,13 @@ struct Burst {
 
 impl Pipe {
     pub(super) fn new(serial: u64, endpoint: Endpoint, kept: bool, options: &Options) -> Self {
+        let plain = matches!(endpoint, Endpoint::Inproc(_));
+        let mut receive_limit = options.receive_limit;
+        if options.pattern.conflate {
+            // One message waits at most: nothing is to be left unread for it.
+            receive_limit.messages = usize::MAX;
+            receive_limit.bytes = usize::MAX;
+        }
         Self {
             serial,
             endpoint,
@@ -76,8 +84,8 @@ impl Pipe {
             link: None,
             peer: None,
             identity: Bytes::new(),
-            outgoing: Outgoing::new(options.send_limit),
-            incoming: Incoming::new(options.receive_limit),
+            outgoing: Outgoing::new(options.send_limit, plain),
+            incoming: Incoming::new(receive_limit),
             assigned: false,
             immediate: options.pattern.immediate,
             conflate: options.pattern.conflate,
@@ -122,7 +130,11 @@ impl Pipe {
     }
 
     /// Queues a message, or does what is to be done where it has no room.
-    pub(super) fn push_or(&mut self, message: &Message, overflow: Overflow) -> Option<Arc<Link>> {
+    pub(super) fn push_or(
+        &mut self,
+        message: Cow<'_, Message>,
+        overflow: Overflow,
+    ) -> Option<Arc<Link>> {
         if overflow == Overflow::DropOldest && !self.resetting {
             while !self.has_room() && self.outgoing.drop_oldest() {
                 self.sent.dropped.replaced += 1;
@@ -160,7 +172,7 @@ impl Pipe {
     }
 
     /// Queues a message that has room. Returns the link if this task is to flush it.
-    pub(super) fn push(&mut self, message: &Message) -> Option<Arc<Link>> {
+    pub(super) fn push(&mut self, message: Cow<'_, Message>) -> Option<Arc<Link>> {
         while self.conflate && self.outgoing.drop_oldest() {
             self.sent.dropped.replaced += 1;
         }

@@ -12,7 +12,7 @@ use crate::endpoint::Endpoint;
 use crate::error::LinkError;
 use crate::message::Message;
 use crate::options::SocketType;
-use crate::pipe::{Batch, Progress};
+use crate::pipe::{Batch, Plain, Progress};
 use crate::session::{Attach, Link, Phase, PipeId, Port, Subscription, Taken, Writer};
 
 impl Port for Core {
@@ -44,8 +44,9 @@ impl Port for Core {
             address: attach.address.to_owned(),
             socket_type: attach.peer.socket_type,
             identity: identity.clone(),
+            credentials: attach.credentials,
         };
-        let preamble = subscriptions_to_send(&state, link.version);
+        let preamble = subscriptions_to_send(&state, link.version());
         let Some(pipe) = state.pipe(id) else {
             return Err(LinkError::ClosedHere);
         };
@@ -168,6 +169,29 @@ impl Port for Core {
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
         !paused
+    }
+
+    fn accept(&self, id: PipeId, messages: &mut Plain) -> Progress {
+        let mut state = self.state.lock();
+        let mut progress = Progress::default();
+        while let Some(pipe) = state.pipe(id).filter(|pipe| !pipe.incoming.is_paused()) {
+            let Some((message, octets)) = messages.pop() else {
+                break;
+            };
+            progress.messages += 1;
+            progress.octets += octets;
+            if self.options.refuses(&message) {
+                pipe.received.received += 1;
+                pipe.received.dropped += 1;
+            } else {
+                state.admit(id.index, message, &self.options);
+            }
+        }
+        let mut wakers = Vec::new();
+        state.wake_receivers(progress.messages, &mut wakers);
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+        progress
     }
 
     fn subscription(&self, id: PipeId, subscription: Subscription) {

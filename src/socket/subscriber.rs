@@ -1,5 +1,6 @@
 //! What a SUB or XSUB asks of its publishers: topics, and, of an XSUB, ordinary messages.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::core::Core;
@@ -32,7 +33,7 @@ impl State {
         let mut links = Vec::new();
         if news {
             for (_, pipe) in &mut self.pipes {
-                let Some(version) = pipe.link.as_ref().map(|link| link.version) else {
+                let Some(version) = pipe.link.as_ref().map(|link| link.version()) else {
                     continue;
                 };
                 links.extend(pipe.push_command(&mut |octets| subscription.encode(version, octets)));
@@ -55,7 +56,7 @@ impl State {
         let mut copies = 0;
         for (_, pipe) in self.pipes.iter_mut().filter(|(_, pipe)| pipe.is_live()) {
             copies += 1;
-            flush.add(pipe.push_or(message, overflow));
+            flush.add(pipe.push_or(Cow::Borrowed(message), overflow));
         }
         self.unmatched += u64::from(copies == 0);
         Offer::Accepted(flush)
@@ -68,7 +69,7 @@ impl State {
         };
         let topics: Vec<_> = wanted.topics(OWN).collect();
         let Some(pipe) = self.pipe(id) else { return };
-        let Some(version) = pipe.link.as_ref().map(|link| link.version) else {
+        let Some(version) = pipe.link.as_ref().map(|link| link.version()) else {
             return;
         };
         for topic in topics {

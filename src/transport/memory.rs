@@ -12,6 +12,7 @@ use tokio::io::{DuplexStream, duplex, split};
 use tokio::sync::mpsc;
 
 use super::Wire;
+use crate::options::Origin;
 
 /// Octets that a wire holds in each direction until they are read.
 const CAPACITY: usize = 64 << 10;
@@ -65,6 +66,7 @@ pub(super) fn wire(stream: DuplexStream) -> Wire {
         read: Box::new(read),
         write: Box::new(write),
         address: "memory".to_owned(),
+        origin: Origin::Here,
     }
 }
 

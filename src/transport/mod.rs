@@ -1,8 +1,10 @@
-//! Bytes on a wire: tcp, and an in-memory one for tests under virtual time.
+//! Bytes on a wire: tcp, ipc, and an in-memory one for tests under virtual time.
 //!
 //! This layer dials, listens and hands out the two halves of a byte stream. It
 //! never looks into the bytes and never decides when to try again.
 
+#[cfg(unix)]
+mod ipc;
 mod memory;
 mod tcp;
 
@@ -12,6 +14,7 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::endpoint::Endpoint;
+use crate::options::{Origin, TransportOptions};
 
 pub(crate) use memory::{Acceptor, accept_raw, dial_raw};
 
@@ -27,6 +30,7 @@ pub(crate) struct Wire {
     pub(crate) write: WriteHalf,
     /// The other end, for people to read: `127.0.0.1:49152`.
     pub(crate) address: String,
+    pub(crate) origin: Origin,
 }
 
 impl fmt::Debug for Wire {
@@ -36,9 +40,15 @@ impl fmt::Debug for Wire {
 }
 
 /// Opens a wire to `endpoint`. Dropping the future abandons the attempt.
-pub(crate) async fn dial(endpoint: &Endpoint) -> io::Result<Wire> {
+pub(crate) async fn dial(endpoint: &Endpoint, options: &TransportOptions) -> io::Result<Wire> {
     match endpoint {
-        Endpoint::Tcp { host, port } => tcp::dial(host, *port).await,
+        Endpoint::Tcp { host, port } => tcp::dial(host, *port, &options.tcp).await,
+        #[cfg(unix)]
+        Endpoint::Ipc(name) => ipc::dial(name).await,
+        #[cfg(not(unix))]
+        Endpoint::Ipc(_) => Err(io::Error::from(io::ErrorKind::Unsupported)),
+        // No bytes travel there: it is the sessions that join two sockets.
+        Endpoint::Inproc(_) => Err(io::Error::from(io::ErrorKind::Unsupported)),
         Endpoint::Memory(name) => memory::dial(name),
     }
 }
@@ -46,25 +56,50 @@ pub(crate) async fn dial(endpoint: &Endpoint) -> io::Result<Wire> {
 /// A bound endpoint on which peers dial in.
 pub(crate) enum Listener {
     Tcp(tcp::Listener),
+    #[cfg(unix)]
+    Ipc(ipc::Listener),
     Memory(Acceptor),
 }
 
 impl Listener {
     /// Binds `endpoint` and says which one it really is, wildcards resolved.
-    pub(crate) async fn bind(endpoint: &Endpoint) -> io::Result<(Self, Endpoint)> {
+    pub(crate) async fn bind(
+        endpoint: &Endpoint,
+        options: &TransportOptions,
+    ) -> io::Result<(Self, Endpoint)> {
         match endpoint {
             Endpoint::Tcp { host, port } => {
-                let (listener, bound) = tcp::Listener::bind(host, *port).await?;
+                let (listener, bound) =
+                    tcp::Listener::bind(host, *port, &options.tcp, options.backlog).await?;
                 Ok((Self::Tcp(listener), bound))
             }
+            #[cfg(unix)]
+            Endpoint::Ipc(name) => {
+                let (listener, bound) = ipc::Listener::bind(name, options.backlog).await?;
+                Ok((Self::Ipc(listener), bound))
+            }
+            #[cfg(not(unix))]
+            Endpoint::Ipc(_) => Err(io::Error::from(io::ErrorKind::Unsupported)),
+            Endpoint::Inproc(_) => Err(io::Error::from(io::ErrorKind::Unsupported)),
             Endpoint::Memory(name) => Ok((Self::Memory(Acceptor::bind(name)?), endpoint.clone())),
         }
+    }
+
+    /// Takes over a tcp socket that listens, and says on which endpoint.
+    pub(crate) fn adopt(
+        socket: std::net::TcpListener,
+        options: &TransportOptions,
+    ) -> io::Result<(Self, Endpoint)> {
+        let (listener, address) = tcp::Listener::adopt(socket, &options.tcp)?;
+        Ok((Self::Tcp(listener), address.into()))
     }
 
     /// The next peer that dials in. Cancel safe: no peer is lost to a dropped future.
     pub(crate) async fn accept(&mut self) -> io::Result<Wire> {
         match self {
             Self::Tcp(listener) => listener.accept().await,
+            #[cfg(unix)]
+            Self::Ipc(listener) => listener.accept().await,
             Self::Memory(acceptor) => acceptor.accept().await.map(memory::wire),
         }
     }

@@ -1,5 +1,6 @@
 //! Real peers: programs in Python over libzmq on the other end of the wire.
 
+mod devices;
 mod peer;
 mod pipeline;
 mod publish;

@@ -2,7 +2,8 @@
 #![allow(clippy::panic, reason = "a test fails by panicking")]
 
 use std::panic::Location;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,11 +16,17 @@ use tokio::time::timeout;
 
 use crate::support::{PATIENCE, Script};
 
-/// Who listens.
+/// Who listens, and on what.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
-    WeBind,
-    TheyBind,
+    WeBind(Transport),
+    TheyBind(Transport),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Tcp,
+    Ipc,
 }
 
 /// What all our sockets share and these tests need.
@@ -57,6 +64,8 @@ pub(crate) struct Peer {
     role: Role,
     endpoint: Endpoint,
     monitor: Monitor,
+    /// Where the file of an ipc endpoint lies.
+    _folder: Option<Folder>,
 }
 
 impl Peer {
@@ -68,14 +77,20 @@ impl Peer {
         ours: &impl Socket,
     ) -> Self {
         let monitor = ours.events();
-        let (script, endpoint) = if role == Role::WeBind {
-            let endpoint = ours.listen("tcp://127.0.0.1:*").await.expect("a free port");
+        let (Role::WeBind(transport) | Role::TheyBind(transport)) = role;
+        let folder = (transport == Transport::Ipc).then(Folder::new);
+        let place = folder.as_ref().map_or_else(
+            || "tcp://127.0.0.1:*".to_owned(),
+            |folder| format!("ipc://{}/socket", folder.0.display()),
+        );
+        let (script, endpoint) = if let Role::WeBind(_) = role {
+            let endpoint = ours.listen(&place).await.expect("a free place");
             (
                 start(python, kind, role, &endpoint.to_string()).await.0,
                 endpoint,
             )
         } else {
-            let (script, endpoint) = start(python, kind, role, "tcp://127.0.0.1:*").await;
+            let (script, endpoint) = start(python, kind, role, &place).await;
             ours.dial(&endpoint).expect("an endpoint to connect to");
             (script, endpoint)
         };
@@ -86,6 +101,7 @@ impl Peer {
             role,
             endpoint,
             monitor,
+            _folder: folder,
         };
         peer.connected().await;
         peer
@@ -120,6 +136,26 @@ impl Peer {
             matches!(event, Event::Connected { .. })
         })
         .await;
+    }
+}
+
+/// A fresh folder; removed when dropped.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("pushsub-interop-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).expect("a name of our own");
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
@@ -180,23 +216,25 @@ pub(crate) fn soon<F: Future>(future: F) -> impl Future<Output = F::Output> {
     }
 }
 
-/// A test for each of these functions in both roles; each is given a Python to play the peer.
+/// A test for each of these functions in both roles, over tcp and over ipc;
+/// each is given a Python to play the peer.
 macro_rules! in_both_roles {
     ($($name:ident),* $(,)?) => {
-        mod we_bind {
-            $(#[tokio::test]
-            async fn $name() {
-                if let Some(python) = crate::support::python() {
-                    super::$name(python, crate::peer::Role::WeBind).await;
-                }
-            })*
-        }
+        crate::peer::in_both_roles!(@role we_bind, WeBind(Tcp), $($name),*);
+        crate::peer::in_both_roles!(@role they_bind, TheyBind(Tcp), $($name),*);
+        #[cfg(unix)]
+        crate::peer::in_both_roles!(@role we_bind_a_file, WeBind(Ipc), $($name),*);
+        #[cfg(unix)]
+        crate::peer::in_both_roles!(@role they_bind_a_file, TheyBind(Ipc), $($name),*);
+    };
+    (@role $module:ident, $role:ident($transport:ident), $($name:ident),*) => {
+        mod $module {
+            use crate::peer::{Role, Transport};
 
-        mod they_bind {
             $(#[tokio::test]
             async fn $name() {
                 if let Some(python) = crate::support::python() {
-                    super::$name(python, crate::peer::Role::TheyBind).await;
+                    super::$name(python, Role::$role(Transport::$transport)).await;
                 }
             })*
         }
@@ -206,10 +244,9 @@ macro_rules! in_both_roles {
 pub(crate) use in_both_roles;
 
 async fn start(python: &Path, kind: &str, role: Role, endpoint: &str) -> (Script, Endpoint) {
-    let theirs = if role == Role::WeBind {
-        "connect"
-    } else {
-        "bind"
+    let theirs = match role {
+        Role::WeBind(_) => "connect",
+        Role::TheyBind(_) => "bind",
     };
     let mut script = Script::start(python, "peer.py", &[kind, theirs, endpoint, "python"]);
     let endpoint = script.expect("endpoint").await;

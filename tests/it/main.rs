@@ -3,6 +3,10 @@
 mod broker;
 mod concurrency;
 mod dealer_router;
+mod devices;
+mod inproc;
+#[cfg(unix)]
+mod ipc;
 mod lifecycle;
 mod matrix;
 mod options;
@@ -15,4 +19,7 @@ mod session;
 mod stack;
 mod stress;
 mod support;
+mod tcp;
 mod tidy;
+#[cfg(feature = "zeromq")]
+mod zeromq;

@@ -301,7 +301,7 @@ impl BrokerBuilder {
         let front = self.front?;
         let responses = match self.front_responses {
             Some(endpoint) => endpoint?,
-            None => beside(&front),
+            None => front.beside(),
         };
         let options = |messages, octets| {
             let options = Options::default()
@@ -354,16 +354,5 @@ impl BrokerBuilder {
             drain_timeout: self.drain_timeout,
             driver: tokio::spawn(driver.run()),
         })
-    }
-}
-
-/// Where responses are published if nobody says: on the same host.
-fn beside(requests: &Endpoint) -> Endpoint {
-    match requests {
-        Endpoint::Tcp { host, .. } => Endpoint::Tcp {
-            host: host.clone(),
-            port: 0,
-        },
-        Endpoint::Memory(name) => Endpoint::Memory(format!("{name}-responses")),
     }
 }

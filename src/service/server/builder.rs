@@ -174,7 +174,7 @@ impl ServerBuilder {
                 let requests = requests?;
                 let responses = match self.responses {
                     Some(responses) => responses?,
-                    None => beside(&requests),
+                    None => requests.beside(),
                 };
                 let wire = Wire::bind(requests, responses, self.options).await?;
                 Ok(Server::start(
@@ -194,17 +194,6 @@ impl ServerBuilder {
             }
             _ => Err(ServeError::Place),
         }
-    }
-}
-
-/// Another port of the same host, or another name in memory.
-fn beside(requests: &Endpoint) -> Endpoint {
-    match requests {
-        Endpoint::Tcp { host, .. } => Endpoint::Tcp {
-            host: host.clone(),
-            port: 0,
-        },
-        Endpoint::Memory(name) => Endpoint::Memory(format!("{name} responses")),
     }
 }
 

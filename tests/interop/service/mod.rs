@@ -26,7 +26,7 @@ macro_rules! with_python {
     };
 }
 
-use with_python;
+pub(crate) use with_python;
 
 /// The methods of `service_worker.py`, and one that panics.
 async fn handle(request: Request) -> Result<Reply, HandlerError> {

@@ -25,10 +25,10 @@ on_every_transport! {
 
 /// Another endpoint of the same kind.
 fn another(endpoint: &str, name: &str) -> String {
-    match endpoint.strip_prefix("memory://") {
-        Some(first) => format!("memory://{first}-{name}"),
-        None => endpoint.to_owned(),
+    if endpoint.starts_with("tcp://") {
+        return endpoint.to_owned();
     }
+    format!("{endpoint}-{name}")
 }
 
 /// Tells when it is dropped.

@@ -3,6 +3,7 @@
 pub(crate) mod peer;
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -12,8 +13,8 @@ use pushsub::{Event, Monitor, Stats};
 /// What a test fails with.
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// Runs one test on every transport: on tcp in real time, and on the in-memory
-/// wire under virtual time. The test gets an endpoint to bind.
+/// Runs one test on every transport: on tcp and ipc in real time, and within
+/// the process, over an in-memory wire and without one, under virtual time. The test gets an endpoint to bind.
 macro_rules! on_every_transport {
     ($($(#[$attribute:meta])* $name:ident;)*) => {
         mod tcp {
@@ -22,6 +23,27 @@ macro_rules! on_every_transport {
                 #[test]
                 fn $name() -> crate::support::Result {
                     crate::support::in_real_time(super::$name("tcp://127.0.0.1:*".to_owned()))
+                }
+            )*
+        }
+        #[cfg(unix)]
+        mod ipc {
+            $(
+                $(#[$attribute])*
+                #[test]
+                fn $name() -> crate::support::Result {
+                    let folder = crate::support::Folder::new()?;
+                    crate::support::in_real_time(super::$name(folder.endpoint("socket")))
+                }
+            )*
+        }
+        mod inproc {
+            $(
+                $(#[$attribute])*
+                #[test]
+                fn $name() -> crate::support::Result {
+                    let name = crate::support::memory_name();
+                    crate::support::in_virtual_time(super::$name(format!("inproc://{name}")))
                 }
             )*
         }
@@ -39,6 +61,33 @@ macro_rules! on_every_transport {
 }
 
 pub(crate) use on_every_transport;
+
+/// A folder that no other test uses; removed when dropped.
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new() -> std::io::Result<Self> {
+        let name = format!("pushsub-{}-{}", std::process::id(), memory_name());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path)?;
+        Ok(Self(path))
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// An ipc endpoint in it.
+    pub(crate) fn endpoint(&self, name: &str) -> String {
+        format!("ipc://{}", self.file(name).display())
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
 
 /// A name that no other test uses.
 pub(crate) fn memory_name() -> String {

@@ -1,0 +1,183 @@
+//! The one core of the classic devices: moves messages both ways between two sides.
+//!
+//! ```text
+//!            poll_ready ◀─── room? ───┐
+//!   front ── poll_next ──▶ [held] ──▶ back      forth, and the same the other way
+//!                            │
+//!                            ▼ copy, if it has room
+//!                         capture
+//! ```
+//!
+//! A turn serves both directions, each with a batch at most. A message is taken
+//! from one side only when the other has room, so what a side cannot take stays
+//! with the peers that send it, and the proxy itself holds one message at most
+//! in each direction.
+
+mod handle;
+mod lane;
+mod one_way;
+mod tap;
+#[cfg(test)]
+mod tests;
+
+use std::fmt::{self, Display};
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures::{Sink, Stream};
+
+pub use self::handle::{Captured, ProxyHandle, ProxyStats, Traffic};
+use self::handle::{Phase, Shared};
+use self::lane::{Lane, Turn};
+pub use self::one_way::{Receiving, Sending};
+pub(super) use self::tap::Tap;
+use crate::message::Message;
+
+/// Moves every message of its front to its back, and every message of its back
+/// to its front, until it is told to end.
+///
+/// A side is whatever is a [`Stream`] and a [`Sink`] of messages: a [`Dealer`],
+/// a [`Router`], a socket of the `zeromq` crate, a pair of channels. A side that
+/// only receives or only sends is wrapped in [`Receiving`] or [`Sending`].
+///
+/// An error of a sink costs the message that met it, which is counted; it never
+/// ends the proxy. A stream that ends, ends its direction; the proxy ends with
+/// the second.
+///
+/// ```
+/// use futures::channel::mpsc;
+/// use futures::{SinkExt, StreamExt};
+/// use pushsub::{Message, Proxy, Receiving, Sending};
+///
+/// # tokio::runtime::Runtime::new()?.block_on(async {
+/// let (mut source, front) = mpsc::channel::<Message>(1);
+/// let (back, mut drain) = mpsc::channel::<Message>(1);
+/// let proxy = Proxy::new(Receiving::new(front), Sending::new(back));
+/// let handle = proxy.handle();
+/// tokio::spawn(proxy.run());
+/// source.send("work".into()).await?;
+/// assert_eq!(drain.next().await, Some(Message::from("work")));
+/// assert_eq!(handle.terminate().await.forth.received, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// [`Dealer`]: crate::Dealer
+/// [`Router`]: crate::Router
+pub struct Proxy<F, B> {
+    front: F,
+    back: B,
+    forth: Lane,
+    home: Lane,
+    tap: Option<Tap>,
+    handle: ProxyHandle,
+    /// Dropped with the proxy or its `run`: tells those who wait for the end.
+    ended: Ended,
+}
+
+/// Tells the handles that the proxy is no more, however it went.
+struct Ended(Arc<Shared>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.ended.send_replace(true);
+    }
+}
+
+impl<F, B, FE, BE> Proxy<F, B>
+where
+    F: Stream<Item = Message> + Sink<Message, Error = FE> + Unpin,
+    B: Stream<Item = Message> + Sink<Message, Error = BE> + Unpin,
+    FE: Display,
+    BE: Display,
+{
+    /// A proxy between these two, yet to be run.
+    #[must_use]
+    pub fn new(front: F, back: B) -> Self {
+        Self::tapped(front, back, None)
+    }
+
+    pub(super) fn tapped(front: F, back: B, tap: Option<Tap>) -> Self {
+        let shared = Arc::new(Shared::default());
+        Self {
+            front,
+            back,
+            forth: Lane::default(),
+            home: Lane::default(),
+            tap,
+            handle: ProxyHandle::new(Arc::clone(&shared)),
+            ended: Ended(shared),
+        }
+    }
+
+    /// Gives `capture` a copy of every message that is forwarded, either way.
+    /// A copy that it has no room for is dropped and counted; nobody waits for it.
+    #[must_use]
+    pub fn capture<S>(mut self, capture: S) -> Self
+    where
+        S: Sink<Message> + Send + 'static,
+    {
+        self.tap = Some(Tap::new(capture));
+        self
+    }
+
+    /// What steers it and reads its counters while it runs.
+    #[must_use]
+    pub fn handle(&self) -> ProxyHandle {
+        self.handle.clone()
+    }
+
+    /// Runs until it is terminated or both streams have ended. Returns the sides.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped future ends the proxy at once: the sides are dropped with at
+    /// most one message that was taken in each direction.
+    pub async fn run(mut self) -> (F, B) {
+        poll_fn(|context| self.poll_turn(context)).await;
+        let Self {
+            front, back, ended, ..
+        } = self;
+        drop(ended);
+        (front, back)
+    }
+
+    fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let phase = self.ended.0.begin_turn(context.waker());
+        if phase == Phase::Terminated {
+            return Poll::Ready(());
+        }
+        let (front, back, tap) = (&mut self.front, &mut self.back, &mut self.tap);
+        let turns = [
+            self.forth.turn(context, phase, front, back, tap),
+            self.home.turn(context, phase, back, front, tap),
+        ];
+        let tapped = tap.as_mut().map(|tap| tap.flush(context));
+        self.ended.0.end_turn(ProxyStats {
+            forth: self.forth.traffic,
+            home: self.home.traffic,
+            capture: tapped.unwrap_or_default(),
+        });
+        let finishing = phase == Phase::Finishing;
+        let is_over = |turn: &Turn| *turn == Turn::Ended || finishing && *turn == Turn::Idle;
+        if turns.iter().all(is_over) {
+            return Poll::Ready(());
+        }
+        if turns.contains(&Turn::Busy) {
+            // Both directions had their batch: others in this task's runtime have theirs.
+            context.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+}
+
+impl<F, B> fmt::Debug for Proxy<F, B> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Proxy")
+            .field("stats", &self.handle.stats())
+            .finish_non_exhaustive()
+    }
+}

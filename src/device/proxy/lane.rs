@@ -1,0 +1,171 @@
+//! One direction of a proxy: takes from a source when the sink has room.
+
+use std::fmt::Display;
+use std::task::{Context, Poll, ready};
+
+use futures::{Sink, SinkExt, Stream, StreamExt};
+
+use super::handle::{Phase, Traffic};
+use super::tap::Tap;
+use crate::message::Message;
+
+/// Messages that one direction forwards before the other has its turn: enough
+/// to share a flush among many, little enough that the task's budget, some
+/// 1,000 operations of our sockets, is not used up by both.
+const BATCH: usize = 256;
+
+/// What is under way in one direction, and its counters.
+#[derive(Default)]
+pub(super) struct Lane {
+    /// Taken in a pause.
+    held: Option<Message>,
+    /// The octets of a message that the sink was given and has not yet accepted.
+    offered: Option<u64>,
+    /// The sink was given something since its last flush.
+    unflushed: bool,
+    /// The source has ended.
+    ended: bool,
+    pub(super) traffic: Traffic,
+}
+
+/// How a turn of one direction went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// A whole batch was moved: there may be more.
+    Busy,
+    /// The sink has no room.
+    Blocked,
+    /// Nothing more was there, and all that was is accepted.
+    Idle,
+    /// As idle, and nothing will come any more.
+    Ended,
+}
+
+impl Lane {
+    /// Moves what is there, one batch at most, then flushes.
+    pub(super) fn turn<S, K>(
+        &mut self,
+        context: &mut Context<'_>,
+        phase: Phase,
+        source: &mut S,
+        sink: &mut K,
+        tap: &mut Option<Tap>,
+    ) -> Turn
+    where
+        S: Stream<Item = Message> + Unpin,
+        K: Sink<Message, Error: Display> + Unpin,
+    {
+        let moved = if phase == Phase::Paused {
+            self.hold(context, source)
+        } else {
+            self.forward(context, source, sink, tap)
+        };
+        match self.flush(context, sink) {
+            Poll::Pending if moved != Turn::Busy => Turn::Blocked,
+            _ => moved,
+        }
+    }
+
+    fn forward<S, K>(
+        &mut self,
+        context: &mut Context<'_>,
+        source: &mut S,
+        sink: &mut K,
+        tap: &mut Option<Tap>,
+    ) -> Turn
+    where
+        S: Stream<Item = Message> + Unpin,
+        K: Sink<Message, Error: Display> + Unpin,
+    {
+        for _ in 0..BATCH {
+            let Poll::Ready(room) = sink.poll_ready_unpin(context) else {
+                return Turn::Blocked;
+            };
+            if self.settle(&room) && room.is_err() {
+                continue;
+            }
+            let message = match self.take(context, source) {
+                Poll::Ready(Some(message)) => message,
+                Poll::Ready(None) => return Turn::Ended,
+                Poll::Pending => return Turn::Idle,
+            };
+            if let Some(tap) = tap {
+                tap.offer(context, &message);
+            }
+            self.offered = Some(message.size() as u64);
+            self.unflushed = true;
+            let taken = room.and_then(|()| sink.start_send_unpin(message));
+            if taken.is_err() {
+                self.settle(&taken);
+            }
+        }
+        Turn::Busy
+    }
+
+    /// In a pause one message is taken and held, or else the wake-up that it
+    /// sent here would keep the socket's own tasks from reading on.
+    fn hold<S>(&mut self, context: &mut Context<'_>, source: &mut S) -> Turn
+    where
+        S: Stream<Item = Message> + Unpin,
+    {
+        match self.take(context, source) {
+            Poll::Ready(Some(message)) => {
+                self.held = Some(message);
+                Turn::Blocked
+            }
+            Poll::Ready(None) => Turn::Ended,
+            Poll::Pending => Turn::Idle,
+        }
+    }
+
+    fn take<S>(&mut self, context: &mut Context<'_>, source: &mut S) -> Poll<Option<Message>>
+    where
+        S: Stream<Item = Message> + Unpin,
+    {
+        if let Some(message) = self.held.take() {
+            return Poll::Ready(Some(message));
+        }
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let message = ready!(source.poll_next_unpin(context));
+        match &message {
+            Some(message) => {
+                self.traffic.received += 1;
+                self.traffic.received_octets += message.size() as u64;
+            }
+            None => self.ended = true,
+        }
+        Poll::Ready(message)
+    }
+
+    fn flush<K>(&mut self, context: &mut Context<'_>, sink: &mut K) -> Poll<()>
+    where
+        K: Sink<Message, Error: Display> + Unpin,
+    {
+        if self.unflushed {
+            let flushed = ready!(sink.poll_flush_unpin(context));
+            self.unflushed = false;
+            self.settle(&flushed);
+        }
+        Poll::Ready(())
+    }
+
+    /// The sink has said what became of the message that it was given, if there
+    /// is one. Returns whether there was.
+    fn settle<E: Display>(&mut self, outcome: &Result<(), E>) -> bool {
+        let offered = self.offered.take();
+        match (outcome, offered) {
+            (Ok(()), Some(octets)) => {
+                self.traffic.sent += 1;
+                self.traffic.sent_octets += octets;
+            }
+            (Err(error), Some(_)) => {
+                tracing::debug!(%error, "a message was refused");
+                self.traffic.refused += 1;
+            }
+            (_, None) => {}
+        }
+        offered.is_some()
+    }
+}

@@ -1,0 +1,413 @@
+//! Joins two sockets of this process: messages pass from one to the other as they are.
+//!
+//! ```text
+//!  socket A ── pipe ──▶ Joined A ── port.accept ──▶ pipe ── socket B
+//!  socket A ── pipe ◀── port.accept ── Joined B ◀── pipe ── socket B
+//! ```
+//!
+//! Each end passes on what its own socket sends, from whichever task has the
+//! occasion, and takes one socket's lock after the other, never both: that is
+//! why a socket may be joined with itself. What the other socket has no room
+//! for waits at the end, counted as unwritten, until that socket asks for it.
+
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll};
+
+use bytes::BytesMut;
+use futures::task::AtomicWaker;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+
+use super::Link;
+use super::handshake::introduce;
+use super::port::{Attach, Phase, PipeId, Port, Subscription, Taken, Writer};
+use crate::endpoint::Endpoint;
+use crate::error::LinkError;
+use crate::pipe::{Batch, Plain};
+use crate::zmtp::{Command, Decoder, Local, Peer};
+
+/// What both ends speak.
+pub(super) const VERSION: (u8, u8) = (3, 1);
+
+/// Sockets that may wait for a listener to take them.
+const BACKLOG: usize = 1_024;
+
+/// Batches that a driver passes on in one turn.
+const ROUNDS: usize = 16;
+
+/// One end of a connection within the process.
+pub(crate) struct Joined {
+    pipe: PipeId,
+    port: Arc<dyn Port>,
+    outgoing: Mutex<Direction>,
+    driver: AtomicWaker,
+    /// What is queued is to be passed on, then the connection ends.
+    finishing: AtomicBool,
+    failure: Mutex<Option<LinkError>>,
+}
+
+/// From one end to the other. Its lock is taken before that of a socket, and
+/// never with that of another direction.
+struct Direction {
+    /// `None` before the ends are joined and after the connection has ended.
+    peer: Option<Arc<Joined>>,
+    ended: bool,
+    /// Taken from our socket, and not yet accepted by the other.
+    batch: Batch,
+}
+
+/// How a round went.
+enum Step {
+    /// Nothing waits.
+    Done,
+    /// A burst is let grow.
+    Growing,
+    /// The other socket has no room; it asks for the rest when it has.
+    Stalled,
+    /// There may be more.
+    More,
+}
+
+impl Joined {
+    fn new(port: &Arc<dyn Port>, pipe: PipeId) -> Arc<Self> {
+        Arc::new(Self {
+            pipe,
+            port: port.clone(),
+            outgoing: Mutex::new(Direction {
+                peer: None,
+                ended: false,
+                batch: Batch::Plain(Plain::default()),
+            }),
+            driver: AtomicWaker::new(),
+            finishing: AtomicBool::new(false),
+            failure: Mutex::new(None),
+        })
+    }
+
+    pub(super) fn wake(&self) {
+        self.driver.wake();
+    }
+
+    pub(super) fn finish(&self) {
+        self.finishing.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    pub(super) fn fail(&self, reason: LinkError) {
+        self.failure.lock().get_or_insert(reason);
+        self.wake();
+    }
+
+    /// Passes on what waits, from the task that made it wait. The rest is left to the driver.
+    pub(super) fn flush_now(&self) {
+        if let Some(mut outgoing) = self.outgoing.try_lock() {
+            self.pass_on(&mut outgoing, Writer::Sender);
+        }
+        self.wake();
+    }
+
+    /// Has the other end pass on what it holds: there is room for it.
+    pub(super) fn read(&self) {
+        let peer = self.outgoing.lock().peer.clone();
+        let Some(peer) = peer else { return };
+        let mut outgoing = peer.outgoing.lock();
+        peer.pass_on(&mut outgoing, Writer::Sender);
+        drop(outgoing);
+        peer.wake();
+    }
+
+    /// Passes on one batch, as far as the other socket has room.
+    fn pass_on(&self, outgoing: &mut Direction, writer: Writer) -> Step {
+        let Direction {
+            peer: Some(peer),
+            batch,
+            ..
+        } = outgoing
+        else {
+            return Step::Stalled;
+        };
+        if batch.is_empty() {
+            match self.port.take(self.pipe, batch, writer) {
+                Taken::Batch => {}
+                Taken::Growing => return Step::Growing,
+                Taken::Nothing => return Step::Done,
+            }
+        }
+        let Batch::Plain(messages) = batch else {
+            unreachable!("what stays in the process is not encoded")
+        };
+        peer.obey(&messages.take_commands());
+        let progress = peer.port.accept(peer.pipe, messages);
+        if progress.messages > 0 {
+            self.port.written(self.pipe, progress);
+        }
+        if messages.is_empty() {
+            Step::More
+        } else {
+            Step::Stalled
+        }
+    }
+
+    /// Does what the other end's commands ask: subscriptions alone travel here.
+    fn obey(&self, commands: &[u8]) {
+        if commands.is_empty() {
+            return;
+        }
+        let mut input = BytesMut::from(commands);
+        let mut decoder = Decoder::new(0, 0);
+        loop {
+            let subscription = match decoder.decode(&mut input, &mut Vec::new()) {
+                Ok(Some(Command::Subscribe(topic))) => Subscription::Subscribe(topic),
+                Ok(Some(Command::Cancel(topic))) => Subscription::Cancel(topic),
+                Ok(Some(_)) => continue,
+                Ok(None) => return,
+                Err(error) => return self.fail(LinkError::Protocol(error.to_string())),
+            };
+            self.port.subscription(self.pipe, subscription);
+        }
+    }
+
+    /// One turn of the driver. Ready when the connection has ended.
+    fn poll(&self, context: &mut Context<'_>) -> Poll<LinkError> {
+        self.driver.register(context.waker());
+        if self.port.claim_readable(self.pipe) {
+            self.read();
+        }
+        if let Some(reason) = self.failure.lock().clone() {
+            return Poll::Ready(reason);
+        }
+        self.flush(context);
+        if self.finishing.load(Ordering::Acquire) && self.port.is_drained(self.pipe) {
+            return Poll::Ready(LinkError::ClosedHere);
+        }
+        Poll::Pending
+    }
+
+    fn flush(&self, context: &mut Context<'_>) {
+        let mut outgoing = self.outgoing.lock();
+        let mut asks = Writer::Driver;
+        for _ in 0..ROUNDS {
+            match self.pass_on(&mut outgoing, asks) {
+                Step::More => asks = Writer::DriverAgain,
+                Step::Stalled => return,
+                // Who sends in bursts is not done when a batch is: one more turn
+                // before the next message is taken for a lone one.
+                Step::Done if asks == Writer::Driver => return,
+                Step::Done | Step::Growing => break,
+            }
+        }
+        context.waker().wake_by_ref();
+    }
+
+    /// Ends both directions. Returns what the other socket had no room for.
+    fn sever(&self) -> Batch {
+        let mut outgoing = self.outgoing.lock();
+        outgoing.ended = true;
+        let peer = outgoing.peer.take();
+        let none = outgoing.batch.another();
+        let unwritten = std::mem::replace(&mut outgoing.batch, none);
+        drop(outgoing);
+        if let Some(peer) = peer {
+            peer.outgoing.lock().peer = None;
+            peer.fail(LinkError::ClosedByPeer);
+        }
+        unwritten
+    }
+}
+
+/// Lets messages pass. One that has ended by now takes the other with it.
+fn join(ours: &Arc<Joined>, theirs: &Arc<Joined>) {
+    for (from, to) in [(ours, theirs), (theirs, ours)] {
+        let mut outgoing = from.outgoing.lock();
+        if outgoing.ended {
+            drop(outgoing);
+            to.fail(LinkError::ClosedByPeer);
+        } else {
+            outgoing.peer = Some(to.clone());
+        }
+    }
+    ours.wake();
+    theirs.wake();
+}
+
+/// Runs one end until the connection ends, however it ends, and tells the port.
+///
+/// Dropping the future ends the connection as well.
+pub(super) async fn drive(link: &Joined, phase: &mut watch::Receiver<Phase>) -> LinkError {
+    let mut end = End {
+        link,
+        reason: LinkError::RuntimeGone,
+    };
+    end.reason = tokio::select! {
+        reason = poll_fn(|context| link.poll(context)) => reason,
+        _ = phase.wait_for(|phase| *phase == Phase::Closed) => LinkError::ClosedHere,
+    };
+    end.reason.clone()
+}
+
+/// Tells the port that the connection ended, also when the runtime drops the driver.
+struct End<'a> {
+    link: &'a Joined,
+    reason: LinkError,
+}
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        let unwritten = self.link.sever();
+        let Joined { port, pipe, .. } = self.link;
+        port.detach(*pipe, unwritten, &self.reason);
+    }
+}
+
+/// Who listens, by name.
+static NAMES: LazyLock<Names> = LazyLock::new(Names::default);
+
+#[derive(Default)]
+struct Names {
+    listeners: Mutex<HashMap<String, mpsc::Sender<Offer>>>,
+    /// Somebody listens since.
+    bound: Notify,
+}
+
+/// A bound name. Dropping it frees the name.
+pub(crate) struct Listener {
+    name: String,
+    offers: mpsc::Receiver<Offer>,
+}
+
+/// A socket that wants to be joined.
+pub(super) struct Offer {
+    local: Local,
+    answer: oneshot::Sender<Result<(Half, Peer), LinkError>>,
+}
+
+/// The end of the socket that listens, which ends if it is never joined.
+struct Half(Arc<Joined>);
+
+impl Drop for Half {
+    fn drop(&mut self) {
+        if self.0.outgoing.lock().peer.is_none() {
+            self.0.fail(LinkError::ClosedByPeer);
+        }
+    }
+}
+
+impl Listener {
+    pub(super) fn bind(name: &str) -> io::Result<Self> {
+        let mut listeners = NAMES.listeners.lock();
+        if listeners.contains_key(name) {
+            return Err(io::Error::from(io::ErrorKind::AddrInUse));
+        }
+        let (sender, offers) = mpsc::channel(BACKLOG);
+        listeners.insert(name.to_owned(), sender);
+        drop(listeners);
+        NAMES.bound.notify_waiters();
+        Ok(Self {
+            name: name.to_owned(),
+            offers,
+        })
+    }
+
+    /// The next socket that wants to be joined; `None` never comes while this lives.
+    pub(super) async fn accept(&mut self) -> Option<Offer> {
+        self.offers.recv().await
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        NAMES.listeners.lock().remove(&self.name);
+    }
+}
+
+impl Offer {
+    /// Gives the socket that dialled its other end, once the listening one has a pipe for it.
+    pub(super) fn accept(
+        self,
+        port: &Arc<dyn Port>,
+        endpoint: &Endpoint,
+        local: Local,
+    ) -> Result<Arc<Link>, LinkError> {
+        let (ours, theirs) = introduce(local, self.local);
+        let attached = ours.and_then(|peer| attach(port, None, endpoint, &peer));
+        match (attached, theirs) {
+            (Ok((link, joined)), Ok(peer)) => {
+                // Who has given up meanwhile drops it, which ends it.
+                let _ = self.answer.send(Ok((Half(joined), peer)));
+                Ok(link)
+            }
+            (Err(reason), _) | (Ok(_), Err(reason)) => {
+                let _ = self.answer.send(Err(reason.clone()));
+                Err(reason)
+            }
+        }
+    }
+
+    /// Turns the socket that dialled away. Returns the reason.
+    pub(super) fn refuse(self, reason: &LinkError) -> LinkError {
+        let _ = self.answer.send(Err(reason.clone()));
+        reason.clone()
+    }
+}
+
+/// Waits for somebody who listens under `name`, and joins the two sockets.
+pub(super) async fn connect(
+    port: &Arc<dyn Port>,
+    endpoint: &Endpoint,
+    name: &str,
+    pipe: PipeId,
+    local: Local,
+) -> Result<Arc<Link>, LinkError> {
+    let (answer, answered) = oneshot::channel();
+    let offers = listener(name).await;
+    let offer = Offer { local, answer };
+    let gone = |_| LinkError::ClosedByPeer;
+    offers
+        .send(offer)
+        .await
+        .map_err(|_| LinkError::ClosedByPeer)?;
+    let (half, peer) = answered.await.map_err(gone)??;
+    let (link, ours) = attach(port, Some(pipe), endpoint, &peer)?;
+    join(&ours, &half.0);
+    Ok(link)
+}
+
+/// Resolves when somebody listens under this name.
+async fn listener(name: &str) -> mpsc::Sender<Offer> {
+    loop {
+        let bound = NAMES.bound.notified();
+        tokio::pin!(bound);
+        bound.as_mut().enable();
+        if let Some(offers) = NAMES.listeners.lock().get(name) {
+            return offers.clone();
+        }
+        bound.await;
+    }
+}
+
+/// Asks the socket for a pipe, and makes our end of the connection.
+fn attach(
+    port: &Arc<dyn Port>,
+    pipe: Option<PipeId>,
+    endpoint: &Endpoint,
+    peer: &Peer,
+) -> Result<(Arc<Link>, Arc<Joined>), LinkError> {
+    let attach = Attach {
+        pipe,
+        endpoint,
+        address: "inproc",
+        credentials: None,
+        peer,
+    };
+    let mut made = None;
+    let link = port.attach(attach, &mut |pipe| {
+        let joined = made.insert(Joined::new(port, pipe));
+        Arc::new(Link::Joined(joined.clone()))
+    })?;
+    let joined = made.expect("attach has made the link");
+    Ok((link, joined))
+}
