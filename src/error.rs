@@ -36,6 +36,32 @@ impl SendError {
             | Self::PeerFull(message) => message,
         }
     }
+
+    /// The same error about the message as the application knows it.
+    pub(crate) fn with_message(self, message: Message) -> Self {
+        match self {
+            Self::Closed(_) => Self::Closed(message),
+            Self::TooLarge(_) => Self::TooLarge(message),
+            Self::Unroutable(_) => Self::Unroutable(message),
+            Self::PeerFull(_) => Self::PeerFull(message),
+        }
+    }
+}
+
+/// Why a request has no reply. The socket is ready for the next one.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// The request was not sent; it is given back.
+    #[error(transparent)]
+    Refused(#[from] SendError),
+    /// The connection ended after the request was written, or while it was:
+    /// the peer may have executed it, and its reply will not come.
+    #[error("the peer was lost after the request had been sent")]
+    PeerLost,
+    /// The socket was closed while the reply was waited for.
+    #[error("the socket was closed before the reply came")]
+    Closed,
 }
 
 /// Why a message could not be accepted at once. It is given back.
@@ -125,6 +151,9 @@ pub enum ConnectError {
     /// The endpoint has a wildcard, which only `bind` can resolve.
     #[error("{0} names no single peer: a wildcard is for bind")]
     Wildcard(Endpoint),
+    /// Another peer of this ROUTER has the identity that `connect_as` names.
+    #[error("another peer has the identity")]
+    IdentityTaken,
     /// `connect` was called outside of a tokio runtime.
     #[error("connect needs a running tokio runtime: call it from within one")]
     NoRuntime,
@@ -166,6 +195,18 @@ pub enum LinkError {
     /// Another live peer has the same identity.
     #[error("another peer has the same identity")]
     DuplicateIdentity,
+    /// A REQ gave its request up and wants no late reply: it connects anew at once.
+    #[error("cut because a request was given up")]
+    GivenUp,
+    /// A PAIR has its one peer. Another may come when that one is gone.
+    #[error("the socket has its one peer already")]
+    SecondPeer,
+    /// Another peer brought the same identity, and was let take its place.
+    #[error("another peer took over the identity")]
+    HandedOver,
+    /// The peer's pipe was full, and the options say to cut it then.
+    #[error("the peer was too slow")]
+    TooSlow,
     /// The endpoint has as many connections as the socket's options allow.
     #[error("the endpoint has as many connections as it may")]
     TooManyConnections,

@@ -61,11 +61,13 @@ pub use device::{
 pub use discovery::{Discovery, Freshness, Instance, Registration, Registry, Static, View, Watch};
 pub use endpoint::{Endpoint, EndpointError, Host, IntoEndpoint, IpcName};
 pub use error::{
-    BindError, ConnectError, LinkError, RecvError, SendError, TryRecvError, TrySendError,
+    BindError, ConnectError, LinkError, RecvError, RequestError, SendError, TryRecvError,
+    TrySendError,
 };
 pub use message::Message;
 pub use options::{
-    Credentials, Identity, IdentityError, Network, NetworkError, Options, SocketType,
+    Credentials, Identity, IdentityError, Network, NetworkError, Options, Overflow, Shown,
+    SocketType,
 };
 pub use service::{
     CallError, Client, ClientBuilder, ClientError, ClientId, ClientIdError, ClientStats,
@@ -74,8 +76,8 @@ pub use service::{
     Unknown,
 };
 pub use socket::{
-    Closed, Dealer, Drops, Event, Monitor, PeerInfo, PeerStats, Pub, Pull, Push, Received, Router,
-    Sent, Stats, Sub, XPub,
+    Closed, Dealer, Drops, Event, Monitor, Pair, PeerInfo, PeerStats, Pub, Pull, Push, Received,
+    Rep, Req, Responder, Router, Sent, Stats, Sub, XPub, XSub,
 };
 
 /// The examples of the README are compiled and run with the tests.

@@ -1,6 +1,7 @@
 //! What a socket can be told when it is made, and the words for it.
 
 mod network;
+mod pattern;
 mod transport;
 
 use std::fmt;
@@ -9,7 +10,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::message::Message;
+
 pub use network::{Network, NetworkError};
+pub(crate) use pattern::PatternOptions;
+pub use pattern::{Overflow, Shown};
 pub use transport::Credentials;
 pub(crate) use transport::{Origin, TcpOptions, TransportOptions};
 
@@ -159,6 +164,9 @@ pub struct Options {
     pub(crate) max_message_size: usize,
     pub(crate) max_frames: usize,
     pub(crate) mandatory: bool,
+    pub(crate) correlate: bool,
+    /// Boxed, as most programs set none of it.
+    pub(crate) pattern: Box<PatternOptions>,
     pub(crate) allow_plaintext: bool,
     /// Behind a pointer: they are many, and each session has a share of them.
     pub(crate) transport: Arc<TransportOptions>,
@@ -189,6 +197,8 @@ impl Default for Options {
             max_message_size: 16 << 20,
             max_frames: 1_024,
             mandatory: false,
+            correlate: false,
+            pattern: Box::default(),
             allow_plaintext: false,
             transport: Arc::default(),
         }
@@ -290,12 +300,28 @@ impl Options {
     }
 
     /// Whether a ROUTER answers a message for a peer that it does not know, or
-    /// whose pipe is full, with an error instead of dropping and counting it
-    /// (`ZMQ_ROUTER_MANDATORY`). Default no.
+    /// whose pipe is full, with an error instead of dropping and counting it,
+    /// and a REP a reply to one (`ZMQ_ROUTER_MANDATORY`). Default no.
     #[must_use]
     pub fn mandatory(mut self, mandatory: bool) -> Self {
         self.mandatory = mandatory;
         self
+    }
+
+    /// Whether a REQ puts an id before each request and takes only the reply
+    /// that brings it back (`ZMQ_REQ_CORRELATE` with `ZMQ_REQ_RELAXED`). A late
+    /// reply is told by its id then, and the connection stays; the peer must
+    /// return the whole envelope, as a REP does. Default no: a new connection
+    /// tells them apart.
+    #[must_use]
+    pub fn correlate(mut self, correlate: bool) -> Self {
+        self.correlate = correlate;
+        self
+    }
+
+    /// Whether a message is over the limits of octets or frames.
+    pub(crate) fn refuses(&self, message: &Message) -> bool {
+        message.frames().len() > self.max_frames || message.size() > self.max_message_size
     }
 
     /// Lets `bind` listen beyond loopback though nothing on the wire is

@@ -42,6 +42,15 @@ impl Batch {
         }
     }
 
+    /// Gives up the first message, of which nothing is written. Returns
+    /// whether there was one.
+    pub(super) fn drop_first(&mut self) -> bool {
+        match self {
+            Self::Encoded(messages) => messages.drop_first(),
+            Self::Plain(messages) => messages.drop_first(),
+        }
+    }
+
     /// Messages that are not yet wholly written.
     pub(crate) fn messages(&self) -> usize {
         match self {
@@ -295,6 +304,22 @@ impl Encoded {
         }
     }
 
+    /// Gives up the first message, of which nothing is written. Returns
+    /// whether there was one.
+    fn drop_first(&mut self) -> bool {
+        debug_assert_eq!(self.begun, 0, "what is begun is finished");
+        let Some(entry) = self.index.front().copied() else {
+            return false;
+        };
+        self.advance(entry.octets);
+        // What is dropped from the front for ever would grow the arena for ever.
+        if self.consumed > ARENA_KEPT && self.consumed > self.arena.len() / 2 {
+            self.arena.drain(..self.consumed);
+            self.consumed = 0;
+        }
+        true
+    }
+
     /// Everything is written: keep the memory for the next batch, unless it is much.
     fn rest(&mut self) {
         self.consumed = 0;
@@ -424,6 +449,21 @@ mod tests {
         assert_eq!(wire(&batch), [4, 1, 0, 0, 1, b'a']);
         let (rest, died) = batch.into_unwritten();
         assert_eq!((wire(&rest), died), (vec![0, 1, b'a'], 0));
+    }
+
+    #[test]
+    fn what_is_dropped_from_the_front_leaves_no_memory_behind() {
+        let mut batch = Encoded::default();
+        assert!(!batch.drop_first());
+        for _ in 0..10_000 {
+            batch.push(&Message::from(vec![1; 1_000]));
+            batch.push(&large(2));
+            while batch.messages() > 3 {
+                assert!(batch.drop_first());
+            }
+        }
+        assert!(batch.arena.capacity() < 4 * super::ARENA_KEPT);
+        assert_eq!(wire(&batch).len(), batch.octets());
     }
 
     #[test]

@@ -78,6 +78,20 @@ impl Outgoing {
         self.waiting.push(message);
     }
 
+    /// Accepts a message before all that wait.
+    pub(crate) fn push_first(&mut self, message: &Message) {
+        let mut first = self.waiting.another();
+        first.push(Cow::Borrowed(message));
+        let none = first.another();
+        first.append(std::mem::replace(&mut self.waiting, none));
+        self.waiting = first;
+    }
+
+    /// Gives up the oldest message that no writer has taken. Returns whether there was one.
+    pub(crate) fn drop_oldest(&mut self) -> bool {
+        self.waiting.drop_first()
+    }
+
     /// Octets of commands that no writer has taken.
     pub(crate) fn command_octets(&self) -> usize {
         self.commands.len()

@@ -45,6 +45,11 @@ impl Plain {
         Some((message, octets))
     }
 
+    /// Gives up the first message. Returns whether there was one.
+    pub(super) fn drop_first(&mut self) -> bool {
+        self.pop().is_some()
+    }
+
     /// The commands, which are to be obeyed before the next message.
     pub(crate) fn take_commands(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.commands)

@@ -43,6 +43,12 @@ impl<K: Copy + Eq> Identities<K> {
         }
     }
 
+    /// Makes a peer known by the identity that it brings, in place of whoever
+    /// had it. Returns that one.
+    pub(crate) fn replace(&mut self, identity: &Identity, key: K) -> Option<K> {
+        self.keys.insert(identity.as_bytes().clone(), key)
+    }
+
     /// Makes a peer known by an identity that nobody has, and returns it.
     pub(crate) fn draw(&mut self, key: K) -> Bytes {
         loop {

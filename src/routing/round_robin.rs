@@ -117,7 +117,7 @@ mod tests {
     /// PS06, DL07.
     #[test]
     fn nobody_has_no_turn() {
-        assert_eq!(turns(&mut of(&[]), 1), []);
+        assert_eq!(turns(&mut of(&[]), 1), [0_u32; 0]);
         let mut single = of(&[1]);
         single.deactivate(1);
         assert_eq!(single.current(), None);

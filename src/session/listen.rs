@@ -164,6 +164,11 @@ async fn serve(
     _place: OwnedSemaphorePermit,
 ) {
     let mut phase = bound.connections.clone();
+    if !bound.port.has_place() {
+        // Said before the handshake, so that the peer sends nothing into the void.
+        let (endpoint, reason) = (&bound.endpoint, LinkError::SecondPeer);
+        return bound.port.refused(endpoint, &wire.address, &reason);
+    }
     let mut watched = bound.connections.clone();
     let shaken = tokio::select! {
         shaken = admit(&mut wire, &bound.settings) => shaken,

@@ -15,7 +15,7 @@ use super::stats::Stats;
 use crate::endpoint::{Endpoint, IntoEndpoint};
 use crate::error::{BindError, ConnectError, RecvError, SendError, TryRecvError, TrySendError};
 use crate::message::Message;
-use crate::options::{Options, SocketType};
+use crate::options::{Identity, Options, SocketType};
 
 /// Sends to its peers in turn and receives from all of them, in any order.
 ///
@@ -59,3 +59,20 @@ pub struct Router {
 every_socket!(Router);
 sending_socket!(Router, "Never waits (RT12).");
 receiving_socket!(Router);
+
+impl Router {
+    /// As [`connect`](Self::connect), and knows whoever is there by this
+    /// identity, whatever it calls itself (`ZMQ_CONNECT_ROUTING_ID`). Messages
+    /// may be sent to it at once; they wait for the connection.
+    ///
+    /// # Errors
+    ///
+    /// See [`ConnectError`]; the socket is as before.
+    pub fn connect_as(
+        &self,
+        endpoint: impl IntoEndpoint,
+        identity: &Identity,
+    ) -> Result<(), ConnectError> {
+        self.handle.connect_as(endpoint, Some(identity))
+    }
+}

@@ -8,12 +8,11 @@ use tokio::sync::watch;
 use super::closing::Closing;
 use super::core::Core;
 use super::monitor::{Event, Monitor};
-use super::pattern::Pattern;
 use super::stats::Stats;
 use crate::endpoint::{Endpoint, IntoEndpoint};
 use crate::error::{BindError, ConnectError};
 use crate::message::Message;
-use crate::options::{Options, SocketType};
+use crate::options::{Identity, Options, SocketType};
 use crate::pipe::Ticket;
 use crate::session::{Bound, Listener, Phase, PipeId, adopt, bind, dial, listen};
 
@@ -142,6 +141,15 @@ impl Handle {
     }
 
     pub(super) fn connect(&self, endpoint: impl IntoEndpoint) -> Result<(), ConnectError> {
+        self.connect_as(endpoint, None)
+    }
+
+    /// With the identity by which a ROUTER knows whoever is there.
+    pub(super) fn connect_as(
+        &self,
+        endpoint: impl IntoEndpoint,
+        identity: Option<&Identity>,
+    ) -> Result<(), ConnectError> {
         let endpoint = endpoint.into_endpoint()?;
         if endpoint.is_wildcard() {
             return Err(ConnectError::Wildcard(endpoint));
@@ -156,8 +164,13 @@ impl Handle {
         }
         // The queue is there before the peer is (DL02, PS02).
         let pipe = state.add_pipe(endpoint.clone(), true, &core.options);
-        if let Pattern::RoundRobin(peers) = &mut state.pattern {
-            peers.add(pipe.index);
+        state.pattern.expect(pipe.index);
+        if let Some(identity) = identity
+            && !state.assign(pipe.index, identity)
+        {
+            state.discard_outgoing(pipe.index);
+            state.remove_if_done(pipe.index);
+            return Err(ConnectError::IdentityTaken);
         }
         let waiting = state.senders.all();
         drop(state);
@@ -182,10 +195,16 @@ impl Handle {
             return false;
         };
         let Some(id) = session.pipe else { return false };
-        let link = core.state.lock().pipe(id).and_then(|pipe| {
-            pipe.kept = false;
-            pipe.link.clone()
-        });
+        let link = {
+            let mut state = core.state.lock();
+            state.cancel_all(id);
+            // From now on no message is for this peer, though its connection may still last.
+            state.pattern.forget(id.index);
+            state.pipe(id).and_then(|pipe| {
+                pipe.kept = false;
+                pipe.link.clone()
+            })
+        };
         match link {
             // Its driver gives up the pipe when the connection has ended.
             Some(link) => link.flush_now(),
@@ -195,6 +214,10 @@ impl Handle {
                     state.discard_outgoing(id.index);
                     state.remove_if_done(id.index);
                 }
+                // A request may have been in it, whose end is to be told.
+                let waiting = state.receivers.all();
+                drop(state);
+                waiting.into_iter().for_each(std::task::Waker::wake);
             }
         }
         session.phase.send_replace(Phase::Closed);

@@ -58,6 +58,8 @@ pub struct Sent {
 pub struct Drops {
     /// The peer's pipe was full, and the pattern drops (PUB, XPUB, ROUTER).
     pub full: u64,
+    /// A newer message took its place ([`Overflow::DropOldest`](crate::Overflow), conflate).
+    pub replaced: u64,
     /// No peer has the identity (ROUTER).
     pub unroutable: u64,
     /// The link was cut when a part of the message was written.
@@ -70,7 +72,7 @@ impl Drops {
     /// All reasons together.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.full + self.unroutable + self.cut + self.discarded
+        self.full + self.replaced + self.unroutable + self.cut + self.discarded
     }
 }
 
@@ -95,6 +97,7 @@ impl Sent {
         self.written += other.written;
         self.queued += other.queued;
         self.dropped.full += other.dropped.full;
+        self.dropped.replaced += other.dropped.replaced;
         self.dropped.unroutable += other.dropped.unroutable;
         self.dropped.cut += other.dropped.cut;
         self.dropped.discarded += other.dropped.discarded;

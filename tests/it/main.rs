@@ -8,8 +8,12 @@ mod inproc;
 #[cfg(unix)]
 mod ipc;
 mod lifecycle;
+mod matrix;
+mod options;
+mod pair;
 mod pipeline;
 mod publish;
+mod request_reply;
 mod service;
 mod session;
 mod stack;
