@@ -36,6 +36,32 @@ impl SendError {
             | Self::PeerFull(message) => message,
         }
     }
+
+    /// The same error about the message as the application knows it.
+    pub(crate) fn with_message(self, message: Message) -> Self {
+        match self {
+            Self::Closed(_) => Self::Closed(message),
+            Self::TooLarge(_) => Self::TooLarge(message),
+            Self::Unroutable(_) => Self::Unroutable(message),
+            Self::PeerFull(_) => Self::PeerFull(message),
+        }
+    }
+}
+
+/// Why a request has no reply. The socket is ready for the next one.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// The request was not sent; it is given back.
+    #[error(transparent)]
+    Refused(#[from] SendError),
+    /// The connection ended after the request was written, or while it was:
+    /// the peer may have executed it, and its reply will not come.
+    #[error("the peer was lost after the request had been sent")]
+    PeerLost,
+    /// The socket was closed while the reply was waited for.
+    #[error("the socket was closed before the reply came")]
+    Closed,
 }
 
 /// Why a message could not be accepted at once. It is given back.
@@ -163,6 +189,12 @@ pub enum LinkError {
     /// Another live peer has the same identity.
     #[error("another peer has the same identity")]
     DuplicateIdentity,
+    /// A REQ gave its request up and wants no late reply: it connects anew at once.
+    #[error("cut because a request was given up")]
+    GivenUp,
+    /// A PAIR has its one peer. Another may come when that one is gone.
+    #[error("the socket has its one peer already")]
+    SecondPeer,
     /// The runtime that drove the connection is gone.
     #[error("the runtime of the connection is gone")]
     RuntimeGone,

@@ -61,7 +61,8 @@ pub use device::{
 pub use discovery::{Discovery, Freshness, Instance, Registration, Registry, Static, View, Watch};
 pub use endpoint::{Endpoint, EndpointError, Host, IntoEndpoint};
 pub use error::{
-    BindError, ConnectError, LinkError, RecvError, SendError, TryRecvError, TrySendError,
+    BindError, ConnectError, LinkError, RecvError, RequestError, SendError, TryRecvError,
+    TrySendError,
 };
 pub use message::Message;
 pub use options::{Identity, IdentityError, Options, SocketType};
@@ -72,8 +73,8 @@ pub use service::{
     Unknown,
 };
 pub use socket::{
-    Closed, Dealer, Drops, Event, Monitor, PeerInfo, PeerStats, Pub, Pull, Push, Received, Router,
-    Sent, Stats, Sub, XPub,
+    Closed, Dealer, Drops, Event, Monitor, Pair, PeerInfo, PeerStats, Pub, Pull, Push, Received,
+    Rep, Req, Responder, Router, Sent, Stats, Sub, XPub, XSub,
 };
 
 /// The examples of the README are compiled and run with the tests.

@@ -151,6 +151,7 @@ pub struct Options {
     pub(crate) max_message_size: usize,
     pub(crate) max_frames: usize,
     pub(crate) mandatory: bool,
+    pub(crate) correlate: bool,
     pub(crate) allow_plaintext: bool,
 }
 
@@ -179,6 +180,7 @@ impl Default for Options {
             max_message_size: 16 << 20,
             max_frames: 1_024,
             mandatory: false,
+            correlate: false,
             allow_plaintext: false,
         }
     }
@@ -279,11 +281,22 @@ impl Options {
     }
 
     /// Whether a ROUTER answers a message for a peer that it does not know, or
-    /// whose pipe is full, with an error instead of dropping and counting it
-    /// (`ZMQ_ROUTER_MANDATORY`). Default no.
+    /// whose pipe is full, with an error instead of dropping and counting it,
+    /// and a REP a reply to one (`ZMQ_ROUTER_MANDATORY`). Default no.
     #[must_use]
     pub fn mandatory(mut self, mandatory: bool) -> Self {
         self.mandatory = mandatory;
+        self
+    }
+
+    /// Whether a REQ puts an id before each request and takes only the reply
+    /// that brings it back (`ZMQ_REQ_CORRELATE` with `ZMQ_REQ_RELAXED`). A late
+    /// reply is told by its id then, and the connection stays; the peer must
+    /// return the whole envelope, as a REP does. Default no: a new connection
+    /// tells them apart.
+    #[must_use]
+    pub fn correlate(mut self, correlate: bool) -> Self {
+        self.correlate = correlate;
         self
     }
 

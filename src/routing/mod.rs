@@ -7,17 +7,20 @@
 //! | [`fair_queue`] | into everything that receives |
 //! | [`subscriptions`] | out of PUB and XPUB; what a SUB has asked for |
 //! | [`identities`] | out of ROUTER and REP |
+//! | [`lockstep`] | into REQ |
 //!
 //! It never holds a pipe or a message, never waits, and never takes a lock: pipes are keys
 //! here, and the socket that owns the policies owns the pipes.
 
 pub(crate) mod fair_queue;
 pub(crate) mod identities;
+pub(crate) mod lockstep;
 pub(crate) mod round_robin;
 pub(crate) mod subscriptions;
 
 pub(crate) use fair_queue::FairQueue;
 pub(crate) use identities::Identities;
+pub(crate) use lockstep::{End, Lockstep};
 pub(crate) use round_robin::RoundRobin;
 pub(crate) use subscriptions::{Canceled, Subscribed, Subscriptions};
 

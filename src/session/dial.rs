@@ -41,6 +41,10 @@ pub(crate) async fn dial(
         if is_over(&port, pipe, &phase) {
             return;
         }
+        // The peer is well: it is the request that was given up.
+        if reason == LinkError::GivenUp {
+            continue;
+        }
         let wait = backoff.wait();
         port.retrying(&endpoint, wait, &reason);
         let mut watched = phase.clone();

@@ -76,6 +76,11 @@ async fn accept_for_ever(listener: &mut Listener, bound: &Arc<Bound>) {
 /// One accepted connection, from its first octet to its last.
 async fn serve(mut wire: Wire, bound: Arc<Bound>, permit: tokio::sync::OwnedSemaphorePermit) {
     let mut phase = bound.connections.clone();
+    if !bound.port.has_place() {
+        // Said before the handshake, so that the peer sends nothing into the void.
+        let (endpoint, reason) = (&bound.endpoint, LinkError::SecondPeer);
+        return bound.port.refused(endpoint, &wire.address, &reason);
+    }
     let mut watched = bound.connections.clone();
     let shaken = tokio::select! {
         shaken = shake_hands(&mut wire, &bound.settings) => shaken,

@@ -101,6 +101,9 @@ pub(crate) trait Port: Send + Sync {
         link: &mut dyn FnMut(PipeId) -> Arc<Link>,
     ) -> Result<Arc<Link>, LinkError>;
 
+    /// Whether another peer may come at present. It may have changed when it has shaken hands.
+    fn has_place(&self) -> bool;
+
     /// The connection is gone; `unwritten` is what its writer had taken.
     fn detach(&self, pipe: PipeId, unwritten: Batch, reason: &LinkError);
 

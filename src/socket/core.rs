@@ -9,14 +9,14 @@ use tokio::sync::{Notify, watch};
 use tokio::task::coop::{RestoreOnPending, poll_proceed};
 
 use super::handle::Endpoints;
-use super::pattern::{OWN, Pattern};
+use super::offer::Offer;
+use super::pattern::Pattern;
 use super::state::State;
 use crate::error::{RecvError, SendError, TryRecvError, TrySendError};
 use crate::message::Message;
 use crate::options::{Options, SocketType};
 use crate::pipe::Ticket;
-use crate::routing::{Canceled, Subscribed};
-use crate::session::{Link, Phase, Settings, Subscription};
+use crate::session::{Link, Phase, Settings};
 
 /// What all handles and sessions of a socket share.
 pub(super) struct Core {
@@ -36,43 +36,6 @@ pub(super) struct Core {
 /// A send or receive takes some 50 ns; the budget of a tokio task, 128 steps,
 /// is made for steps of a microsecond. Eight of ours make one.
 const OPERATIONS_A_STEP: u32 = 8;
-
-/// What became of a message that was offered.
-enum Offer {
-    /// Accepted; these links are to be flushed by this task.
-    Accepted(Flush),
-    Full(Message),
-    Refused(SendError),
-}
-
-/// Links that wait for this task to write.
-enum Flush {
-    None,
-    One(Arc<Link>),
-    Many(Vec<Arc<Link>>),
-}
-
-impl Flush {
-    fn add(&mut self, link: Option<Arc<Link>>) {
-        let Some(link) = link else { return };
-        *self = match std::mem::replace(self, Self::None) {
-            Self::None => Self::One(link),
-            Self::One(first) => Self::Many(vec![first, link]),
-            Self::Many(mut links) => {
-                links.push(link);
-                Self::Many(links)
-            }
-        };
-    }
-
-    fn run(self) {
-        match self {
-            Self::None => {}
-            Self::One(link) => link.flush_now(),
-            Self::Many(links) => links.iter().for_each(|link| link.flush_now()),
-        }
-    }
-}
 
 impl Core {
     pub(super) fn new(socket_type: SocketType, options: Options) -> Self {
@@ -114,7 +77,7 @@ impl Core {
         if let Offer::Full(returned) = offer {
             // Room may have come between the two looks: the second one waits under the lock.
             let mut state = self.state.lock();
-            offer = self.offer_locked(&mut state, returned);
+            offer = state.offer(returned, &self.options);
             if let Offer::Full(returned) = offer {
                 *message = Some(returned);
                 state.senders.wait(ticket, context.waker());
@@ -155,65 +118,7 @@ impl Core {
     }
 
     fn offer(&self, message: Message) -> Offer {
-        let mut state = self.state.lock();
-        self.offer_locked(&mut state, message)
-    }
-
-    fn offer_locked(&self, state: &mut State, message: Message) -> Offer {
-        if state.phase != Phase::Open {
-            return Offer::Refused(SendError::Closed(message));
-        }
-        if message.frames().len() > self.options.max_frames
-            || message.size() > self.options.max_message_size
-        {
-            return Offer::Refused(SendError::TooLarge(message));
-        }
-        match &state.pattern {
-            Pattern::RoundRobin(_) => offer_next(state, message),
-            Pattern::FanOut { .. } => offer_all(state, &message),
-            Pattern::Router(_) => self.offer_named(state, message),
-            Pattern::Sink | Pattern::Subscriber(_) => {
-                unreachable!("these types have no send")
-            }
-        }
-    }
-
-    /// RT08 to RT12: the first frame names the peer; what cannot go is dropped
-    /// and counted, or refused where the options say so.
-    fn offer_named(&self, state: &mut State, message: Message) -> Offer {
-        let State {
-            pattern: Pattern::Router(identities),
-            pipes,
-            ..
-        } = state
-        else {
-            unreachable!("called for a router")
-        };
-        let found = identities
-            .lookup(message.first())
-            .filter(|_| message.frames().len() > 1);
-        let Some(index) = found else {
-            if self.options.mandatory {
-                return Offer::Refused(SendError::Unroutable(message));
-            }
-            state.count_unroutable();
-            return Offer::Accepted(Flush::None);
-        };
-        let pipe = &mut pipes[index];
-        if !pipe.outgoing.has_room() {
-            if self.options.mandatory {
-                return Offer::Refused(SendError::PeerFull(message));
-            }
-            pipe.sent.accepted += 1;
-            pipe.sent.dropped.full += 1;
-            return Offer::Accepted(Flush::None);
-        }
-        let (_, Some(body)) = message.split_first() else {
-            unreachable!("it has two frames")
-        };
-        let mut flush = Flush::None;
-        flush.add(pipe.push(&body));
-        Offer::Accepted(flush)
+        self.state.lock().offer(message, &self.options)
     }
 
     pub(super) fn try_recv(&self) -> Result<Message, TryRecvError> {
@@ -268,7 +173,7 @@ impl Core {
         })
     }
 
-    fn poll_take<T>(
+    pub(super) fn poll_take<T>(
         &self,
         context: &mut Context<'_>,
         ticket: &mut Ticket,
@@ -328,72 +233,4 @@ impl Core {
         let passed = self.state.lock().pass_on(ticket);
         passed.wake();
     }
-
-    /// SUB: wants or no longer wants a topic, and tells the publishers where that is news.
-    pub(super) fn subscribe(&self, subscription: &Subscription) {
-        let mut state = self.state.lock();
-        let State {
-            pattern: Pattern::Subscriber(wanted),
-            pipes,
-            ..
-        } = &mut *state
-        else {
-            unreachable!("only SUB has subscribe")
-        };
-        let news = match subscription {
-            Subscription::Subscribe(topic) => wanted.subscribe(OWN, topic) == Subscribed::First,
-            Subscription::Cancel(topic) => wanted.cancel(OWN, topic) == Canceled::Last,
-        };
-        let mut links = Vec::new();
-        if news {
-            for (_, pipe) in pipes.iter_mut() {
-                let Some(version) = pipe.link.as_ref().map(|link| link.version) else {
-                    continue;
-                };
-                links.extend(pipe.push_command(&mut |octets| subscription.encode(version, octets)));
-            }
-        }
-        drop(state);
-        links.iter().for_each(|link| link.flush_now());
-    }
-}
-
-/// PS05, DL06: the next peer that has room.
-fn offer_next(state: &mut State, message: Message) -> Offer {
-    let Some(index) = state.next_with_room() else {
-        return Offer::Full(message);
-    };
-    let mut flush = Flush::None;
-    flush.add(state.pipes[index].push(&message));
-    if let Pattern::RoundRobin(peers) = &mut state.pattern {
-        peers.advance();
-    }
-    Offer::Accepted(flush)
-}
-
-/// PB07 to PB09: everybody who subscribed; who has no room misses it.
-fn offer_all(state: &mut State, message: &Message) -> Offer {
-    let State {
-        pattern: Pattern::FanOut { subscriptions, .. },
-        pipes,
-        matched,
-        ..
-    } = state
-    else {
-        unreachable!("called for a fan-out")
-    };
-    matched.clear();
-    subscriptions.matches(message.first(), &mut |index| matched.push(index));
-    let mut flush = Flush::None;
-    for index in matched.iter() {
-        let pipe = &mut pipes[*index];
-        if pipe.outgoing.has_room() {
-            flush.add(pipe.push(message));
-        } else {
-            pipe.sent.accepted += 1;
-            pipe.sent.dropped.full += 1;
-        }
-    }
-    state.unmatched += u64::from(state.matched.is_empty());
-    Offer::Accepted(flush)
 }

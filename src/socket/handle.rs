@@ -8,7 +8,6 @@ use tokio::sync::watch;
 use super::closing::Closing;
 use super::core::Core;
 use super::monitor::{Event, Monitor};
-use super::pattern::Pattern;
 use super::stats::Stats;
 use crate::endpoint::{Endpoint, Host, IntoEndpoint};
 use crate::error::{BindError, ConnectError};
@@ -139,9 +138,7 @@ impl Handle {
         }
         // The queue is there before the peer is (DL02, PS02).
         let pipe = state.add_pipe(endpoint.clone(), true, &core.options);
-        if let Pattern::RoundRobin(peers) = &mut state.pattern {
-            peers.add(pipe.index);
-        }
+        state.pattern.expect(pipe.index);
         let waiting = state.senders.all();
         drop(state);
         let settings = core.settings.clone();
@@ -165,10 +162,16 @@ impl Handle {
             return false;
         };
         let Some(id) = session.pipe else { return false };
-        let link = core.state.lock().pipe(id).and_then(|pipe| {
-            pipe.kept = false;
-            pipe.link.clone()
-        });
+        let link = {
+            let mut state = core.state.lock();
+            state.cancel_all(id);
+            // From now on no message is for this peer, though its connection may still last.
+            state.pattern.forget(id.index);
+            state.pipe(id).and_then(|pipe| {
+                pipe.kept = false;
+                pipe.link.clone()
+            })
+        };
         match link {
             // Its driver gives up the pipe when the connection has ended.
             Some(link) => link.flush_now(),
@@ -178,6 +181,10 @@ impl Handle {
                     state.discard_outgoing(id.index);
                     state.remove_if_done(id.index);
                 }
+                // A request may have been in it, whose end is to be told.
+                let waiting = state.receivers.all();
+                drop(state);
+                waiting.into_iter().for_each(std::task::Waker::wake);
             }
         }
         session.phase.send_replace(Phase::Closed);

@@ -1,7 +1,7 @@
 //! What the application holds: the socket types, one file per pattern with both its ends.
 //!
 //! ```text
-//!  Push, Pull, …   (pipeline.rs, publish.rs, dealer_router.rs)
+//!  Push, Pull, …   (pipeline.rs, publish.rs, dealer_router.rs, request_reply.rs)
 //!      │ Handle    the last one dropped closes the socket
 //!      ▼
 //!    Core          one lock: pipes, routing, who waits         ◀── Port ── sessions
@@ -11,23 +11,34 @@
 //! touches a wire, never holds its lock across IO or an await, and wakes nobody
 //! who sends or receives while it holds it.
 
+mod admit;
 mod closing;
 mod core;
 mod dealer_router;
+mod envelope;
+mod exchange;
 mod handle;
+mod membership;
 mod monitor;
+mod offer;
 mod operations;
+mod pair;
 mod pattern;
 mod pipeline;
+mod place;
 mod port;
 mod publish;
+mod request_reply;
 mod state;
 mod stats;
+mod subscriber;
 
 pub use closing::Closed;
 pub use dealer_router::{Dealer, Router};
 
 pub use monitor::{Event, Monitor, PeerInfo};
+pub use pair::Pair;
 pub use pipeline::{Pull, Push};
-pub use publish::{Pub, Sub, XPub};
+pub use publish::{Pub, Sub, XPub, XSub};
+pub use request_reply::{Rep, Req, Responder};
 pub use stats::{Drops, PeerStats, Received, Sent, Stats};

@@ -10,10 +10,28 @@ use crate::message::Message;
 use crate::pipe::Ticket;
 
 /// A place in a queue, left when the future that waits is dropped.
-struct Waiting<'a> {
+pub(super) struct Waiting<'a> {
     core: &'a Core,
-    ticket: Ticket,
+    pub(super) ticket: Ticket,
     leave: fn(&Core, &mut Ticket),
+}
+
+impl<'a> Waiting<'a> {
+    pub(super) fn to_send(core: &'a Core) -> Self {
+        Self {
+            core,
+            ticket: Ticket::default(),
+            leave: Core::leave_senders,
+        }
+    }
+
+    pub(super) fn to_receive(core: &'a Core) -> Self {
+        Self {
+            core,
+            ticket: Ticket::default(),
+            leave: Core::leave_receivers,
+        }
+    }
 }
 
 impl Drop for Waiting<'_> {
@@ -30,11 +48,7 @@ impl Handle {
         message: Message,
     ) -> impl Future<Output = Result<(), SendError>> + Send + '_ {
         let core = self.core();
-        let mut waiting = Waiting {
-            core,
-            ticket: Ticket::default(),
-            leave: Core::leave_senders,
-        };
+        let mut waiting = Waiting::to_send(core);
         let mut message = Some(message);
         poll_fn(move |context| core.poll_send(context, &mut message, &mut waiting.ticket))
     }
@@ -50,11 +64,7 @@ impl Handle {
 
     pub(super) fn recv(&self) -> impl Future<Output = Result<Message, RecvError>> + Send + '_ {
         let core = self.core();
-        let mut waiting = Waiting {
-            core,
-            ticket: Ticket::default(),
-            leave: Core::leave_receivers,
-        };
+        let mut waiting = Waiting::to_receive(core);
         poll_fn(move |context| core.poll_recv(context, &mut waiting.ticket))
     }
 
@@ -64,11 +74,7 @@ impl Handle {
         limit: usize,
     ) -> impl Future<Output = Result<usize, RecvError>> + Send + 'a {
         let core = self.core();
-        let mut waiting = Waiting {
-            core,
-            ticket: Ticket::default(),
-            leave: Core::leave_receivers,
-        };
+        let mut waiting = Waiting::to_receive(core);
         poll_fn(move |context| core.poll_recv_many(context, messages, limit, &mut waiting.ticket))
     }
 }
@@ -308,4 +314,27 @@ macro_rules! receiving_socket {
     };
 }
 
-pub(super) use {every_socket, receiving_socket, sending_socket};
+/// What socket types that subscribe can do.
+macro_rules! subscribing_socket {
+    ($socket:ident) => {
+        impl $socket {
+            /// Subscribes to all messages whose first frame begins with `topic`; an
+            /// empty one means all. Subscribing twice needs cancelling twice (SB05).
+            /// Subscriptions are made again on each new connection.
+            pub fn subscribe(&self, topic: impl Into<Bytes>) {
+                self.handle
+                    .core()
+                    .subscribe(&Subscription::Subscribe(topic.into()));
+            }
+
+            /// Cancels one earlier [`subscribe`](Self::subscribe); without one it does nothing.
+            pub fn unsubscribe(&self, topic: impl Into<Bytes>) {
+                self.handle
+                    .core()
+                    .subscribe(&Subscription::Cancel(topic.into()));
+            }
+        }
+    };
+}
+
+pub(super) use {every_socket, receiving_socket, sending_socket, subscribing_socket};

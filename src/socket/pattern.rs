@@ -4,7 +4,8 @@ use bytes::{BufMut, BytesMut};
 
 use crate::message::Message;
 use crate::options::SocketType;
-use crate::routing::{Identities, RoundRobin, Subscriptions};
+use crate::routing::{Identities, Lockstep, RoundRobin, Subscriptions};
+use crate::session::PipeId;
 
 /// The routing of a socket, over the indexes of its pipes.
 pub(super) enum Pattern {
@@ -17,10 +18,23 @@ pub(super) enum Pattern {
         subscriptions: Subscriptions<usize>,
         shown: bool,
     },
-    /// SUB: what the application wants; one key, as the application is one.
-    Subscriber(Subscriptions<usize>),
+    /// SUB and XSUB: what the application wants; one key, as the application is one.
+    Subscriber {
+        wanted: Subscriptions<usize>,
+        /// SUB: what nobody asked for is dropped.
+        filters: bool,
+    },
+    /// PAIR: its one peer.
+    Pair(Option<usize>),
     /// ROUTER: whom the first frame names.
     Router(Identities<usize>),
+    /// REQ: one peer after the other, and no other until it has answered.
+    Request {
+        peers: RoundRobin<usize>,
+        lockstep: Lockstep<PipeId>,
+    },
+    /// REP: whoever asked, by a name that is drawn for each connection.
+    Reply(Identities<usize>),
 }
 
 /// The most topics, and the most octets of topics, that one peer may subscribe
@@ -44,9 +58,50 @@ impl Pattern {
                 subscriptions: Subscriptions::new(),
                 shown: true,
             },
-            SocketType::Sub => Self::Subscriber(Subscriptions::new()),
+            SocketType::Sub | SocketType::XSub => Self::Subscriber {
+                wanted: Subscriptions::new(),
+                filters: socket_type == SocketType::Sub,
+            },
             SocketType::Router => Self::Router(Identities::new(fastrand::u32(..))),
-            _ => Self::Sink,
+            SocketType::Req => Self::Request {
+                peers: RoundRobin::new(),
+                lockstep: Lockstep::new(fastrand::u32(..)),
+            },
+            SocketType::Rep => Self::Reply(Identities::new(fastrand::u32(..))),
+            SocketType::Pair => Self::Pair(None),
+            SocketType::Pull => Self::Sink,
+        }
+    }
+
+    /// A connected endpoint has its pipe, before any peer is there.
+    pub(super) fn expect(&mut self, index: usize) {
+        match self {
+            Self::RoundRobin(peers) | Self::Request { peers, .. } => peers.add(index),
+            Self::Pair(peer) => {
+                peer.get_or_insert(index);
+            }
+            _ => {}
+        }
+    }
+
+    /// Nothing goes to this pipe any more.
+    pub(super) fn forget(&mut self, index: usize) {
+        match self {
+            Self::RoundRobin(peers) | Self::Request { peers, .. } => {
+                peers.remove(index);
+            }
+            Self::Pair(peer) => {
+                peer.take_if(|peer| *peer == index);
+            }
+            _ => {}
+        }
+    }
+
+    /// The turns of the peers, where messages go to one after the other.
+    pub(super) fn rotation(&mut self) -> Option<&mut RoundRobin<usize>> {
+        match self {
+            Self::RoundRobin(peers) | Self::Request { peers, .. } => Some(peers),
+            _ => None,
         }
     }
 }

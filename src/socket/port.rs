@@ -4,15 +4,14 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::core::Core;
+use super::membership::{join_pattern, leave_pattern, subscriptions_to_send};
 use super::monitor::{Event, PeerInfo};
-use super::pattern::{OWN, Pattern};
-use super::state::State;
+use super::pattern::Pattern;
 use crate::endpoint::Endpoint;
 use crate::error::LinkError;
 use crate::message::Message;
+use crate::options::SocketType;
 use crate::pipe::{Batch, Progress};
 use crate::session::{Attach, Link, Phase, PipeId, Port, Subscription, Taken, Writer};
 
@@ -52,7 +51,7 @@ impl Port for Core {
         };
         pipe.link = Some(link.clone());
         pipe.peer = Some(peer.clone());
-        if matches!(self.socket_type, crate::options::SocketType::Router) {
+        if matches!(self.socket_type, SocketType::Router | SocketType::Rep) {
             pipe.identity = identity;
         }
         pipe.outgoing.commands().extend_from_slice(&preamble);
@@ -73,14 +72,23 @@ impl Port for Core {
         Ok(link)
     }
 
+    fn has_place(&self) -> bool {
+        !matches!(self.state.lock().pattern, Pattern::Pair(Some(_)))
+    }
+
     fn detach(&self, id: PipeId, unwritten: Batch, reason: &LinkError) {
         let mut state = self.state.lock();
         let Some(pipe) = state.pipe(id) else { return };
         pipe.sent.dropped.cut += pipe.outgoing.restore(unwritten) as u64;
         let link = pipe.link.take();
         pipe.flushing = false;
+        // A reply belongs to the connection that its request came by (RP05).
+        if std::mem::take(&mut pipe.resetting) || self.socket_type == SocketType::Rep {
+            pipe.discard();
+        }
         let (kept, endpoint, peer) = (pipe.kept, pipe.endpoint.clone(), pipe.peer.take());
         leave_pattern(&mut state, id.index);
+        state.lose_request(id.index);
         if !kept {
             state.discard_outgoing(id.index);
         }
@@ -117,8 +125,8 @@ impl Port for Core {
         pipe.sent.written += progress.messages as u64;
         pipe.outgoing.written(progress);
         let mut wakers = Vec::new();
-        if pipe.outgoing.has_room() {
-            if let Pattern::RoundRobin(peers) = &mut state.pattern {
+        if pipe.has_room() {
+            if let Some(peers) = state.pattern.rotation() {
                 peers.activate(id.index);
             }
             // Room in octets may come before a message is done.
@@ -148,7 +156,7 @@ impl Port for Core {
             return true;
         }
         for message in messages.drain(..) {
-            state.admit(id.index, message);
+            state.admit(id.index, message, &self.options);
         }
         let mut wakers = Vec::new();
         state.wake_receivers(count, &mut wakers);
@@ -243,75 +251,4 @@ impl Port for Core {
             reason,
         });
     }
-}
-
-/// Makes the peer known to the routing. Returns the name by which it is known.
-fn join_pattern(state: &mut State, index: usize, attach: &Attach<'_>) -> Result<Bytes, LinkError> {
-    let own_name = attach.peer.identity.as_ref();
-    let known_as = || {
-        own_name
-            .map(|name| name.as_bytes().clone())
-            .unwrap_or_default()
-    };
-    match &mut state.pattern {
-        Pattern::Router(identities) => {
-            let Some(name) = own_name else {
-                return Ok(identities.draw(index));
-            };
-            identities
-                .insert(name, index)
-                .map_err(|_| LinkError::DuplicateIdentity)?;
-            Ok(known_as())
-        }
-        Pattern::RoundRobin(peers) => {
-            if attach.pipe.is_none() {
-                peers.add(index);
-            }
-            Ok(known_as())
-        }
-        _ => Ok(known_as()),
-    }
-}
-
-/// The peer is gone: its name is free, its subscriptions end (XP06).
-fn leave_pattern(state: &mut State, index: usize) {
-    let topics = match &mut state.pattern {
-        Pattern::Router(identities) => {
-            identities.remove(&std::mem::take(&mut state.pipes[index].identity));
-            return;
-        }
-        Pattern::RoundRobin(peers) => {
-            // What the cut gave back may be less than what had filled the pipe.
-            if state.pipes[index].outgoing.has_room() {
-                peers.activate(index);
-            }
-            return;
-        }
-        Pattern::FanOut {
-            subscriptions,
-            shown,
-        } => {
-            let ended = subscriptions.remove(index);
-            if !*shown {
-                return;
-            }
-            ended
-        }
-        Pattern::Sink | Pattern::Subscriber(_) => return,
-    };
-    for topic in topics {
-        state.pipes[index].received.received += 1;
-        state.enqueue(index, super::pattern::subscription_message(false, &topic));
-    }
-}
-
-/// SUB: what a new connection is told first (SB06).
-fn subscriptions_to_send(state: &State, version: (u8, u8)) -> Vec<u8> {
-    let mut commands = Vec::new();
-    if let Pattern::Subscriber(wanted) = &state.pattern {
-        for topic in wanted.topics(OWN) {
-            Subscription::Subscribe(topic.into()).encode(version, &mut commands);
-        }
-    }
-    commands
 }

@@ -1,4 +1,4 @@
-//! PUB, XPUB and SUB: publications to all who subscribed (29/PUBSUB).
+//! PUB, XPUB, SUB and XSUB: publications to all who subscribed (29/PUBSUB).
 
 use std::fmt;
 use std::pin::Pin;
@@ -11,7 +11,7 @@ use futures::{Sink, Stream};
 use super::closing::Closed;
 use super::handle::Handle;
 use super::monitor::Monitor;
-use super::operations::{every_socket, receiving_socket, sending_socket};
+use super::operations::{every_socket, receiving_socket, sending_socket, subscribing_socket};
 use super::stats::Stats;
 use crate::endpoint::{Endpoint, IntoEndpoint};
 use crate::error::{BindError, ConnectError, RecvError, SendError, TryRecvError, TrySendError};
@@ -71,20 +71,20 @@ pub struct Sub {
 every_socket!(Sub);
 receiving_socket!(Sub);
 
-impl Sub {
-    /// Subscribes to all messages whose first frame begins with `topic`; an
-    /// empty one means all. Subscribing twice needs cancelling twice (SB05).
-    /// Subscriptions are made again on each new connection.
-    pub fn subscribe(&self, topic: impl Into<Bytes>) {
-        self.handle
-            .core()
-            .subscribe(&Subscription::Subscribe(topic.into()));
-    }
+subscribing_socket!(Sub);
 
-    /// Cancels one earlier [`subscribe`](Self::subscribe); without one it does nothing.
-    pub fn unsubscribe(&self, topic: impl Into<Bytes>) {
-        self.handle
-            .core()
-            .subscribe(&Subscription::Cancel(topic.into()));
-    }
+/// A [`Sub`] that forwards: what it sends goes to its publishers.
+///
+/// A message of one frame that begins with an octet of 1 subscribes to the
+/// topic behind it, and one that begins with 0 cancels, as an [`XPub`] shows
+/// them. Everything else goes to all publishers as it is; one whose pipe is
+/// full misses it, and the miss is counted. What is received is what the
+/// publishers send: it is not filtered again.
+pub struct XSub {
+    handle: Handle,
 }
+
+every_socket!(XSub);
+sending_socket!(XSub, "Never waits: who has no room misses it (XS03, XS04).");
+receiving_socket!(XSub);
+subscribing_socket!(XSub);

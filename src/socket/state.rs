@@ -4,31 +4,18 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Waker;
 
-use bytes::Bytes;
 use slab::Slab;
 
-use super::monitor::{Event, Monitors, PeerInfo};
-use super::pattern::{Pattern, TOPIC_LENGTH, TOPIC_OCTETS, TOPICS, subscription_message};
+use super::monitor::{Event, Monitors};
+use super::pattern::Pattern;
+use super::place::Pipe;
 use super::stats::{PeerStats, Received, Sent, Stats};
 use crate::endpoint::Endpoint;
-use crate::error::LinkError;
 use crate::message::Message;
 use crate::options::Options;
-use crate::pipe::{Batch, Incoming, Outgoing, Ticket, Waiters};
-use crate::routing::{Canceled, FairQueue, Subscribed};
-use crate::session::{Link, Phase, PipeId, Subscription, Taken, Writer};
-
-/// Octets that wait behind a write of the same burst before the sender writes
-/// them itself instead of leaving them to the driver.
-const FLUSH_AT: usize = 64 << 10;
-
-/// Turns of the driver for which a burst that grows is let grow. A turn passes
-/// when every task that can run has run, so a lone burst loses next to nothing.
-const BURST_TURNS: u8 = 8;
-
-/// Octets of commands that wait for a peer that does not read. Above them no
-/// PING and no PONG is queued: a peer could ask for any number.
-const COMMANDS_KEPT: usize = 64 << 10;
+use crate::pipe::{Ticket, Waiters};
+use crate::routing::FairQueue;
+use crate::session::{Link, Phase, PipeId};
 
 pub(super) struct State {
     pub(super) pipes: Slab<Pipe>,
@@ -49,31 +36,6 @@ pub(super) struct State {
     pub(super) matched: Vec<usize>,
 }
 
-/// One peer, or the place of one that is dialled.
-pub(super) struct Pipe {
-    pub(super) serial: u64,
-    pub(super) endpoint: Endpoint,
-    /// The pipe of a connected endpoint: it survives its connections.
-    pub(super) kept: bool,
-    pub(super) link: Option<Arc<Link>>,
-    pub(super) peer: Option<PeerInfo>,
-    /// The first frame of what a ROUTER delivers of it.
-    pub(super) identity: Bytes,
-    pub(super) outgoing: Outgoing,
-    pub(super) incoming: Incoming,
-    /// It stands in the fair queue.
-    queued: bool,
-    /// Its link has something to read.
-    readable: bool,
-    /// It stands in the list of readable links.
-    listed: bool,
-    /// A writer is at work or on its way: what is queued will be written.
-    pub(super) flushing: bool,
-    burst: Burst,
-    pub(super) sent: Sent,
-    pub(super) received: Received,
-}
-
 /// Who is woken in place of one that gave up.
 #[derive(Default)]
 pub(super) struct PassedOn {
@@ -86,15 +48,6 @@ impl PassedOn {
         self.receivers.into_iter().for_each(Waker::wake);
         self.links.iter().for_each(|link| link.wake());
     }
-}
-
-/// What the driver saw of a burst in its last turn.
-#[derive(Default)]
-struct Burst {
-    /// Messages accepted by then.
-    accepted: u64,
-    /// Turns for which the driver has let it grow.
-    turns: u8,
 }
 
 impl State {
@@ -119,23 +72,8 @@ impl State {
     pub(super) fn add_pipe(&mut self, endpoint: Endpoint, kept: bool, options: &Options) -> PipeId {
         let serial = self.next_serial;
         self.next_serial += 1;
-        let index = self.pipes.insert(Pipe {
-            serial,
-            endpoint,
-            kept,
-            link: None,
-            peer: None,
-            identity: Bytes::new(),
-            outgoing: Outgoing::new(options.send_limit),
-            incoming: Incoming::new(options.receive_limit),
-            queued: false,
-            readable: false,
-            listed: false,
-            flushing: false,
-            burst: Burst::default(),
-            sent: Sent::default(),
-            received: Received::default(),
-        });
+        let pipe = Pipe::new(serial, endpoint, kept, options);
+        let index = self.pipes.insert(pipe);
         PipeId { index, serial }
     }
 
@@ -161,75 +99,11 @@ impl State {
 
     /// Ends the sending side of a pipe for good: what it holds is given up.
     pub(super) fn discard_outgoing(&mut self, index: usize) {
-        if let Pattern::RoundRobin(peers) = &mut self.pattern {
-            peers.remove(index);
-        }
+        self.pattern.forget(index);
         let pipe = &mut self.pipes[index];
         pipe.kept = false;
-        pipe.sent.dropped.discarded += pipe.outgoing.messages() as u64;
-        pipe.outgoing.clear();
-    }
-
-    /// Takes in a message that was read, as the pattern wants it.
-    pub(super) fn admit(&mut self, index: usize, mut message: Message) {
-        let admitted = match &mut self.pattern {
-            Pattern::Sink | Pattern::RoundRobin(_) => true,
-            Pattern::Subscriber(wanted) => wanted.matches_any(message.first()),
-            Pattern::Router(_) => {
-                message.push_front(self.pipes[index].identity.clone());
-                true
-            }
-            Pattern::FanOut { shown, .. } => {
-                let shown = *shown;
-                // PF03: what a 3.0 peer subscribes to comes as a message.
-                if let Some(subscription) = Subscription::from_message(&message) {
-                    return self.apply_subscription(index, &subscription);
-                }
-                shown
-            }
-        };
-        self.pipes[index].received.received += 1;
-        if admitted {
-            self.enqueue(index, message);
-        } else {
-            self.pipes[index].received.dropped += 1;
-        }
-    }
-
-    /// Counts a subscription of a peer, and shows it to the application of an
-    /// XPUB where it is the first or the last of its topic.
-    pub(super) fn apply_subscription(&mut self, index: usize, subscription: &Subscription) {
-        let Pattern::FanOut {
-            subscriptions,
-            shown,
-        } = &mut self.pattern
-        else {
-            return;
-        };
-        let shown = *shown;
-        let (news, show) = match subscription {
-            Subscription::Subscribe(topic) => {
-                let full = subscriptions.len(index) >= TOPICS
-                    || subscriptions.octets(index) >= TOPIC_OCTETS
-                    || topic.len() > TOPIC_LENGTH;
-                if full {
-                    let reason = "more subscriptions than a peer may have".to_owned();
-                    let link = self.pipes[index].link.as_ref();
-                    link.inspect(|link| link.fail(LinkError::Protocol(reason)));
-                    return;
-                }
-                let news = subscriptions.subscribe(index, topic) == Subscribed::First;
-                (news, subscription_message(true, topic))
-            }
-            Subscription::Cancel(topic) => {
-                let news = subscriptions.cancel(index, topic) == Canceled::Last;
-                (news, subscription_message(false, topic))
-            }
-        };
-        if news && shown {
-            self.pipes[index].received.received += 1;
-            self.enqueue(index, show);
-        }
+        pipe.discard();
+        self.lose_request(index);
     }
 
     pub(super) fn enqueue(&mut self, index: usize, message: Message) {
@@ -244,13 +118,26 @@ impl State {
     /// The next message, from one peer after the other, and a link to wake
     /// because it may be read again.
     pub(super) fn pop(&mut self) -> Option<(Message, Option<Arc<Link>>)> {
+        self.take_next(|received| received.delivered += 1)
+    }
+
+    /// Drops the next message, which nobody wants any more. Returns a link to
+    /// wake because it may be read again.
+    pub(super) fn drop_next(&mut self) -> Option<Arc<Link>> {
+        self.take_next(|received| received.dropped += 1)?.1
+    }
+
+    fn take_next(
+        &mut self,
+        count: impl FnOnce(&mut Received),
+    ) -> Option<(Message, Option<Arc<Link>>)> {
         let index = self.fair.pop()?;
         let pipe = &mut self.pipes[index];
         let message = pipe
             .incoming
             .pop()
             .expect("a pipe in the fair queue has a message");
-        pipe.received.delivered += 1;
+        count(&mut pipe.received);
         let resumes = pipe.incoming.resume();
         let id = PipeId {
             index,
@@ -366,11 +253,12 @@ impl State {
 
     /// The peer whose turn it is, without those that are full.
     pub(super) fn next_with_room(&mut self) -> Option<usize> {
-        let Pattern::RoundRobin(peers) = &mut self.pattern else {
-            return None;
-        };
+        if let Pattern::Pair(peer) = &self.pattern {
+            return peer.filter(|index| self.pipes[*index].has_room());
+        }
+        let peers = self.pattern.rotation()?;
         while let Some(index) = peers.current() {
-            if self.pipes[index].outgoing.has_room() {
+            if self.pipes[index].has_room() {
                 return Some(index);
             }
             peers.deactivate(index);
@@ -423,69 +311,5 @@ impl State {
 
     pub(super) fn emit(&mut self, event: &Event) {
         self.monitors.emit(event);
-    }
-}
-
-impl Pipe {
-    fn counters(&self) -> (Sent, Received) {
-        let sent = Sent {
-            queued: self.outgoing.messages() as u64,
-            ..self.sent
-        };
-        let received = Received {
-            queued: self.incoming.len() as u64,
-            ..self.received
-        };
-        (sent, received)
-    }
-
-    /// Queues a message that has room. Returns the link if this task is to flush it.
-    pub(super) fn push(&mut self, message: &Message) -> Option<Arc<Link>> {
-        self.outgoing.push(message);
-        self.sent.accepted += 1;
-        let link = self.link.as_ref()?;
-        // A lone message leaves at once; those that follow before its writer
-        // is done leave together, at the latest when they fill a write.
-        let lone = !self.flushing;
-        if lone || self.outgoing.fills_a_write(FLUSH_AT) {
-            self.flushing = true;
-            return Some(link.clone());
-        }
-        None
-    }
-
-    /// Moves what waits into the batch, unless it grows and may be let to.
-    pub(super) fn take(&mut self, batch: &mut Batch, writer: Writer) -> Taken {
-        let grown = self.burst.accepted != self.sent.accepted;
-        self.burst.accepted = self.sent.accepted;
-        let may_grow = grown && self.burst.turns < BURST_TURNS;
-        if writer != Writer::Sender && may_grow && self.outgoing.is_growing(FLUSH_AT) {
-            self.burst.turns += 1;
-            return Taken::Growing;
-        }
-        self.burst.turns = 0;
-        if self.outgoing.take(batch) {
-            return Taken::Batch;
-        }
-        if writer == Writer::Driver {
-            self.flushing = false;
-        }
-        Taken::Nothing
-    }
-
-    /// Whether a command that the peer can do without may be queued.
-    pub(super) fn keeps_commands(&self) -> bool {
-        self.outgoing.command_octets() < COMMANDS_KEPT
-    }
-
-    /// Queues a command for the present connection. Returns the link to wake.
-    pub(super) fn push_command(
-        &mut self,
-        write: &mut dyn FnMut(&mut Vec<u8>),
-    ) -> Option<Arc<Link>> {
-        let link = self.link.clone()?;
-        write(self.outgoing.commands());
-        self.flushing = true;
-        Some(link)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pushsub::{Message, Options, Pub, Sub, XPub};
+use pushsub::{Message, Options, Pub, Sub, XPub, XSub};
 
 use crate::support::{Result, assert_accounted, connected, disconnected, on_every_transport};
 
@@ -14,6 +14,12 @@ on_every_transport! {
     a_peer_that_goes_takes_its_subscriptions_along;
     a_slow_subscriber_misses_what_is_counted_and_slows_nobody;
     a_publication_nobody_wants_is_counted_and_gone;
+    an_xsub_subscribes_by_what_it_sends;
+    an_xsub_speaks_to_all_its_publishers;
+    a_publisher_that_is_full_misses_what_an_xsub_says;
+    a_disconnected_xsub_takes_its_subscriptions_back;
+    a_publisher_hears_no_ordinary_message;
+    subscriptions_pass_through_a_forwarder;
 }
 
 fn publication(topic: &'static str, body: &'static str) -> Message {
@@ -169,5 +175,134 @@ async fn a_publication_nobody_wants_is_counted_and_gone(endpoint: String) -> Res
     publisher.send("anybody?").await?;
     let stats = publisher.stats();
     assert_eq!((stats.unmatched, stats.sent.accepted), (1, 0));
+    Ok(())
+}
+
+/// XS05, XP04, PF01.
+async fn an_xsub_subscribes_by_what_it_sends(endpoint: String) -> Result {
+    let publisher = XPub::new();
+    let endpoint = publisher.bind(&endpoint).await?;
+    let xsub = XSub::new();
+    xsub.send("\x01a").await?;
+    xsub.send("\x01a").await?;
+    xsub.connect(&endpoint)?;
+    assert_eq!(publisher.recv().await?.first(), "\x01a");
+    publisher.send(publication("a", "one")).await?;
+    publisher.send(publication("b", "two")).await?;
+    publisher.send(publication("ab", "three")).await?;
+    assert_eq!(xsub.recv().await?, publication("a", "one"));
+    assert_eq!(xsub.recv().await?, publication("ab", "three"));
+    xsub.send("\0a").await?;
+    xsub.subscribe("b");
+    assert_eq!(
+        publisher.recv().await?.first(),
+        "\x01b",
+        "a is wanted still"
+    );
+    xsub.send("\0a").await?;
+    assert_eq!(publisher.recv().await?.first(), "\0a");
+    Ok(())
+}
+
+/// XS01, XS02, XP03, XP04: several frames are no subscription, whatever they begin with.
+async fn an_xsub_speaks_to_all_its_publishers(endpoint: String) -> Result {
+    let xsub = XSub::new();
+    let mut monitor = xsub.monitor();
+    let endpoint = xsub.bind(&endpoint).await?;
+    let publishers: Vec<XPub> = (0..3).map(|_| XPub::new()).collect();
+    for publisher in &publishers {
+        publisher.connect(&endpoint)?;
+        connected(&mut monitor).await;
+    }
+    xsub.send("\x02 ordinary").await?;
+    xsub.send(publication("\x01a", "several frames")).await?;
+    xsub.send("").await?;
+    for publisher in &publishers {
+        assert_eq!(publisher.recv().await?.first(), "\x02 ordinary");
+        assert_eq!(
+            publisher.recv().await?,
+            publication("\x01a", "several frames")
+        );
+        assert_eq!(publisher.recv().await?.first(), "");
+        publisher.send("a").await?;
+        assert_eq!(publisher.stats().unmatched, 1, "nobody subscribed");
+    }
+    assert_accounted(&xsub.stats());
+    assert_eq!(xsub.stats().sent.written, 9);
+    Ok(())
+}
+
+/// XS03, XS04, BI-67.
+async fn a_publisher_that_is_full_misses_what_an_xsub_says(endpoint: String) -> Result {
+    let publisher = XPub::with_options(Options::default().receive_high_water_mark(5));
+    let endpoint = publisher.bind(&endpoint).await?;
+    let xsub = XSub::with_options(Options::default().send_high_water_mark(5));
+    let mut monitor = xsub.monitor();
+    xsub.connect(&endpoint)?;
+    connected(&mut monitor).await;
+    while xsub.stats().sent.dropped.full == 0 {
+        xsub.send(vec![9; 100_000]).await?;
+        tokio::task::yield_now().await;
+    }
+    assert_accounted(&xsub.stats());
+    assert!(publisher.stats().received.queued < 100);
+    Ok(())
+}
+
+/// XS06, XP06: each is shown once, though the connection ends as well.
+async fn a_disconnected_xsub_takes_its_subscriptions_back(endpoint: String) -> Result {
+    let publisher = XPub::new();
+    let mut monitor = publisher.monitor();
+    let endpoint = publisher.bind(&endpoint).await?;
+    let xsub = XSub::new();
+    xsub.connect(&endpoint)?;
+    for topic in ["a", "b"] {
+        xsub.subscribe(topic);
+        publisher.recv().await?;
+    }
+    assert!(xsub.disconnect(&endpoint));
+    disconnected(&mut monitor).await;
+    assert_eq!(publisher.recv().await?.first(), "\0a");
+    assert_eq!(publisher.recv().await?.first(), "\0b");
+    assert!(publisher.try_recv().is_err());
+    Ok(())
+}
+
+/// PB05, PB11, BI-66.
+async fn a_publisher_hears_no_ordinary_message(endpoint: String) -> Result {
+    let publisher = Pub::new();
+    let endpoint = publisher.bind(&endpoint).await?;
+    let xsub = XSub::new();
+    xsub.connect(&endpoint)?;
+    for _ in 0..100 {
+        xsub.send("ordinary").await?;
+    }
+    while publisher.stats().received.dropped < 100 {
+        tokio::task::yield_now().await;
+    }
+    assert_accounted(&publisher.stats());
+    assert_eq!(publisher.stats().received.queued, 0);
+    Ok(())
+}
+
+/// XP04, XS05: what an XPUB shows an XSUB can send on.
+async fn subscriptions_pass_through_a_forwarder(endpoint: String) -> Result {
+    let source = XPub::new();
+    let endpoint = source.bind(&endpoint).await?;
+    let (back, front) = (XSub::new(), XPub::new());
+    back.connect(&endpoint)?;
+    let name = format!("memory://{}", crate::support::memory_name());
+    front.bind(&name).await?;
+    let sub = Sub::new();
+    sub.subscribe("a");
+    sub.connect(&name)?;
+    back.send(front.recv().await?).await?;
+    assert_eq!(source.recv().await?.first(), "\x01a");
+    source.send(publication("a", "through")).await?;
+    front.send(back.recv().await?).await?;
+    assert_eq!(sub.recv().await?, publication("a", "through"));
+    sub.unsubscribe("a");
+    back.send(front.recv().await?).await?;
+    assert_eq!(source.recv().await?.first(), "\0a");
     Ok(())
 }

@@ -1,0 +1,84 @@
+//! What is taken in of what a peer sends, as the pattern wants it.
+
+use super::envelope;
+use super::pattern::{Pattern, TOPIC_LENGTH, TOPIC_OCTETS, TOPICS, subscription_message};
+use super::state::State;
+use crate::error::LinkError;
+use crate::message::Message;
+use crate::options::Options;
+use crate::routing::{Canceled, Subscribed};
+use crate::session::Subscription;
+
+impl State {
+    /// Takes in a message that was read, as the pattern wants it.
+    pub(super) fn admit(&mut self, index: usize, mut message: Message, options: &Options) {
+        let admitted = match &mut self.pattern {
+            Pattern::Sink | Pattern::RoundRobin(_) | Pattern::Pair(_) => true,
+            Pattern::Request { .. } => {
+                return self.admit_reply(index, message, options.correlate);
+            }
+            Pattern::Reply(_) => {
+                let whole = envelope::length(&message).is_some();
+                message.push_front(self.pipes[index].identity.clone());
+                whole
+            }
+            Pattern::Subscriber { wanted, filters } => {
+                !*filters || wanted.matches_any(message.first())
+            }
+            Pattern::Router(_) => {
+                message.push_front(self.pipes[index].identity.clone());
+                true
+            }
+            Pattern::FanOut { shown, .. } => {
+                let shown = *shown;
+                // PF03: what a 3.0 peer subscribes to comes as a message.
+                if let Some(subscription) = Subscription::from_message(&message) {
+                    return self.apply_subscription(index, &subscription);
+                }
+                shown
+            }
+        };
+        self.pipes[index].received.received += 1;
+        if admitted {
+            self.enqueue(index, message);
+        } else {
+            self.pipes[index].received.dropped += 1;
+        }
+    }
+
+    /// Counts a subscription of a peer, and shows it to the application of an
+    /// XPUB where it is the first or the last of its topic.
+    pub(super) fn apply_subscription(&mut self, index: usize, subscription: &Subscription) {
+        let Pattern::FanOut {
+            subscriptions,
+            shown,
+        } = &mut self.pattern
+        else {
+            return;
+        };
+        let shown = *shown;
+        let (news, show) = match subscription {
+            Subscription::Subscribe(topic) => {
+                let full = subscriptions.len(index) >= TOPICS
+                    || subscriptions.octets(index) >= TOPIC_OCTETS
+                    || topic.len() > TOPIC_LENGTH;
+                if full {
+                    let reason = "more subscriptions than a peer may have".to_owned();
+                    let link = self.pipes[index].link.as_ref();
+                    link.inspect(|link| link.fail(LinkError::Protocol(reason)));
+                    return;
+                }
+                let news = subscriptions.subscribe(index, topic) == Subscribed::First;
+                (news, subscription_message(true, topic))
+            }
+            Subscription::Cancel(topic) => {
+                let news = subscriptions.cancel(index, topic) == Canceled::Last;
+                (news, subscription_message(false, topic))
+            }
+        };
+        if news && shown {
+            self.pipes[index].received.received += 1;
+            self.enqueue(index, show);
+        }
+    }
+}

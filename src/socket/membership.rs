@@ -1,0 +1,91 @@
+//! How peers come and go: what the routing knows of them, and what they are told first.
+
+use bytes::Bytes;
+
+use super::pattern::{OWN, Pattern, subscription_message};
+use super::state::State;
+use crate::error::LinkError;
+use crate::session::{Attach, Subscription};
+
+/// Makes the peer known to the routing. Returns the name by which it is known.
+pub(super) fn join_pattern(
+    state: &mut State,
+    index: usize,
+    attach: &Attach<'_>,
+) -> Result<Bytes, LinkError> {
+    let own_name = attach.peer.identity.as_ref();
+    let known_as = || {
+        own_name
+            .map(|name| name.as_bytes().clone())
+            .unwrap_or_default()
+    };
+    match &mut state.pattern {
+        Pattern::Router(identities) => {
+            let Some(name) = own_name else {
+                return Ok(identities.draw(index));
+            };
+            identities
+                .insert(name, index)
+                .map_err(|_| LinkError::DuplicateIdentity)?;
+            Ok(known_as())
+        }
+        // The name is for replies: another connection of the same peer is another asker.
+        Pattern::Reply(identities) => Ok(identities.draw(index)),
+        Pattern::RoundRobin(peers) | Pattern::Request { peers, .. } => {
+            if attach.pipe.is_none() {
+                peers.add(index);
+            }
+            Ok(known_as())
+        }
+        Pattern::Pair(peer) => {
+            if *peer.get_or_insert(index) != index {
+                return Err(LinkError::SecondPeer);
+            }
+            Ok(known_as())
+        }
+        _ => Ok(known_as()),
+    }
+}
+
+/// The peer is gone: its name is free, its subscriptions end (XP06).
+pub(super) fn leave_pattern(state: &mut State, index: usize) {
+    let topics = match &mut state.pattern {
+        Pattern::Router(identities) | Pattern::Reply(identities) => {
+            identities.remove(&std::mem::take(&mut state.pipes[index].identity));
+            return;
+        }
+        Pattern::RoundRobin(peers) | Pattern::Request { peers, .. } => {
+            // What the cut gave back may be less than what had filled the pipe.
+            if state.pipes[index].has_room() {
+                peers.activate(index);
+            }
+            return;
+        }
+        Pattern::FanOut {
+            subscriptions,
+            shown,
+        } => {
+            let ended = subscriptions.remove(index);
+            if !*shown {
+                return;
+            }
+            ended
+        }
+        Pattern::Sink | Pattern::Subscriber { .. } | Pattern::Pair(_) => return,
+    };
+    for topic in topics {
+        state.pipes[index].received.received += 1;
+        state.enqueue(index, subscription_message(false, &topic));
+    }
+}
+
+/// SUB: what a new connection is told first (SB06).
+pub(super) fn subscriptions_to_send(state: &State, version: (u8, u8)) -> Vec<u8> {
+    let mut commands = Vec::new();
+    if let Pattern::Subscriber { wanted, .. } = &state.pattern {
+        for topic in wanted.topics(OWN) {
+            Subscription::Subscribe(topic.into()).encode(version, &mut commands);
+        }
+    }
+    commands
+}

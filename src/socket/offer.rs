@@ -1,0 +1,146 @@
+//! Where a message goes: the pattern names the pipes, and those that have room take it.
+
+use std::sync::Arc;
+
+use super::pattern::Pattern;
+use super::state::State;
+use crate::error::SendError;
+use crate::message::Message;
+use crate::options::Options;
+use crate::session::{Link, Phase};
+
+/// What became of a message that was offered.
+pub(super) enum Offer {
+    /// Accepted; these links are to be flushed by this task.
+    Accepted(Flush),
+    Full(Message),
+    Refused(SendError),
+}
+
+/// Links that wait for this task to write.
+pub(super) enum Flush {
+    None,
+    One(Arc<Link>),
+    Many(Vec<Arc<Link>>),
+}
+
+impl Flush {
+    pub(super) fn add(&mut self, link: Option<Arc<Link>>) {
+        let Some(link) = link else { return };
+        *self = match std::mem::replace(self, Self::None) {
+            Self::None => Self::One(link),
+            Self::One(first) => Self::Many(vec![first, link]),
+            Self::Many(mut links) => {
+                links.push(link);
+                Self::Many(links)
+            }
+        };
+    }
+
+    pub(super) fn run(self) {
+        match self {
+            Self::None => {}
+            Self::One(link) => link.flush_now(),
+            Self::Many(links) => links.iter().for_each(|link| link.flush_now()),
+        }
+    }
+}
+
+impl State {
+    /// Offers a message to whom the pattern sends it.
+    pub(super) fn offer(&mut self, message: Message, options: &Options) -> Offer {
+        if self.phase != Phase::Open {
+            return Offer::Refused(SendError::Closed(message));
+        }
+        if message.frames().len() > options.max_frames || message.size() > options.max_message_size
+        {
+            return Offer::Refused(SendError::TooLarge(message));
+        }
+        match &self.pattern {
+            Pattern::RoundRobin(_) | Pattern::Pair(_) => self.offer_next(message),
+            Pattern::FanOut { .. } => self.offer_all(&message),
+            Pattern::Router(_) | Pattern::Reply(_) => self.offer_named(message, options.mandatory),
+            Pattern::Request { .. } => self.offer_request(message, options.correlate),
+            Pattern::Subscriber { .. } => self.offer_upstream(&message),
+            Pattern::Sink => unreachable!("PULL has no send"),
+        }
+    }
+
+    /// RT08 to RT12: the first frame names the peer; what cannot go is dropped
+    /// and counted, or refused where the options say so.
+    fn offer_named(&mut self, message: Message, mandatory: bool) -> Offer {
+        let State {
+            pattern: Pattern::Router(identities) | Pattern::Reply(identities),
+            pipes,
+            ..
+        } = self
+        else {
+            unreachable!("called for a router")
+        };
+        let found = identities
+            .lookup(message.first())
+            .filter(|_| message.frames().len() > 1);
+        let Some(index) = found else {
+            if mandatory {
+                return Offer::Refused(SendError::Unroutable(message));
+            }
+            self.count_unroutable();
+            return Offer::Accepted(Flush::None);
+        };
+        let pipe = &mut pipes[index];
+        if !pipe.outgoing.has_room() {
+            if mandatory {
+                return Offer::Refused(SendError::PeerFull(message));
+            }
+            pipe.sent.accepted += 1;
+            pipe.sent.dropped.full += 1;
+            return Offer::Accepted(Flush::None);
+        }
+        let (_, Some(body)) = message.split_first() else {
+            unreachable!("it has two frames")
+        };
+        let mut flush = Flush::None;
+        flush.add(pipe.push(&body));
+        Offer::Accepted(flush)
+    }
+
+    /// PS05, DL06: the next peer that has room.
+    fn offer_next(&mut self, message: Message) -> Offer {
+        let Some(index) = self.next_with_room() else {
+            return Offer::Full(message);
+        };
+        let mut flush = Flush::None;
+        flush.add(self.pipes[index].push(&message));
+        if let Some(peers) = self.pattern.rotation() {
+            peers.advance();
+        }
+        Offer::Accepted(flush)
+    }
+
+    /// PB07 to PB09: everybody who subscribed; who has no room misses it.
+    fn offer_all(&mut self, message: &Message) -> Offer {
+        let State {
+            pattern: Pattern::FanOut { subscriptions, .. },
+            pipes,
+            matched,
+            ..
+        } = self
+        else {
+            unreachable!("called for a fan-out")
+        };
+        matched.clear();
+        subscriptions.matches(message.first(), &mut |index| matched.push(index));
+        let mut flush = Flush::None;
+        for index in matched.iter() {
+            let pipe = &mut pipes[*index];
+            if pipe.outgoing.has_room() {
+                flush.add(pipe.push(message));
+            } else {
+                pipe.sent.accepted += 1;
+                pipe.sent.dropped.full += 1;
+            }
+        }
+        self.unmatched += u64::from(self.matched.is_empty());
+        Offer::Accepted(flush)
+    }
+}

@@ -1,0 +1,162 @@
+//! A socket's place for one peer: what goes out to it, what came in from it, and the counters.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::monitor::PeerInfo;
+use super::stats::{Received, Sent};
+use crate::endpoint::Endpoint;
+use crate::message::Message;
+use crate::options::Options;
+use crate::pipe::{Batch, Incoming, Outgoing};
+use crate::session::{Link, Taken, Writer};
+
+/// Octets that wait behind a write of the same burst before the sender writes
+/// them itself instead of leaving them to the driver.
+const FLUSH_AT: usize = 64 << 10;
+
+/// Turns of the driver for which a burst that grows is let grow. A turn passes
+/// when every task that can run has run, so a lone burst loses next to nothing.
+const BURST_TURNS: u8 = 8;
+
+/// Octets of commands that wait for a peer that does not read. Above them no
+/// PING and no PONG is queued: a peer could ask for any number.
+const COMMANDS_KEPT: usize = 64 << 10;
+
+/// One peer, or the place of one that is dialled.
+pub(super) struct Pipe {
+    pub(super) serial: u64,
+    pub(super) endpoint: Endpoint,
+    /// The pipe of a connected endpoint: it survives its connections.
+    pub(super) kept: bool,
+    pub(super) link: Option<Arc<Link>>,
+    pub(super) peer: Option<PeerInfo>,
+    /// The first frame of what a ROUTER delivers of it.
+    pub(super) identity: Bytes,
+    pub(super) outgoing: Outgoing,
+    pub(super) incoming: Incoming,
+    /// It stands in the fair queue.
+    pub(super) queued: bool,
+    /// Its link has something to read.
+    pub(super) readable: bool,
+    /// It stands in the list of readable links.
+    pub(super) listed: bool,
+    /// A writer is at work or on its way: what is queued will be written.
+    pub(super) flushing: bool,
+    /// Its link is being cut, with what it holds: nothing is to follow that.
+    pub(super) resetting: bool,
+    burst: Burst,
+    pub(super) sent: Sent,
+    pub(super) received: Received,
+}
+
+/// What the driver saw of a burst in its last turn.
+#[derive(Default)]
+struct Burst {
+    /// Messages accepted by then.
+    accepted: u64,
+    /// Turns for which the driver has let it grow.
+    turns: u8,
+}
+
+impl Pipe {
+    pub(super) fn new(serial: u64, endpoint: Endpoint, kept: bool, options: &Options) -> Self {
+        Self {
+            serial,
+            endpoint,
+            kept,
+            link: None,
+            peer: None,
+            identity: Bytes::new(),
+            outgoing: Outgoing::new(options.send_limit),
+            incoming: Incoming::new(options.receive_limit),
+            queued: false,
+            readable: false,
+            listed: false,
+            flushing: false,
+            resetting: false,
+            burst: Burst::default(),
+            sent: Sent::default(),
+            received: Received::default(),
+        }
+    }
+
+    pub(super) fn counters(&self) -> (Sent, Received) {
+        let sent = Sent {
+            queued: self.outgoing.messages() as u64,
+            ..self.sent
+        };
+        let received = Received {
+            queued: self.incoming.len() as u64,
+            ..self.received
+        };
+        (sent, received)
+    }
+
+    /// Whether messages for its peer have a place here, be it there or not yet.
+    pub(super) fn is_live(&self) -> bool {
+        self.kept || self.link.is_some()
+    }
+
+    /// Whether a message may be queued.
+    pub(super) fn has_room(&self) -> bool {
+        !self.resetting && self.outgoing.has_room()
+    }
+
+    /// Gives up and counts what waits to be written.
+    pub(super) fn discard(&mut self) {
+        self.sent.dropped.discarded += self.outgoing.messages() as u64;
+        self.outgoing.clear();
+    }
+
+    /// Queues a message that has room. Returns the link if this task is to flush it.
+    pub(super) fn push(&mut self, message: &Message) -> Option<Arc<Link>> {
+        self.outgoing.push(message);
+        self.sent.accepted += 1;
+        let link = self.link.as_ref()?;
+        // A lone message leaves at once; those that follow before its writer
+        // is done leave together, at the latest when they fill a write.
+        let lone = !self.flushing;
+        if lone || self.outgoing.fills_a_write(FLUSH_AT) {
+            self.flushing = true;
+            return Some(link.clone());
+        }
+        None
+    }
+
+    /// Moves what waits into the batch, unless it grows and may be let to.
+    pub(super) fn take(&mut self, batch: &mut Batch, writer: Writer) -> Taken {
+        let grown = self.burst.accepted != self.sent.accepted;
+        self.burst.accepted = self.sent.accepted;
+        let may_grow = grown && self.burst.turns < BURST_TURNS;
+        if writer != Writer::Sender && may_grow && self.outgoing.is_growing(FLUSH_AT) {
+            self.burst.turns += 1;
+            return Taken::Growing;
+        }
+        self.burst.turns = 0;
+        if self.outgoing.take(batch) {
+            return Taken::Batch;
+        }
+        if writer == Writer::Driver {
+            self.flushing = false;
+        }
+        Taken::Nothing
+    }
+
+    /// Whether a command that the peer can do without may be queued.
+    pub(super) fn keeps_commands(&self) -> bool {
+        self.outgoing.command_octets() < COMMANDS_KEPT
+    }
+
+    /// Queues a command for the present connection. Returns the link to wake.
+    pub(super) fn push_command(
+        &mut self,
+        write: &mut dyn FnMut(&mut Vec<u8>),
+    ) -> Option<Arc<Link>> {
+        let link = self.link.clone()?;
+        write(self.outgoing.commands());
+        self.flushing = true;
+        Some(link)
+    }
+}
