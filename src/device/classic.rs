@@ -79,7 +79,7 @@ pub type Queue = Device<Router, Dealer>;
 /// the back sends beside subscriptions goes to all publishers.
 ///
 /// ```
-/// use pushsub::{Forwarder, XPub, XSub};
+/// use pushsub::{Forwarder, Sub, XPub};
 ///
 /// # tokio::runtime::Runtime::new()?.block_on(async {
 /// let forwarder = Forwarder::builder().spawn().await?;
