@@ -13,8 +13,7 @@ use bytes::Bytes;
 /// let single = Message::from("hello");
 /// assert_eq!(single.frames().len(), 1);
 ///
-/// let mut multipart = Message::from("topic");
-/// multipart.push_back("payload");
+/// let multipart = Message::from(["topic", "payload"]);
 /// assert_eq!(multipart.size(), 12);
 /// assert_eq!(&multipart[1][..], b"payload");
 /// ```
@@ -154,6 +153,17 @@ impl std::ops::Index<usize> for Message {
 impl std::fmt::Debug for Message {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_list().entries(self.frames()).finish()
+    }
+}
+
+/// A message of these frames: `Message::from(["topic", "payload"])`.
+///
+/// An array of no frames does not compile.
+impl<T: Into<Bytes>, const N: usize> From<[T; N]> for Message {
+    fn from(frames: [T; N]) -> Self {
+        const { assert!(N > 0, "a message has at least one frame") };
+        let frames = frames.into_iter().map(Into::into).collect();
+        Self::from_frames(frames).expect("there is at least one frame")
     }
 }
 

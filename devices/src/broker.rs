@@ -48,7 +48,8 @@ pub(crate) struct Arguments {
     #[arg(default_value = "tcp://127.0.0.1:6001")]
     front: Endpoint,
 
-    /// Where clients subscribe to responses [default: the port after that of --front]
+    /// Where clients subscribe to responses [default: the port after that of --front; for ipc its
+    /// path with "-responses"]
     #[arg(long, value_name = "ENDPOINT", value_parser = endpoint)]
     front_responses: Option<Endpoint>,
 
@@ -112,11 +113,13 @@ async fn serve(arguments: Arguments) -> Result<ExitCode, String> {
 fn builder(arguments: Arguments) -> BrokerBuilder {
     let responses = arguments
         .front_responses
-        .unwrap_or_else(|| beside(&arguments.front));
+        .or_else(|| beside(&arguments.front));
     let octets = usize::try_from(arguments.queue_bytes.as_u64()).unwrap_or(usize::MAX);
-    let builder = Broker::builder()
-        .front(arguments.front)
-        .front_responses(responses)
+    let mut builder = Broker::builder().front(arguments.front);
+    if let Some(responses) = responses {
+        builder = builder.front_responses(responses);
+    }
+    let builder = builder
         .back(arguments.back)
         .heartbeat(arguments.heartbeat)
         .liveness(arguments.liveness)
@@ -130,14 +133,14 @@ fn builder(arguments: Arguments) -> BrokerBuilder {
     }
 }
 
-/// The port after that of the requests, or any where that is any.
-fn beside(requests: &Endpoint) -> Endpoint {
+/// The port after that of the requests; `None` leaves the choice to the library.
+fn beside(requests: &Endpoint) -> Option<Endpoint> {
     match requests {
-        Endpoint::Tcp { host, port } => Endpoint::Tcp {
+        Endpoint::Tcp { host, port } if *port != 0 => Some(Endpoint::Tcp {
             host: host.clone(),
-            port: if *port == 0 { 0 } else { port.wrapping_add(1) },
-        },
-        other => other.clone(),
+            port: port.checked_add(1)?,
+        }),
+        _ => None,
     }
 }
 

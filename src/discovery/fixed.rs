@@ -44,6 +44,13 @@ impl Discovery for Static {
     }
 }
 
+/// A list as it is.
+impl Discovery for Vec<Instance> {
+    fn watch(&self, service: &str) -> Watch {
+        Static::new(self.iter().cloned()).watch(service)
+    }
+}
+
 /// One instance is a list of one, so that a program can name it where it connects.
 impl Discovery for Instance {
     fn watch(&self, _service: &str) -> Watch {

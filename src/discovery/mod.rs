@@ -29,6 +29,11 @@ use crate::endpoint::{Endpoint, EndpointError, IntoEndpoint};
 /// assert!(registry.watch("geo").latest().instances.is_empty());
 /// # Ok::<(), pushsub::EndpointError>(())
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say where a service is",
+    note = "pass an `Instance` (the endpoints of requests and responses), a `Vec` of them, a \
+            `Static` list or a `Registry`"
+)]
 pub trait Discovery: Send + Sync + 'static {
     /// Watches the instances of a service. Returns at once, also where the
     /// source cannot be reached: the first view then says so.

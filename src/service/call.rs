@@ -201,6 +201,7 @@ impl<T> Calls<T> {
         self.calls.insert(counter, call);
         self.counts.submitted += 1;
         if !self.is_anyone_up() {
+            self.ask_the_refusing(now);
             self.be_patient(counter, now);
             self.reject_hopeless();
         }
@@ -472,7 +473,16 @@ impl<T> Calls<T> {
     /// At the deadline: rejected only where nobody can have executed it.
     fn expire(&mut self, counter: u64) {
         match self.calls.get(&counter) {
-            Some(call) if call.is_waiting() => self.give_up(counter, Rejected::Expired),
+            Some(call) if call.is_waiting() => {
+                // Who is not there at all is named before how long that was waited for.
+                let up = self.is_anyone_up();
+                let reason = if up {
+                    Rejected::Expired
+                } else {
+                    Rejected::NoInstance
+                };
+                self.give_up(counter, reason);
+            }
             _ => self.end(counter, Bytes::new(), Err(Unknown::DeadlinePassed.into())),
         }
     }

@@ -57,7 +57,7 @@ pub struct Router {
 }
 
 every_socket!(Router);
-sending_socket!(Router, "Never waits (RT12).");
+sending_socket!(Router, "Never waits.");
 receiving_socket!(Router);
 
 impl Router {

@@ -52,7 +52,7 @@ pub struct Pub {
 every_socket!(Pub);
 sending_socket!(
     Pub,
-    "Never waits, unless [`Options::overflow`] says so: who has no room misses it (PB08, PB09)."
+    "Never waits, unless [`Options::overflow`] says so: who has no room misses it."
 );
 
 /// A [`Pub`] that receives the subscriptions of its peers: a first octet of 1

@@ -1,4 +1,4 @@
-//! The tests of the library from outside, in one binary: modules mirror `src/`.
+//! The tests of the library from outside, in one binary: a module for each pattern, layer or behaviour.
 
 mod broker;
 mod concurrency;

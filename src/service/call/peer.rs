@@ -420,6 +420,20 @@ impl<T> Calls<T> {
         }
     }
 
+    /// What an instance refused a while ago it may serve by now: a request that
+    /// finds nobody else is worth a probe.
+    pub(super) fn ask_the_refusing(&mut self, now: Instant) {
+        let refusing = |(id, peer): (&PeerId, &Peer)| peer.refusal().map(|_| *id);
+        let refusing: Vec<PeerId> = self.peers.iter().filter_map(refusing).collect();
+        for id in refusing {
+            if let Some(peer) = self.peers.get_mut(&id) {
+                peer.state = State::Reaching;
+                peer.unanswered = 0;
+            }
+            self.probe(id, now);
+        }
+    }
+
     pub(super) fn probe_where_due(&mut self, now: Instant) {
         let due = |(id, peer): (&PeerId, &Peer)| (peer.next_probe <= now).then_some(*id);
         let due: Vec<PeerId> = self.peers.iter().filter_map(due).collect();

@@ -15,6 +15,7 @@ fn a_service_that_nobody_serves_rejects_at_once() {
     script.submit("one", "", false);
     script.answer_probe(A, Kind::Error, 100, Status::NO_SUCH_SERVICE);
     script.submit("two", "", false);
+    script.answer_probe(A, Kind::Error, 100, Status::NO_SUCH_SERVICE);
     let rejected = Err(Rejected::NoSuchService.into());
     assert_eq!(
         script.ends(),
@@ -24,6 +25,23 @@ fn a_service_that_nobody_serves_rejects_at_once() {
     script.greet(A, epoch(A));
     script.submit("three", "", false);
     assert_eq!(script.requests(), went(A, &["three"]));
+}
+
+/// A client that was made before the first worker came is not held back by what it was told then.
+#[test]
+fn who_was_refused_asks_again_when_there_is_a_request() {
+    let mut script = Script::new();
+    script.add(A);
+    script.submit("early", "", false);
+    script.answer_probe(A, Kind::Error, 100, Status::NO_SUCH_SERVICE);
+    assert_eq!(
+        script.ends(),
+        [("early", Err(Rejected::NoSuchService.into()))]
+    );
+    script.submit("late", "", false);
+    assert_eq!(script.ends(), []);
+    script.greet(A, epoch(A));
+    assert_eq!(script.requests(), went(A, &["late"]));
 }
 
 #[test]
