@@ -10,6 +10,8 @@
 //! - [`Server`] and [`Client`] speak of requests and responses. A client connects to an
 //!   [`Instance`], to a list of them, or to whatever [`Discovery`] shows.
 //! - A [`Broker`] is an instance too: clients connect to its front, servers to its back.
+//! - [`Streamer`], [`Queue`] and [`Forwarder`] pass messages on between sockets; a [`Proxy`] does
+//!   so between whatever is a stream and a sink.
 //! - [`Push`], [`Pull`], [`Pub`], [`XPub`], [`Sub`], [`Dealer`] and [`Router`] are the ZeroMQ
 //!   sockets below, and talk to every program that speaks ZMTP 3.0 or later.
 //!

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use pushsub::{Sub, XPub};
+use pushsub::{XPub, XSub};
 
 use crate::classic::{self, Kind, Sides};
 
@@ -46,5 +46,5 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, String> {
         front: "tcp://127.0.0.1:5561",
         back: "tcp://127.0.0.1:5562",
     };
-    classic::run::<Sub, XPub>(kind, arguments.sides)
+    classic::run::<XSub, XPub>(kind, arguments.sides)
 }

@@ -6,7 +6,7 @@ mod support;
 use std::io::{BufRead, BufReader};
 use std::time::Duration;
 
-use pushsub::{Dealer, Pull, Push, Sub, XPub};
+use pushsub::{Dealer, Options, Pull, Push, Sub, XPub};
 
 use support::{Process, run};
 
@@ -107,6 +107,103 @@ async fn a_forwarder_connects_to_publishers_and_shows_what_it_forwards() {
     let seen = tokio::time::timeout(Duration::from_secs(20), seen).await;
     let first = seen.expect("it joins soon").first().clone();
     assert!(first == "a: news" || first == "\x01a", "{first:?}");
+}
+
+/// Kills a device as a crash would, and starts it again on the same ports.
+fn restart(device: Process, name: &'static str, endpoints: &[String; 2]) -> Process {
+    device.signal("-KILL");
+    device.wait();
+    let [front, back] = endpoints;
+    let mut device = Process::start(&[name, "--front", front, "--back", back]);
+    assert_eq!(device.endpoints(["front ", "back "]), *endpoints);
+    device
+}
+
+/// Finds a peer that is back at once.
+fn eager() -> Options {
+    Options::default().reconnect(Duration::from_millis(10), Duration::from_millis(50))
+}
+
+/// FT-39: who asks again after a time gets the answer, and nobody gets another's.
+#[tokio::test]
+async fn requests_outlive_a_queue_that_is_killed() {
+    let mut device = Process::start(&any("queue"));
+    let endpoints = device.endpoints(["front ", "back "]);
+    let worker = Dealer::with_options(eager());
+    worker.connect(&endpoints[1]).expect("an endpoint");
+    tokio::spawn(async move {
+        while let Ok(request) = worker.recv().await {
+            worker.send(request).await.expect("open");
+        }
+    });
+    let clients = ["ann", "bob"].map(|name| {
+        let client = Dealer::with_options(eager());
+        client.connect(&endpoints[0]).expect("an endpoint");
+        (name, client)
+    });
+    for round in 0..4 {
+        for number in 0..50 {
+            for (name, client) in &clients {
+                let question = format!("{name} {round} {number}");
+                client.send(question.clone()).await.expect("open");
+                if number == 25 && *name == "ann" {
+                    device = restart(device, "queue", &endpoints);
+                }
+                answer(client, &question, name).await;
+            }
+        }
+    }
+}
+
+/// Waits for the answer to a question, and asks again while none comes.
+async fn answer(client: &Dealer, question: &str, name: &str) {
+    loop {
+        let reply = tokio::time::timeout(Duration::from_millis(300), client.recv()).await;
+        let Ok(reply) = reply else {
+            client.send(question.to_owned()).await.expect("open");
+            continue;
+        };
+        let reply = reply.expect("open");
+        assert!(reply.first().starts_with(name.as_bytes()), "{reply:?}");
+        // An earlier question may have been answered twice.
+        if reply.first() == question.as_bytes() {
+            return;
+        }
+    }
+}
+
+/// FT-38: a gap may be seen, but no publication out of its order.
+#[tokio::test]
+async fn subscribers_outlive_a_forwarder_that_is_killed() {
+    let mut device = Process::start(&any("forwarder"));
+    let endpoints = device.endpoints(["front ", "back "]);
+    let publisher = XPub::with_options(eager());
+    publisher.connect(&endpoints[0]).expect("an endpoint");
+    let subscriber = Sub::with_options(eager());
+    subscriber.subscribe("n");
+    subscriber.connect(&endpoints[1]).expect("an endpoint");
+    let publishing = tokio::spawn(async move {
+        for number in 0_u64.. {
+            publisher
+                .send(format!("n{number:020}"))
+                .await
+                .expect("open");
+            tokio::task::yield_now().await;
+        }
+    });
+    let mut last = None;
+    for round in 0..3 {
+        for _ in 0..2_000 {
+            let news = tokio::time::timeout(Duration::from_secs(20), subscriber.recv()).await;
+            let news = news.expect("it goes on").expect("open").first().clone();
+            assert!(last.is_none_or(|last| last < news), "{news:?}");
+            last = Some(news);
+        }
+        if round < 2 {
+            device = restart(device, "forwarder", &endpoints);
+        }
+    }
+    publishing.abort();
 }
 
 #[test]

@@ -10,12 +10,11 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::proxy::{Proxy, ProxyHandle, ProxyStats, Receiving, Sending, Tap};
-use super::upstream::Upstream;
 use crate::endpoint::{Endpoint, EndpointError, IntoEndpoint};
 use crate::error::{BindError, ConnectError};
 use crate::message::Message;
 use crate::options::Options;
-use crate::socket::{Closed, Dealer, Pull, Push, Router, Sub, XPub};
+use crate::socket::{Closed, Dealer, Pull, Push, Router, XPub, XSub};
 
 /// How long [`Device::terminate`] lets the sockets write what they have.
 const LAST_WRITES: Duration = Duration::from_millis(50);
@@ -76,7 +75,8 @@ pub type Queue = Device<Router, Dealer>;
 /// The subscriptions of the back are merged: a topic is asked for at the front
 /// with its first subscriber and no longer with its last, counted exactly, and
 /// publishers that come late or come back are told all of them. A subscriber
-/// that is too slow misses messages, and they are counted.
+/// that is too slow misses messages, and they are counted. What an XSUB peer of
+/// the back sends beside subscriptions goes to all publishers.
 ///
 /// ```
 /// use pushsub::{Forwarder, Sub, XPub};
@@ -94,7 +94,7 @@ pub type Queue = Device<Router, Dealer>;
 /// # })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub type Forwarder = Device<Sub, XPub>;
+pub type Forwarder = Device<XSub, XPub>;
 
 /// A device that runs in this program: what comes to one socket leaves by the
 /// other. See [`Streamer`], [`Queue`] and [`Forwarder`].
@@ -482,5 +482,5 @@ side!(Pull as Receiving<Pull>, Receiving::new);
 side!(Push as Sending<Push>, Sending::new);
 side!(Router as Router, std::convert::identity);
 side!(Dealer as Dealer, std::convert::identity);
-side!(Sub as Upstream, Upstream::new);
+side!(XSub as XSub, std::convert::identity);
 side!(XPub as XPub, std::convert::identity);

@@ -6,7 +6,6 @@
 mod broker;
 mod classic;
 mod proxy;
-mod upstream;
 
 pub use broker::{Broker, BrokerBuilder, BrokerStats, Refused, ServiceStats, WorkerStats};
 pub use classic::{

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use pushsub::{
-    Dealer, DeviceError, Event, Forwarder, Identity, Message, Options, Pull, Push, Queue, Streamer,
-    Sub, XPub,
+    Dealer, DeviceError, Event, Forwarder, Identity, Message, Options, Pull, Push, Queue, Rep, Req,
+    Streamer, Sub, XPub, XSub,
 };
 
 use crate::support::{
@@ -27,6 +27,9 @@ on_every_transport! {
     a_forwarder_asks_for_a_topic_once_and_cancels_it_with_the_last;
     a_forwarder_tells_late_publishers_all_subscriptions;
     sixty_four_subscribers_of_a_thousand_topics_are_merged;
+    what_subscribers_send_goes_up_through_a_forwarder;
+    a_forwarder_behind_a_forwarder_merges_again;
+    a_replier_behind_two_queues_answers_a_requester;
 }
 
 /// A second endpoint on the transport of the first.
@@ -500,5 +503,64 @@ async fn sixty_four_subscribers_of_a_thousand_topics_are_merged(endpoint: String
         assert!(asked.remove(&Message::from(octets)));
     }
     assert!(publisher.try_recv().is_err());
+    Ok(())
+}
+
+async fn what_subscribers_send_goes_up_through_a_forwarder(endpoint: String) -> Result {
+    let device = forwarder(&endpoint).await?;
+    let (publisher, subscriber) = (XPub::new(), XSub::new());
+    publisher.connect(device.front())?;
+    subscriber.subscribe("a");
+    subscriber.connect(device.back())?;
+    assert_eq!(publisher.recv().await?.first(), "\x01a");
+    subscriber.send("a word of thanks").await?;
+    assert_eq!(publisher.recv().await?.first(), "a word of thanks");
+    Ok(())
+}
+
+/// D1: the second sees one subscriber, the first.
+async fn a_forwarder_behind_a_forwarder_merges_again(endpoint: String) -> Result {
+    let upper = forwarder(&endpoint).await?;
+    let lower = Forwarder::builder()
+        .connect_front(upper.back())
+        .back(another(&endpoint));
+    let lower = lower.spawn().await?;
+    let publisher = XPub::new();
+    publisher.connect(upper.front())?;
+    let subscribers = [subscriber(&lower, "a")?, subscriber(&lower, "a")?];
+    let direct = subscriber(&upper, "a")?;
+    assert_eq!(publisher.recv().await?.first(), "\x01a");
+    publisher.send("a: news").await?;
+    for subscriber in subscribers.iter().chain([&direct]) {
+        assert_eq!(subscriber.recv().await?.first(), "a: news");
+        assert!(subscriber.try_recv().is_err());
+    }
+    for subscriber in subscribers {
+        subscriber.close(Duration::ZERO).await;
+    }
+    direct.close(Duration::ZERO).await;
+    assert_eq!(publisher.recv().await?.first(), "\x00a");
+    Ok(())
+}
+
+/// D2: the envelope grows by a name for each queue, and shrinks on the way back.
+async fn a_replier_behind_two_queues_answers_a_requester(endpoint: String) -> Result {
+    let last = queue(&endpoint).await?;
+    let first = Queue::builder()
+        .front(another(&endpoint))
+        .connect_back(last.front());
+    let first = first.spawn().await?;
+    let rep = Rep::new();
+    rep.connect(last.back())?;
+    tokio::spawn(async move {
+        while let Ok((question, responder)) = rep.recv().await {
+            responder.send(question).expect("it is open");
+        }
+    });
+    let req = Req::new();
+    req.connect(first.front())?;
+    for number in 0..100 {
+        assert_eq!(req.request(text(number)).await?.first(), &text(number));
+    }
     Ok(())
 }
