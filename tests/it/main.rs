@@ -21,5 +21,6 @@ mod stress;
 mod support;
 mod tcp;
 mod tidy;
+mod types;
 #[cfg(feature = "zeromq")]
 mod zeromq;

@@ -137,7 +137,7 @@ async fn requests_of_many_tasks_are_made_one_by_one(endpoint: String) -> Result 
 /// A9, BI-69: REQ can not wedge; the reply of a request that was given up is
 /// never another one's. Every second peer answers late, every other not at all.
 async fn a_request_that_is_given_up_blocks_no_other(endpoint: String) -> Result {
-    const COUNT: u32 = 200;
+    const COUNT: u32 = 10_000;
     let rep = Rep::new();
     let endpoint = rep.bind(&endpoint).await?;
     let req = Req::new();

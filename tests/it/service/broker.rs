@@ -86,7 +86,7 @@ async fn workers_share_the_work_and_none_is_lost(name: Option<String>) -> Result
         let response = responses.next().await.ok_or("it is open")?;
         sum += response.outcome?.decode::<u32>()?;
     }
-    assert_eq!(sum, (0..600).sum());
+    assert_eq!(sum, (0..600).sum::<u32>());
     let started: Vec<u64> = workers
         .iter()
         .map(|worker| worker.stats().started)

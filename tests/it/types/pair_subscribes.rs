@@ -1,0 +1,5 @@
+//! A PAIR has no topics.
+
+fn main() {
+    pushsub::Pair::new().subscribe("t");
+}

@@ -1,0 +1,5 @@
+//! A PUB does not subscribe.
+
+fn main() {
+    pushsub::Pub::new().subscribe("t");
+}

@@ -1,0 +1,5 @@
+//! A PULL receives only (PL01).
+
+fn main() {
+    pushsub::Pull::new().try_send("m");
+}

@@ -1,0 +1,5 @@
+//! A PUSH has no topics.
+
+fn main() {
+    pushsub::Push::new().subscribe("t");
+}

@@ -1,0 +1,5 @@
+//! A REP asks nothing.
+
+fn main() {
+    pushsub::Rep::new().request("m");
+}

@@ -1,0 +1,5 @@
+//! A SUB receives only.
+
+fn main() {
+    pushsub::Sub::new().send("m");
+}

@@ -1,0 +1,5 @@
+//! An XPUB is subscribed to, and does not subscribe.
+
+fn main() {
+    pushsub::XPub::new().subscribe("t");
+}
