@@ -501,25 +501,6 @@ impl<T> Calls<T> {
         self.end(counter, Bytes::new(), Err(error));
     }
 
-    /// Ends what waits where nobody will come: the view is empty, or nobody in it serves.
-    fn reject_hopeless(&mut self) {
-        let refusals: Option<Vec<Rejected>> = self.peers.values().map(Peer::refusal).collect();
-        let empty = self.peers.values().all(|peer| peer.leaving);
-        let reason = match refusals {
-            Some(reasons) if !reasons.is_empty() => {
-                // What needs somebody to look at it comes first.
-                let other = |reason: &Rejected| *reason != Rejected::NoSuchService;
-                let other = reasons.into_iter().find(other);
-                other.unwrap_or(Rejected::NoSuchService)
-            }
-            _ if self.live && empty => Rejected::NoInstance,
-            _ => return,
-        };
-        for counter in self.waiting() {
-            self.give_up(counter, reason);
-        }
-    }
-
     /// The calls that wait, the oldest first.
     fn waiting(&self) -> Vec<u64> {
         let waiting = |(counter, call): (&u64, &Call<T>)| call.is_waiting().then_some(*counter);

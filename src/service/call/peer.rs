@@ -420,6 +420,25 @@ impl<T> Calls<T> {
         }
     }
 
+    /// Ends what waits where nobody will come: the view is empty, or nobody in it serves.
+    pub(super) fn reject_hopeless(&mut self) {
+        let refusals: Option<Vec<Rejected>> = self.peers.values().map(Peer::refusal).collect();
+        let empty = self.peers.values().all(|peer| peer.leaving);
+        let reason = match refusals {
+            Some(reasons) if !reasons.is_empty() => {
+                // What needs somebody to look at it comes first.
+                let other = |reason: &Rejected| *reason != Rejected::NoSuchService;
+                let other = reasons.into_iter().find(other);
+                other.unwrap_or(Rejected::NoSuchService)
+            }
+            _ if self.live && empty => Rejected::NoInstance,
+            _ => return,
+        };
+        for counter in self.waiting() {
+            self.give_up(counter, reason);
+        }
+    }
+
     /// What an instance refused a while ago it may serve by now: a request that
     /// finds nobody else is worth a probe.
     pub(super) fn ask_the_refusing(&mut self, now: Instant) {

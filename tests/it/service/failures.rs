@@ -182,7 +182,7 @@ async fn an_unreachable_instance_is_waited_for_until_the_deadline(endpoint: Stri
     let outcome = request.call().await?.outcome;
     assert_eq!(
         outcome,
-        Err(CallError::Rejected(pushsub::Rejected::Expired))
+        Err(CallError::Rejected(pushsub::Rejected::NoInstance))
     );
     Ok(())
 }
