@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use futures::poll;
 use pushsub::{
-    Closed, Dealer, Endpoint, Message, Options, Pub, Pull, Push, Router, Stats, Sub, XPub,
+    Closed, Dealer, Endpoint, Message, Options, Pub, Pull, Push, Router, SocketType, Stats, Sub,
+    XPub,
 };
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -116,6 +117,18 @@ impl Any {
         }
     }
 
+    fn socket_type(&self) -> SocketType {
+        match self {
+            Self::Push(_) => SocketType::Push,
+            Self::Pull(_) => SocketType::Pull,
+            Self::Pub(_) => SocketType::Pub,
+            Self::Sub(_) => SocketType::Sub,
+            Self::XPub(_) => SocketType::XPub,
+            Self::Dealer(_) => SocketType::Dealer,
+            Self::Router(_) => SocketType::Router,
+        }
+    }
+
     fn stats(&self) -> Stats {
         each!(self, socket => socket.stats())
     }
@@ -180,7 +193,8 @@ struct World {
     random: Random,
     on: On,
     sockets: Vec<Any>,
-    endpoints: Vec<Endpoint>,
+    /// By the type of the socket that bound them.
+    endpoints: Vec<(SocketType, Endpoint)>,
     working: Vec<Work>,
     /// Work that other workers do.
     tasks: JoinSet<()>,
@@ -213,27 +227,36 @@ impl World {
                     _ => format!("memory://{}", memory_name()),
                 };
                 let bound = each!(&socket, socket => socket.bind(wanted).await)?;
-                self.endpoints.push(bound);
+                self.endpoints.push((socket.socket_type(), bound));
             }
             2..=6 => {
-                if let Some(endpoint) = self.random.pick(&self.endpoints) {
+                let own = socket.socket_type();
+                let fits = self.endpoints.iter().filter(|(kind, _)| kind.accepts(own));
+                let fits: Vec<_> = fits.cloned().collect();
+                // Now and then one that will be turned away.
+                let from = if self.random.below(8) == 0 {
+                    &self.endpoints
+                } else {
+                    &fits
+                };
+                if let Some((_, endpoint)) = self.random.pick(from) {
                     each!(&socket, socket => socket.connect(endpoint))?;
                 }
             }
             7 => {
-                if let Some(endpoint) = self.random.pick(&self.endpoints) {
+                if let Some((_, endpoint)) = self.random.pick(&self.endpoints) {
                     each!(&socket, socket => socket.disconnect(&endpoint));
                 }
             }
             8 => {
-                if let Some(endpoint) = self.random.pick(&self.endpoints) {
+                if let Some((_, endpoint)) = self.random.pick(&self.endpoints) {
                     each!(&socket, socket => socket.unbind(&endpoint));
                 }
             }
-            9 => self.end(place),
+            9 if self.random.below(4) == 0 => self.end(place),
             10..=24 => self.working.push(socket.work(&mut self.random)),
             25..=30 => socket.poke(&mut self.random),
-            31 => {
+            31 if self.random.below(4) == 0 => {
                 self.working.clear();
                 self.tasks.abort_all();
             }
@@ -269,7 +292,7 @@ impl World {
                 drop(self.working.swap_remove(place));
             }
         }
-        for _ in 0..self.random.below(12) {
+        for _ in 0..self.random.below(30) {
             tokio::task::yield_now().await;
         }
         if matches!(self.on, On::MemoryOfWorkers | On::TcpOfWorkers) {
