@@ -4,6 +4,28 @@ use std::io;
 
 use crate::endpoint::{Endpoint, EndpointError};
 use crate::message::Message;
+use crate::options::SocketType;
+
+/// Why a socket was not made: the caller's fault. `option` is the method of
+/// [`Options`](crate::Options) that set it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OptionsError {
+    /// The value is out of the option's range.
+    #[error("the value of {option} is out of its range")]
+    OutOfRange {
+        /// The option.
+        option: &'static str,
+    },
+    /// Sockets of this type cannot heed the option.
+    #[error("{option} means nothing to a socket of type {socket_type}")]
+    NotForType {
+        /// The option.
+        option: &'static str,
+        /// The type of the socket that was to be made.
+        socket_type: SocketType,
+    },
+}
 
 /// Why a message was not accepted. It was not sent, and is given back.
 #[derive(Debug, thiserror::Error)]

@@ -63,8 +63,8 @@ pub use device::{
 pub use discovery::{Discovery, Freshness, Instance, Registration, Registry, Static, View, Watch};
 pub use endpoint::{Endpoint, EndpointError, Host, IntoEndpoint, IpcName};
 pub use error::{
-    BindError, ConnectError, LinkError, RecvError, RequestError, SendError, TryRecvError,
-    TrySendError,
+    BindError, ConnectError, LinkError, OptionsError, RecvError, RequestError, SendError,
+    TryRecvError, TrySendError,
 };
 pub use message::Message;
 pub use options::{

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::error::OptionsError;
 use crate::message::Message;
 
 pub use network::{Network, NetworkError};
@@ -149,7 +150,8 @@ impl fmt::Debug for Identity {
 ///
 /// let push = Push::with_options(
 ///     Options::default().send_high_water_mark(10_000).linger(Duration::from_secs(5)),
-/// );
+/// )?;
+/// # Ok::<(), pushsub::OptionsError>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -317,6 +319,11 @@ impl Options {
     pub fn correlate(mut self, correlate: bool) -> Self {
         self.correlate = correlate;
         self
+    }
+
+    /// Whether a socket of this type can heed them all.
+    pub(crate) fn check(&self, _socket_type: SocketType) -> Result<(), OptionsError> {
+        Ok(())
     }
 
     /// Whether a message is over the limits of octets or frames.

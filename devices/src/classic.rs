@@ -99,7 +99,7 @@ async fn capture(arguments: &Sides) -> Result<(Option<Endpoint>, Option<Pub>), S
     let Some(endpoint) = &arguments.capture else {
         return Ok((None, None));
     };
-    let publisher = Pub::with_options(options(arguments));
+    let publisher = Pub::with_options(options(arguments)).map_err(|error| error.to_string())?;
     let bound = publisher.bind(endpoint).await;
     let bound = bound.map_err(|error| error.to_string())?;
     Ok((Some(bound), Some(publisher)))

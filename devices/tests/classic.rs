@@ -129,7 +129,7 @@ fn eager() -> Options {
 async fn requests_outlive_a_queue_that_is_killed() {
     let mut device = Process::start(&any("queue"));
     let endpoints = device.endpoints(["front ", "back "]);
-    let worker = Dealer::with_options(eager());
+    let worker = Dealer::with_options(eager()).expect("options");
     worker.connect(&endpoints[1]).expect("an endpoint");
     tokio::spawn(async move {
         while let Ok(request) = worker.recv().await {
@@ -137,7 +137,7 @@ async fn requests_outlive_a_queue_that_is_killed() {
         }
     });
     let clients = ["ann", "bob"].map(|name| {
-        let client = Dealer::with_options(eager());
+        let client = Dealer::with_options(eager()).expect("options");
         client.connect(&endpoints[0]).expect("an endpoint");
         (name, client)
     });
@@ -177,9 +177,9 @@ async fn answer(client: &Dealer, question: &str, name: &str) {
 async fn subscribers_outlive_a_forwarder_that_is_killed() {
     let mut device = Process::start(&any("forwarder"));
     let endpoints = device.endpoints(["front ", "back "]);
-    let publisher = XPub::with_options(eager());
+    let publisher = XPub::with_options(eager()).expect("options");
     publisher.connect(&endpoints[0]).expect("an endpoint");
-    let subscriber = Sub::with_options(eager());
+    let subscriber = Sub::with_options(eager()).expect("options");
     subscriber.subscribe("n");
     subscriber.connect(&endpoints[1]).expect("an endpoint");
     let publishing = tokio::spawn(async move {

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::proxy::{Proxy, ProxyHandle, ProxyStats, Receiving, Sending, Tap};
 use crate::endpoint::{Endpoint, EndpointError, IntoEndpoint};
-use crate::error::{BindError, ConnectError};
+use crate::error::{BindError, ConnectError, OptionsError};
 use crate::message::Message;
 use crate::options::Options;
 use crate::socket::{Closed, Dealer, Pull, Push, Router, XPub, XSub};
@@ -143,6 +143,9 @@ enum Join {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeviceError {
+    /// The options of a side are not for its socket.
+    #[error(transparent)]
+    Options(#[from] OptionsError),
     /// It cannot listen on an endpoint.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -402,7 +405,7 @@ impl Endpoints {
         } else {
             self.options
         };
-        let socket = S::with_options(options);
+        let socket = S::with_options(options)?;
         let mut endpoints = Vec::with_capacity(self.list.len());
         for (join, endpoint) in self.list {
             match join {
@@ -429,7 +432,7 @@ pub trait Side: sealed::Sealed + Clone + Send + Sync + 'static {
     type Traffic: Stream<Item = Message> + Sink<Message, Error: Display> + Send + Unpin + 'static;
 
     #[doc(hidden)]
-    fn with_options(options: Options) -> Self;
+    fn with_options(options: Options) -> Result<Self, OptionsError>;
 
     #[doc(hidden)]
     fn bind(&self, endpoint: Endpoint) -> impl Future<Output = Result<Endpoint, BindError>> + Send;
@@ -455,7 +458,7 @@ macro_rules! side {
         impl Side for $socket {
             type Traffic = $traffic;
 
-            fn with_options(options: Options) -> Self {
+            fn with_options(options: Options) -> Result<Self, OptionsError> {
                 Self::with_options(options)
             }
 

@@ -79,7 +79,7 @@ impl Listener {
             .reconnect(Duration::from_millis(50), Duration::from_secs(1))
             .linger(Duration::ZERO);
         let service = Name::new(service.to_owned()).map_err(|_| ClientError::Service)?;
-        let sub = Sub::with_options(options);
+        let sub = Sub::of(options);
         sub.subscribe(id.topic().clone());
         let watch = discovery.watch(service.as_str());
         let mut listener = Self {
@@ -259,7 +259,7 @@ fn dial(requests: &Endpoint) -> Option<Push> {
         .send_high_water_mark(8)
         .reconnect(Duration::from_millis(50), Duration::from_secs(1))
         .linger(Duration::ZERO);
-    let push = Push::with_options(options);
+    let push = Push::of(options);
     match push.connect(requests) {
         Ok(()) => Some(push),
         Err(error) => {

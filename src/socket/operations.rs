@@ -87,12 +87,22 @@ macro_rules! every_socket {
             /// binds or connects.
             #[must_use]
             pub fn new() -> Self {
-                Self::with_options(Options::default())
+                Self::of(Options::default())
             }
 
             /// A socket with these options.
-            #[must_use]
-            pub fn with_options(options: Options) -> Self {
+            ///
+            /// # Errors
+            ///
+            /// See [`OptionsError`]: the first option that is out of its range, or that
+            /// this type of socket cannot heed.
+            pub fn with_options(options: Options) -> Result<Self, OptionsError> {
+                options.check(SocketType::$socket)?;
+                Ok(Self::of(options))
+            }
+
+            /// A socket with options that need no check.
+            pub(crate) fn of(options: Options) -> Self {
                 Self {
                     handle: Handle::new(SocketType::$socket, options),
                 }

@@ -14,7 +14,9 @@ use super::monitor::Monitor;
 use super::operations::{every_socket, receiving_socket, sending_socket, subscribing_socket};
 use super::stats::Stats;
 use crate::endpoint::{Endpoint, IntoEndpoint};
-use crate::error::{BindError, ConnectError, RecvError, SendError, TryRecvError, TrySendError};
+use crate::error::{
+    BindError, ConnectError, OptionsError, RecvError, SendError, TryRecvError, TrySendError,
+};
 use crate::message::Message;
 use crate::options::{Options, SocketType};
 use crate::session::Subscription;

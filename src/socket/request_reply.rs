@@ -15,7 +15,9 @@ use super::monitor::Monitor;
 use super::operations::every_socket;
 use super::stats::Stats;
 use crate::endpoint::{Endpoint, IntoEndpoint};
-use crate::error::{BindError, ConnectError, RecvError, RequestError, SendError, TryRecvError};
+use crate::error::{
+    BindError, ConnectError, OptionsError, RecvError, RequestError, SendError, TryRecvError,
+};
 use crate::message::Message;
 use crate::options::{Options, SocketType};
 

@@ -15,7 +15,7 @@ in_both_roles!(
 );
 
 async fn what_push_sends_arrives_at_their_pull(python: &'static Path, role: Role) {
-    let push = Push::with_options(options());
+    let push = Push::with_options(options()).expect("options that it heeds");
     let mut peer = Peer::join(python, "PULL", role, &push).await;
     for frames in messages() {
         soon(push.send(message(&frames))).await.expect("open");
@@ -24,7 +24,7 @@ async fn what_push_sends_arrives_at_their_pull(python: &'static Path, role: Role
 }
 
 async fn what_their_push_sends_arrives_at_pull(python: &'static Path, role: Role) {
-    let pull = Pull::with_options(options());
+    let pull = Pull::with_options(options()).expect("options that it heeds");
     let mut peer = Peer::join(python, "PUSH", role, &pull).await;
     for frames in messages() {
         peer.tell(&format!("send {frames}"), "sent").await;
@@ -33,7 +33,7 @@ async fn what_their_push_sends_arrives_at_pull(python: &'static Path, role: Role
 }
 
 async fn push_goes_on_with_a_peer_that_was_restarted(python: &'static Path, role: Role) {
-    let push = Push::with_options(options());
+    let push = Push::with_options(options()).expect("options that it heeds");
     let mut peer = Peer::join(python, "PULL", role, &push).await;
     for round in ["t:first", "t:second", "t:third"] {
         soon(push.send(message(round))).await.expect("open");
@@ -43,7 +43,7 @@ async fn push_goes_on_with_a_peer_that_was_restarted(python: &'static Path, role
 }
 
 async fn pull_goes_on_with_a_peer_that_was_restarted(python: &'static Path, role: Role) {
-    let pull = Pull::with_options(options());
+    let pull = Pull::with_options(options()).expect("options that it heeds");
     let mut peer = Peer::join(python, "PUSH", role, &pull).await;
     for round in ["t:first", "t:second", "t:third"] {
         peer.tell(&format!("send {round}"), "sent").await;
@@ -54,7 +54,7 @@ async fn pull_goes_on_with_a_peer_that_was_restarted(python: &'static Path, role
 
 /// Also accounts for them: all are written, none is dropped (design, section 4).
 async fn a_thousand_messages_arrive_in_order(python: &'static Path, role: Role) {
-    let push = Push::with_options(options());
+    let push = Push::with_options(options()).expect("options that it heeds");
     let mut peer = Peer::join(python, "PULL", role, &push).await;
     for seed in 0..1_000 {
         let frames = format!("p:{seed}:{seed}");

@@ -20,7 +20,7 @@ in_both_roles!(
 );
 
 async fn what_pub_publishes_arrives_at_their_sub(python: &'static Path, role: Role) {
-    let publisher = Pub::with_options(options());
+    let publisher = Pub::with_options(options()).expect("options that it heeds");
     let mut peer = Peer::join(python, "SUB", role, &publisher).await;
     subscribe(&publisher, &mut peer).await;
     for frames in messages() {
@@ -32,7 +32,7 @@ async fn what_pub_publishes_arrives_at_their_sub(python: &'static Path, role: Ro
 }
 
 async fn what_xpub_publishes_arrives_at_their_sub(python: &'static Path, role: Role) {
-    let publisher = XPub::with_options(options());
+    let publisher = XPub::with_options(options()).expect("options that it heeds");
     let mut peer = Peer::join(python, "SUB", role, &publisher).await;
     peer.tell("subscribe t:news", "done").await;
     assert_eq!(soon(publisher.recv()).await, Ok(Message::from("\x01news")));
@@ -45,7 +45,7 @@ async fn what_xpub_publishes_arrives_at_their_sub(python: &'static Path, role: R
 }
 
 async fn xpub_sees_their_sub_subscribe_and_cancel(python: &'static Path, role: Role) {
-    let publisher = XPub::with_options(options());
+    let publisher = XPub::with_options(options()).expect("options that it heeds");
     let mut peer = Peer::join(python, "SUB", role, &publisher).await;
     for (line, seen) in [
         ("subscribe t:a", "h:0161"),
@@ -62,7 +62,7 @@ async fn xpub_sees_their_sub_subscribe_and_cancel(python: &'static Path, role: R
 
 /// A PUB does not tell who has subscribed: it is asked until it answers.
 async fn what_their_pub_publishes_arrives_at_sub(python: &'static Path, role: Role) {
-    let subscriber = Sub::with_options(options());
+    let subscriber = Sub::with_options(options()).expect("options that it heeds");
     subscriber.subscribe("news");
     let mut peer = Peer::join(python, "PUB", role, &subscriber).await;
     peer.begin("repeat t:news").await;
@@ -81,7 +81,7 @@ async fn what_their_pub_publishes_arrives_at_sub(python: &'static Path, role: Ro
 }
 
 async fn what_their_xpub_publishes_arrives_at_sub(python: &'static Path, role: Role) {
-    let subscriber = Sub::with_options(options());
+    let subscriber = Sub::with_options(options()).expect("options that it heeds");
     subscriber.subscribe("news");
     let mut peer = Peer::join(python, "XPUB", role, &subscriber).await;
     peer.tell("expect h:016e657773", "good").await;
@@ -94,7 +94,7 @@ async fn what_their_xpub_publishes_arrives_at_sub(python: &'static Path, role: R
 }
 
 async fn their_xpub_sees_sub_subscribe_and_cancel(python: &'static Path, role: Role) {
-    let subscriber = Sub::with_options(options());
+    let subscriber = Sub::with_options(options()).expect("options that it heeds");
     let mut peer = Peer::join(python, "XPUB", role, &subscriber).await;
     subscriber.subscribe("a");
     peer.tell("expect h:0161", "good").await;
@@ -107,7 +107,7 @@ async fn their_xpub_sees_sub_subscribe_and_cancel(python: &'static Path, role: R
 }
 
 async fn pub_goes_on_with_a_subscriber_that_was_restarted(python: &'static Path, role: Role) {
-    let publisher = Pub::with_options(options());
+    let publisher = Pub::with_options(options()).expect("options that it heeds");
     let mut peer = Peer::join(python, "SUB", role, &publisher).await;
     for round in ["t:news t:first", "t:news t:second", "t:news t:third"] {
         subscribe(&publisher, &mut peer).await;
@@ -118,7 +118,7 @@ async fn pub_goes_on_with_a_subscriber_that_was_restarted(python: &'static Path,
 }
 
 async fn xpub_goes_on_with_a_subscriber_that_was_restarted(python: &'static Path, role: Role) {
-    let publisher = XPub::with_options(options());
+    let publisher = XPub::with_options(options()).expect("options that it heeds");
     let mut peer = Peer::join(python, "SUB", role, &publisher).await;
     for round in ["t:news t:first", "t:news t:second", "t:news t:third"] {
         peer.tell("subscribe t:news", "done").await;
@@ -133,7 +133,7 @@ async fn xpub_goes_on_with_a_subscriber_that_was_restarted(python: &'static Path
 
 /// The subscription is made again on each new connection (SB09).
 async fn sub_goes_on_with_a_publisher_that_was_restarted(python: &'static Path, role: Role) {
-    let subscriber = Sub::with_options(options());
+    let subscriber = Sub::with_options(options()).expect("options that it heeds");
     subscriber.subscribe("news");
     let mut peer = Peer::join(python, "XPUB", role, &subscriber).await;
     for round in ["t:news t:first", "t:news t:second", "t:news t:third"] {

@@ -20,7 +20,7 @@ in_both_roles!(
 /// Both ways, and under the identity that the DEALER was given (N10).
 async fn dealer_and_their_router_talk(python: &'static Path, role: Role) {
     let identity = Identity::new("ours").expect("a sound identity");
-    let dealer = Dealer::with_options(options().identity(identity));
+    let dealer = Dealer::with_options(options().identity(identity)).expect("options that it heeds");
     let mut peer = Peer::join(python, "ROUTER", role, &dealer).await;
     for frames in messages() {
         soon(dealer.send(message(&frames))).await.expect("open");
@@ -31,7 +31,7 @@ async fn dealer_and_their_router_talk(python: &'static Path, role: Role) {
 }
 
 async fn dealer_and_their_dealer_talk(python: &'static Path, role: Role) {
-    let dealer = Dealer::with_options(options());
+    let dealer = Dealer::with_options(options()).expect("options that it heeds");
     let mut peer = Peer::join(python, "DEALER", role, &dealer).await;
     for frames in messages() {
         soon(dealer.send(message(&frames))).await.expect("open");
@@ -42,7 +42,7 @@ async fn dealer_and_their_dealer_talk(python: &'static Path, role: Role) {
 
 /// A REP wants an empty frame before the request, and gives it back (DL08).
 async fn dealer_and_their_rep_talk(python: &'static Path, role: Role) {
-    let dealer = Dealer::with_options(options());
+    let dealer = Dealer::with_options(options()).expect("options that it heeds");
     let mut peer = Peer::join(python, "REP", role, &dealer).await;
     for frames in messages() {
         let request = message(&format!("h: {frames}"));
@@ -53,7 +53,7 @@ async fn dealer_and_their_rep_talk(python: &'static Path, role: Role) {
 }
 
 async fn router_and_their_dealer_talk(python: &'static Path, role: Role) {
-    let router = Router::with_options(options());
+    let router = Router::with_options(options()).expect("options that it heeds");
     let mut peer = Peer::join(python, "DEALER", role, &router).await;
     for frames in messages() {
         peer.tell(&format!("send {frames}"), "sent").await;
@@ -65,7 +65,7 @@ async fn router_and_their_dealer_talk(python: &'static Path, role: Role) {
 }
 
 async fn router_and_their_req_talk(python: &'static Path, role: Role) {
-    let router = Router::with_options(options());
+    let router = Router::with_options(options()).expect("options that it heeds");
     let mut peer = Peer::join(python, "REQ", role, &router).await;
     for frames in messages() {
         peer.tell(&format!("send {frames}"), "sent").await;
@@ -78,7 +78,7 @@ async fn router_and_their_req_talk(python: &'static Path, role: Role) {
 
 async fn router_and_their_router_talk(python: &'static Path, role: Role) {
     let identity = Identity::new("ours").expect("a sound identity");
-    let router = Router::with_options(options().identity(identity));
+    let router = Router::with_options(options().identity(identity)).expect("options that it heeds");
     let mut peer = Peer::join(python, "ROUTER", role, &router).await;
     for frames in messages() {
         soon(router.send(message(&format!("t:python {frames}"))))
@@ -92,7 +92,7 @@ async fn router_and_their_router_talk(python: &'static Path, role: Role) {
 }
 
 async fn dealer_goes_on_with_a_router_that_was_restarted(python: &'static Path, role: Role) {
-    let dealer = Dealer::with_options(options());
+    let dealer = Dealer::with_options(options()).expect("options that it heeds");
     let mut peer = Peer::join(python, "ROUTER", role, &dealer).await;
     for round in ["first", "second", "third"] {
         soon(dealer.send(round)).await.expect("open");
@@ -104,7 +104,7 @@ async fn dealer_goes_on_with_a_router_that_was_restarted(python: &'static Path, 
 
 /// The new peer has the identity of the one that is gone.
 async fn router_goes_on_with_a_dealer_that_was_restarted(python: &'static Path, role: Role) {
-    let router = Router::with_options(options().mandatory(true));
+    let router = Router::with_options(options().mandatory(true)).expect("options that it heeds");
     let mut peer = Peer::join(python, "DEALER", role, &router).await;
     for round in ["t:first", "t:second", "t:third"] {
         peer.tell(&format!("send {round}"), "sent").await;

@@ -75,7 +75,7 @@ async fn a_router_answers_many_dealers_at_once() -> Result {
     // Above twice what a dealer has in flight, so that the router drops nothing: a
     // batch that is being written counts until the write returns, and the dealer may
     // have received it, and asked for as much again, before.
-    let router = Router::with_options(Options::default().send_high_water_mark(128));
+    let router = Router::with_options(Options::default().send_high_water_mark(128))?;
     let endpoint = router.bind("tcp://127.0.0.1:*").await?;
     for _ in 0..2 {
         let router = router.clone();

@@ -53,7 +53,7 @@ async fn a_dealer_is_known_by_the_name_it_brings(endpoint: String) -> Result {
     let router = Router::new();
     let mut monitor = router.monitor();
     let endpoint = router.bind(&endpoint).await?;
-    let dealer = Dealer::with_options(named("ann"));
+    let dealer = Dealer::with_options(named("ann"))?;
     dealer.connect(&endpoint)?;
     connected(&mut monitor).await;
     let mut message = Message::from("ann");
@@ -76,10 +76,10 @@ async fn a_second_peer_of_the_same_name_is_refused_until_the_first_is_gone(
     let router = Router::new();
     let mut monitor = router.monitor();
     let endpoint = router.bind(&endpoint).await?;
-    let first = Dealer::with_options(named("ann"));
+    let first = Dealer::with_options(named("ann"))?;
     first.connect(&endpoint)?;
     connected(&mut monitor).await;
-    let second = Dealer::with_options(named("ann"));
+    let second = Dealer::with_options(named("ann"))?;
     second.connect(&endpoint)?;
     event(&mut monitor, |event| {
         matches!(
@@ -118,7 +118,7 @@ async fn a_message_for_nobody_is_dropped_and_counted(endpoint: String) -> Result
 /// RT11, BI-19.
 async fn a_mandatory_router_says_whom_it_cannot_reach(endpoint: String) -> Result {
     let options = Options::default().mandatory(true).send_high_water_mark(5);
-    let router = Router::with_options(options);
+    let router = Router::with_options(options)?;
     let mut monitor = router.monitor();
     let endpoint = router.bind(&endpoint).await?;
     let mut message = Message::from("ann");
@@ -127,7 +127,7 @@ async fn a_mandatory_router_says_whom_it_cannot_reach(endpoint: String) -> Resul
         router.send(message.clone()).await,
         Err(SendError::Unroutable(_))
     ));
-    let dealer = Dealer::with_options(named("ann").receive_high_water_mark(5));
+    let dealer = Dealer::with_options(named("ann").receive_high_water_mark(5))?;
     dealer.connect(&endpoint)?;
     connected(&mut monitor).await;
     let full = loop {

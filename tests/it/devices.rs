@@ -105,7 +105,7 @@ async fn a_streamer_hands_work_on_and_loses_none(endpoint: String) -> Result {
 /// D3: bounded memory.
 async fn a_streamer_makes_its_front_wait_while_its_back_is_full(endpoint: String) -> Result {
     let device = streamer(&endpoint).await?;
-    let push = Push::with_options(small());
+    let push = Push::with_options(small())?;
     push.connect(device.front())?;
     let mut sent = 0;
     // More than all the queues hold, and what the system has between them.
@@ -252,11 +252,11 @@ async fn what_cannot_start_says_why_and_leaves_nothing() {
 
 /// D6.
 async fn a_capture_gets_copies_and_its_absence_harms_nobody(endpoint: String) -> Result {
-    let (copies, watcher) = (Push::with_options(small()), Pull::new());
+    let (copies, watcher) = (Push::with_options(small())?, Pull::new());
     let tapped = copies.bind(another(&endpoint)).await?;
     let device = Queue::builder().front(&endpoint).back(another(&endpoint));
     let device = device.capture(copies).spawn().await?;
-    let client = Dealer::with_options(Options::default().identity(Identity::new("ann")?));
+    let client = Dealer::with_options(Options::default().identity(Identity::new("ann")?))?;
     client.connect(device.front())?;
     let _worker = echo(&device.back(), "worker")?;
     // Nobody watches: one copy waits for a watcher and the others are dropped.

@@ -68,9 +68,9 @@ fn subscribers_share_one_payload() -> Result {
 #[test]
 fn what_two_sockets_hold_is_the_sum_of_their_marks() -> Result {
     in_virtual_time(async {
-        let pull = Pull::with_options(Options::default().receive_high_water_mark(5));
+        let pull = Pull::with_options(Options::default().receive_high_water_mark(5))?;
         let endpoint = pull.bind(endpoint()).await?;
-        let push = Push::with_options(Options::default().send_high_water_mark(7));
+        let push = Push::with_options(Options::default().send_high_water_mark(7))?;
         let mut monitor = push.monitor();
         push.connect(&endpoint)?;
         connected(&mut monitor).await;
@@ -100,10 +100,13 @@ fn what_two_sockets_hold_is_the_sum_of_their_marks() -> Result {
 fn what_a_full_peer_had_no_room_for_survives_it() -> Result {
     in_virtual_time(async {
         let name = endpoint();
-        let push = Push::with_options(Options::default().send_high_water_mark(100));
+        let push = Push::with_options(Options::default().send_high_water_mark(100))?;
         let mut monitor = push.monitor();
         push.connect(&name)?;
-        let small = || Pull::with_options(Options::default().receive_high_water_mark(3));
+        let small = || {
+            Pull::with_options(Options::default().receive_high_water_mark(3))
+                .expect("options that it heeds")
+        };
         let first = small();
         first.bind(&name).await?;
         connected(&mut monitor).await;
@@ -188,15 +191,15 @@ fn sockets_that_do_not_fit_are_not_joined() -> Result {
 #[test]
 fn an_identity_is_known_and_is_nobody_elses() -> Result {
     in_virtual_time(async {
-        let router = Router::with_options(Options::default().mandatory(true));
+        let router = Router::with_options(Options::default().mandatory(true))?;
         let endpoint = router.bind(endpoint()).await?;
         let named = || Identity::new("worker").map(|name| Options::default().identity(name));
-        let dealer = Dealer::with_options(named()?);
+        let dealer = Dealer::with_options(named()?)?;
         dealer.connect(&endpoint)?;
         dealer.send("ready").await?;
         assert_eq!(router.recv().await?.first(), "worker");
         let mut monitor = router.monitor();
-        let twin = Dealer::with_options(named()?);
+        let twin = Dealer::with_options(named()?)?;
         twin.connect(&endpoint)?;
         event(&mut monitor, |event| {
             matches!(
@@ -271,7 +274,7 @@ fn sockets_joined_both_ways_do_not_lock_each_other_up() -> Result {
 #[test]
 fn a_message_above_the_receivers_limits_is_dropped_and_counted() -> Result {
     in_virtual_time(async {
-        let pull = Pull::with_options(Options::default().max_message_size(3));
+        let pull = Pull::with_options(Options::default().max_message_size(3))?;
         let endpoint = pull.bind(endpoint()).await?;
         let push = Push::new();
         push.connect(&endpoint)?;
@@ -303,7 +306,7 @@ fn a_name_is_taken_once_and_free_again_after_close() -> Result {
 #[test]
 fn a_socket_that_closes_is_gone_for_its_peer() -> Result {
     in_virtual_time(async {
-        let router = Router::with_options(Options::default().mandatory(true));
+        let router = Router::with_options(Options::default().mandatory(true))?;
         let mut monitor = router.monitor();
         let endpoint = router.bind(endpoint()).await?;
         let dealer = Dealer::new();

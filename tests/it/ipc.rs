@@ -253,7 +253,7 @@ fn a_monitor_tells_whose_process_a_peer_is() -> Result {
 fn a_peer_of_another_user_is_turned_away_with_an_event() -> Result {
     let folder = Folder::new()?;
     in_real_time(async {
-        let pull = Pull::with_options(Options::default().accept_users([u32::MAX - 1]));
+        let pull = Pull::with_options(Options::default().accept_users([u32::MAX - 1]))?;
         let mut monitor = pull.monitor();
         let endpoint = pull.bind(folder.endpoint("socket")).await?;
         let push = Push::new();

@@ -30,7 +30,7 @@ async fn settle() {
 async fn push_and_peer(options: Options) -> Result<(Push, Peer)> {
     let name = memory_name();
     let mut listening = Listening::bind(&name)?;
-    let push = Push::with_options(options);
+    let push = Push::with_options(options)?;
     let mut monitor = push.monitor();
     push.connect(format!("memory://{name}"))?;
     let peer = Peer::shaken(listening.accept().await?, "PULL", 1).await?;
@@ -41,7 +41,7 @@ async fn push_and_peer(options: Options) -> Result<(Push, Peer)> {
 /// A bound PULL and this many PUSHes that the test plays.
 async fn pull_and_peers(options: Options, count: usize) -> Result<(Pull, Vec<Peer>)> {
     let name = memory_name();
-    let pull = Pull::with_options(options);
+    let pull = Pull::with_options(options)?;
     let mut monitor = pull.monitor();
     pull.bind(format!("memory://{name}")).await?;
     let mut peers = Vec::new();
@@ -78,7 +78,7 @@ fn two_closes_at_once_end_together_and_count_once() -> Result {
 fn a_close_that_is_dropped_half_way_closes_at_once() -> Result {
     in_virtual_time(async {
         let name = memory_name();
-        let dealer = Dealer::with_options(quiet());
+        let dealer = Dealer::with_options(quiet())?;
         let mut monitor = dealer.monitor();
         dealer.bind(format!("memory://{name}")).await?;
         let mut peer = Peer::shaken(dial(&name)?, "DEALER", 1).await?;
@@ -117,7 +117,7 @@ fn closing_outside_of_a_runtime_is_no_panic() -> Result {
 /// The runtime of the first session is gone, that of the second is told all the same.
 #[test]
 fn a_socket_on_two_runtimes_ends_on_the_one_that_lives() -> Result {
-    let dealer = Dealer::with_options(quiet());
+    let dealer = Dealer::with_options(quiet())?;
     let first = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -281,9 +281,9 @@ fn a_burst_of_subscriptions_reaches_the_publisher_whole() -> Result {
     const TOPICS: usize = 20_000;
     in_virtual_time(async {
         let name = memory_name();
-        let publisher = XPub::with_options(quiet());
+        let publisher = XPub::with_options(quiet())?;
         publisher.bind(format!("memory://{name}")).await?;
-        let sub = Sub::with_options(quiet());
+        let sub = Sub::with_options(quiet())?;
         let mut monitor = sub.monitor();
         sub.connect(format!("memory://{name}"))?;
         connected(&mut monitor).await;
@@ -343,7 +343,7 @@ fn what_a_peer_wrote_before_it_closed_is_received_though_it_cannot_be_written_to
 fn requests_are_received_though_the_first_answer_finds_the_peer_gone() -> Result {
     in_virtual_time(async {
         let name = memory_name();
-        let dealer = Dealer::with_options(quiet().receive_high_water_mark(10_000));
+        let dealer = Dealer::with_options(quiet().receive_high_water_mark(10_000))?;
         let mut monitor = dealer.monitor();
         dealer.bind(format!("memory://{name}")).await?;
         let mut peer = Peer::shaken(dial(&name)?, "DEALER", 1).await?;
@@ -411,9 +411,9 @@ fn a_connection_that_is_reset_at_once_does_not_delay_the_next() -> Result {
 fn a_receiver_that_is_full_closes_without_using_up_its_linger() -> Result {
     in_virtual_time(async {
         let name = memory_name();
-        let pull = Pull::with_options(quiet().receive_high_water_mark(2));
+        let pull = Pull::with_options(quiet().receive_high_water_mark(2))?;
         pull.bind(format!("memory://{name}")).await?;
-        let push = Push::with_options(quiet());
+        let push = Push::with_options(quiet())?;
         push.connect(format!("memory://{name}"))?;
         for _ in 0..500 {
             push.send(vec![0; 1_000]).await?;

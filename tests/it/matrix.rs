@@ -23,7 +23,9 @@ macro_rules! any_socket {
                 let minute = Duration::from_secs(60);
                 let options = Options::default().reconnect(minute, minute);
                 match socket_type {
-                    $(SocketType::$type => Self::$type($type::with_options(options)),)*
+                    $(SocketType::$type => Self::$type(
+                        $type::with_options(options).expect("options of every type"),
+                    ),)*
                 }
             }
 

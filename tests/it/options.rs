@@ -58,7 +58,7 @@ fn number(message: &Message) -> u32 {
 
 /// `ZMQ_IMMEDIATE`.
 async fn immediate_queues_for_no_peer_that_is_not_there(endpoint: String) -> Result {
-    let push = Push::with_options(Options::default().immediate(true));
+    let push = Push::with_options(Options::default().immediate(true))?;
     let nobody = format!("memory://{}", memory_name());
     push.connect(&nobody)?;
     assert!(matches!(push.try_send("?"), Err(TrySendError::Full(_))));
@@ -74,7 +74,7 @@ async fn immediate_queues_for_no_peer_that_is_not_there(endpoint: String) -> Res
     for _ in 0..11 {
         pull.recv().await?;
     }
-    let pair = Pair::with_options(Options::default().immediate(true));
+    let pair = Pair::with_options(Options::default().immediate(true))?;
     pair.connect(&nobody)?;
     assert!(matches!(pair.try_send("?"), Err(TrySendError::Full(_))));
     Ok(())
@@ -82,9 +82,9 @@ async fn immediate_queues_for_no_peer_that_is_not_there(endpoint: String) -> Res
 
 async fn immediate_keeps_what_was_queued_when_a_connection_ended(endpoint: String) -> Result {
     let options = Options::default().receive_high_water_mark(1);
-    let pull = Pull::with_options(options);
+    let pull = Pull::with_options(options)?;
     let endpoint = pull.bind(&endpoint).await?;
-    let push = Push::with_options(Options::default().immediate(true));
+    let push = Push::with_options(Options::default().immediate(true))?;
     let mut monitor = push.monitor();
     push.connect(&endpoint)?;
     connected(&mut monitor).await;
@@ -105,7 +105,7 @@ async fn immediate_keeps_what_was_queued_when_a_connection_ended(endpoint: Strin
 
 /// `ZMQ_CONFLATE`.
 async fn conflate_keeps_the_newest_on_the_way_out(endpoint: String) -> Result {
-    let push = Push::with_options(Options::default().conflate(true));
+    let push = Push::with_options(Options::default().conflate(true))?;
     let name: Endpoint = endpoint_to_come(&endpoint).await?;
     push.connect(&name)?;
     for number in 0..100_u32 {
@@ -136,7 +136,7 @@ fn message_of(number: u32) -> Message {
 }
 
 async fn conflate_keeps_the_newest_on_the_way_in(endpoint: String) -> Result {
-    let pull = Pull::with_options(Options::default().conflate(true));
+    let pull = Pull::with_options(Options::default().conflate(true))?;
     let endpoint = pull.bind(&endpoint).await?;
     let push = Push::new();
     push.connect(&endpoint)?;
@@ -157,9 +157,9 @@ async fn conflate_keeps_the_newest_on_the_way_in(endpoint: String) -> Result {
 async fn a_publisher_that_blocks_loses_nothing(endpoint: String) -> Result {
     const COUNT: u32 = 300;
     let options = Options::default().overflow(Overflow::Block);
-    let publisher = XPub::with_options(options.send_high_water_mark(5));
+    let publisher = XPub::with_options(options.send_high_water_mark(5))?;
     let endpoint = publisher.bind(&endpoint).await?;
-    let sub = Sub::with_options(Options::default().receive_high_water_mark(5));
+    let sub = Sub::with_options(Options::default().receive_high_water_mark(5))?;
     sub.subscribe("");
     sub.connect(&endpoint)?;
     publisher.recv().await?;
@@ -185,9 +185,9 @@ async fn a_publisher_that_blocks_loses_nothing(endpoint: String) -> Result {
 
 async fn a_publisher_that_blocks_goes_on_when_the_slow_one_leaves(endpoint: String) -> Result {
     let options = Options::default().overflow(Overflow::Block);
-    let publisher = XPub::with_options(options.send_high_water_mark(5));
+    let publisher = XPub::with_options(options.send_high_water_mark(5))?;
     let endpoint = publisher.bind(&endpoint).await?;
-    let sub = Sub::with_options(Options::default().receive_high_water_mark(5));
+    let sub = Sub::with_options(Options::default().receive_high_water_mark(5))?;
     sub.subscribe("");
     sub.connect(&endpoint)?;
     publisher.recv().await?;
@@ -208,9 +208,9 @@ async fn a_publisher_that_blocks_goes_on_when_the_slow_one_leaves(endpoint: Stri
 async fn drop_oldest_keeps_the_newest(endpoint: String) -> Result {
     const COUNT: u32 = 500;
     let options = Options::default().overflow(Overflow::DropOldest);
-    let publisher = XPub::with_options(options.send_high_water_mark(5));
+    let publisher = XPub::with_options(options.send_high_water_mark(5))?;
     let endpoint = publisher.bind(&endpoint).await?;
-    let sub = Sub::with_options(Options::default().receive_high_water_mark(5));
+    let sub = Sub::with_options(Options::default().receive_high_water_mark(5))?;
     sub.subscribe("");
     sub.connect(&endpoint)?;
     publisher.recv().await?;
@@ -233,10 +233,10 @@ async fn drop_oldest_keeps_the_newest(endpoint: String) -> Result {
 
 async fn a_peer_that_is_too_slow_is_cut_where_that_is_asked_for(endpoint: String) -> Result {
     let options = Options::default().overflow(Overflow::Disconnect);
-    let publisher = XPub::with_options(options.send_high_water_mark(5));
+    let publisher = XPub::with_options(options.send_high_water_mark(5))?;
     let mut monitor = publisher.monitor();
     let endpoint = publisher.bind(&endpoint).await?;
-    let sub = Sub::with_options(Options::default().receive_high_water_mark(5));
+    let sub = Sub::with_options(Options::default().receive_high_water_mark(5))?;
     sub.subscribe("");
     sub.connect(&endpoint)?;
     publisher.recv().await?;
@@ -258,13 +258,13 @@ async fn a_peer_that_is_too_slow_is_cut_where_that_is_asked_for(endpoint: String
 /// BI-19a, A11: `ZMQ_ROUTER_HANDOVER`.
 async fn handover_lets_the_second_in_and_cuts_the_first(endpoint: String) -> Result {
     let options = Options::default().handover(true).mandatory(true);
-    let router = Router::with_options(options);
+    let router = Router::with_options(options)?;
     let mut monitor = router.monitor();
     let endpoint = router.bind(&endpoint).await?;
-    let first = Dealer::with_options(named("ann"));
+    let first = Dealer::with_options(named("ann"))?;
     first.connect(&endpoint)?;
     connected(&mut monitor).await;
-    let second = Dealer::with_options(named("ann"));
+    let second = Dealer::with_options(named("ann"))?;
     second.connect(&endpoint)?;
     event(&mut monitor, |event| {
         let Event::Disconnected { reason, .. } = event else {
@@ -289,12 +289,12 @@ async fn handover_lets_the_second_in_and_cuts_the_first(endpoint: String) -> Res
 async fn a_probe_tells_a_router_who_is_there(endpoint: String) -> Result {
     let router = Router::new();
     let endpoint = router.bind(&endpoint).await?;
-    let dealer = Dealer::with_options(named("ann").probe_router(true));
+    let dealer = Dealer::with_options(named("ann").probe_router(true))?;
     dealer.connect(&endpoint)?;
     assert_eq!(router.recv().await?, message(&["ann", ""]));
     router.send(message(&["ann", "first word"])).await?;
     assert_eq!(dealer.recv().await?.first(), "first word");
-    let req = Req::with_options(named("bob").probe_router(true));
+    let req = Req::with_options(named("bob").probe_router(true))?;
     req.connect(&endpoint)?;
     assert_eq!(router.recv().await?, message(&["bob", ""]));
     assert_accounted(&dealer.stats());
@@ -304,8 +304,8 @@ async fn a_probe_tells_a_router_who_is_there(endpoint: String) -> Result {
 
 /// `ZMQ_CONNECT_ROUTING_ID`.
 async fn a_router_names_whom_it_connects(endpoint: String) -> Result {
-    let dealer = Dealer::with_options(named("what it calls itself"));
-    let router = Router::with_options(Options::default().mandatory(true));
+    let dealer = Dealer::with_options(named("what it calls itself"))?;
+    let router = Router::with_options(Options::default().mandatory(true))?;
     let mut monitor = router.monitor();
     let name = endpoint_to_come(&endpoint).await?;
     let ann = Identity::new("ann")?;
@@ -344,7 +344,7 @@ async fn a_verbose_xpub_shows_what_is_not_new(endpoint: String) -> Result {
             vec!["\x01a", "\x01a", "\0a", "\0a", "\x01end"],
         ),
     ] {
-        let publisher = XPub::with_options(Options::default().shown(shown));
+        let publisher = XPub::with_options(Options::default().shown(shown))?;
         let bound = publisher.bind(&endpoint).await?;
         let subs = [Sub::new(), Sub::new()];
         for (number, sub) in subs.iter().enumerate() {
@@ -383,9 +383,9 @@ async fn a_verbose_xpub_shows_what_is_not_new(endpoint: String) -> Result {
 /// `ZMQ_INVERT_MATCHING`.
 async fn inverted_matching_sends_what_was_not_asked_for(endpoint: String) -> Result {
     let options = || Options::default().invert_matching(true);
-    let publisher = XPub::with_options(options());
+    let publisher = XPub::with_options(options())?;
     let endpoint = publisher.bind(&endpoint).await?;
-    let sub = Sub::with_options(options());
+    let sub = Sub::with_options(options())?;
     sub.subscribe("a");
     sub.connect(&endpoint)?;
     publisher.recv().await?;
@@ -400,7 +400,7 @@ async fn inverted_matching_sends_what_was_not_asked_for(endpoint: String) -> Res
 
 /// `ZMQ_XPUB_WELCOME_MSG`.
 async fn a_welcome_comes_before_all_publications(endpoint: String) -> Result {
-    let publisher = Pub::with_options(Options::default().welcome("welcome"));
+    let publisher = Pub::with_options(Options::default().welcome("welcome"))?;
     let endpoint = publisher.bind(&endpoint).await?;
     let sub = Sub::new();
     sub.subscribe("");
@@ -417,7 +417,7 @@ async fn a_welcome_comes_before_all_publications(endpoint: String) -> Result {
 
 /// A11: `ZMQ_HELLO_MSG`.
 async fn a_hello_comes_first_on_every_connection(endpoint: String) -> Result {
-    let dealer = Dealer::with_options(named("ann").hello("hello"));
+    let dealer = Dealer::with_options(named("ann").hello("hello"))?;
     let mut monitor = dealer.monitor();
     let router = Router::new();
     let endpoint = router.bind(&endpoint).await?;
@@ -438,9 +438,9 @@ async fn a_hello_comes_first_on_every_connection(endpoint: String) -> Result {
 
 /// A11: `ZMQ_DISCONNECT_MSG`.
 async fn a_router_hears_that_a_peer_is_gone(endpoint: String) -> Result {
-    let router = Router::with_options(Options::default().disconnect_message("gone"));
+    let router = Router::with_options(Options::default().disconnect_message("gone"))?;
     let endpoint = router.bind(&endpoint).await?;
-    let dealer = Dealer::with_options(named("ann"));
+    let dealer = Dealer::with_options(named("ann"))?;
     dealer.connect(&endpoint)?;
     dealer.send("hello").await?;
     assert_eq!(router.recv().await?, message(&["ann", "hello"]));
@@ -452,7 +452,7 @@ async fn a_router_hears_that_a_peer_is_gone(endpoint: String) -> Result {
 
 /// A11: `ZMQ_HICCUP_MSG`.
 async fn a_dealer_hears_that_it_is_connected_anew(endpoint: String) -> Result {
-    let dealer = Dealer::with_options(Options::default().hiccup_message("again"));
+    let dealer = Dealer::with_options(Options::default().hiccup_message("again"))?;
     let mut monitor = dealer.monitor();
     let router = Router::new();
     let endpoint = router.bind(&endpoint).await?;

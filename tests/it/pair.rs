@@ -131,7 +131,10 @@ async fn what_is_queued_is_bounded_and_nothing_of_it_is_lost(endpoint: String) -
         let options = Options::default().send_high_water_mark(10);
         options.receive_high_water_mark(10)
     };
-    let (one, other) = (Pair::with_options(options()), Pair::with_options(options()));
+    let (one, other) = (
+        Pair::with_options(options())?,
+        Pair::with_options(options())?,
+    );
     let endpoint = one.bind(&endpoint).await?;
     other.connect(&endpoint)?;
     let mut accepted = 0_u32;

@@ -115,9 +115,9 @@ async fn a_sender_waits_for_room_and_loses_nothing(endpoint: String) -> Result {
             .send_high_water_mark(7)
             .receive_high_water_mark(7)
     };
-    let pull = Pull::with_options(options());
+    let pull = Pull::with_options(options())?;
     let endpoint = pull.bind(&endpoint).await?;
-    let push = Push::with_options(options());
+    let push = Push::with_options(options())?;
     push.connect(&endpoint)?;
     let sender = push.clone();
     let sending = tokio::spawn(async move {
@@ -313,7 +313,7 @@ async fn both_ends_agree_on_what_was_sent(endpoint: String) -> Result {
 async fn a_socket_is_a_stream_and_a_sink(endpoint: String) -> Result {
     let pull = Pull::new();
     let endpoint = pull.bind(&endpoint).await?;
-    let mut push = Push::with_options(Options::default().send_high_water_mark(3));
+    let mut push = Push::with_options(Options::default().send_high_water_mark(3))?;
     push.connect(&endpoint)?;
     let feeding = async move {
         for number in 0..200 {
@@ -376,7 +376,8 @@ fn outside_of_a_runtime_connecting_is_a_typed_error() {
 /// BI-114.
 #[test]
 fn a_message_above_the_limits_is_given_back() {
-    let push = Push::with_options(Options::default().max_message_size(3).max_frames(1));
+    let push = Push::with_options(Options::default().max_message_size(3).max_frames(1))
+        .expect("options that it heeds");
     assert!(matches!(
         push.try_send("four"),
         Err(TrySendError::Refused(SendError::TooLarge(message))) if message.first() == "four"
@@ -397,6 +398,7 @@ async fn binding_beyond_loopback_needs_a_word() {
         .await
         .expect_err("it is refused");
     assert!(error.to_string().contains("--insecure"), "{error}");
-    let open = Pull::with_options(Options::default().allow_plaintext());
+    let open =
+        Pull::with_options(Options::default().allow_plaintext()).expect("options that it heeds");
     assert!(open.bind("tcp://0.0.0.0:*").await.is_ok());
 }

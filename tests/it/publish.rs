@@ -134,9 +134,9 @@ async fn a_peer_that_goes_takes_its_subscriptions_along(endpoint: String) -> Res
 /// FT-22, PB08, PB09.
 async fn a_slow_subscriber_misses_what_is_counted_and_slows_nobody(endpoint: String) -> Result {
     const COUNT: u32 = 5_000;
-    let publisher = XPub::with_options(Options::default().send_high_water_mark(100));
+    let publisher = XPub::with_options(Options::default().send_high_water_mark(100))?;
     let endpoint = publisher.bind(&endpoint).await?;
-    let slow = Sub::with_options(Options::default().receive_high_water_mark(10));
+    let slow = Sub::with_options(Options::default().receive_high_water_mark(10))?;
     let quick = Sub::new();
     for sub in [&slow, &quick] {
         sub.subscribe("");
@@ -234,9 +234,9 @@ async fn an_xsub_speaks_to_all_its_publishers(endpoint: String) -> Result {
 
 /// XS03, XS04, BI-67.
 async fn a_publisher_that_is_full_misses_what_an_xsub_says(endpoint: String) -> Result {
-    let publisher = XPub::with_options(Options::default().receive_high_water_mark(5));
+    let publisher = XPub::with_options(Options::default().receive_high_water_mark(5))?;
     let endpoint = publisher.bind(&endpoint).await?;
-    let xsub = XSub::with_options(Options::default().send_high_water_mark(5));
+    let xsub = XSub::with_options(Options::default().send_high_water_mark(5))?;
     let mut monitor = xsub.monitor();
     xsub.connect(&endpoint)?;
     connected(&mut monitor).await;

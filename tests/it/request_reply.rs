@@ -195,7 +195,7 @@ async fn a_late_reply_answers_nothing(endpoint: String) -> Result {
 async fn ids_tell_replies_apart_on_one_connection(endpoint: String) -> Result {
     let rep = Rep::new();
     let endpoint = rep.bind(&endpoint).await?;
-    let req = Req::with_options(Options::default().correlate(true));
+    let req = Req::with_options(Options::default().correlate(true))?;
     let mut monitor = req.monitor();
     req.connect(&endpoint)?;
     connected(&mut monitor).await;

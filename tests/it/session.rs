@@ -351,7 +351,7 @@ fn a_flood_does_not_keep_another_peer_from_being_heard() -> Result {
 fn a_link_that_cannot_be_written_is_read_all_the_same() -> Result {
     in_virtual_time(async {
         let name = memory_name();
-        let dealer = Dealer::with_options(Options::default().heartbeat_interval(None));
+        let dealer = Dealer::with_options(Options::default().heartbeat_interval(None))?;
         dealer.bind(format!("memory://{name}")).await?;
         let mut peer = Peer::shaken(dial(&name)?, "DEALER", 1).await?;
         while dealer.stats().peers.is_empty() {

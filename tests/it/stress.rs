@@ -107,13 +107,13 @@ impl Any {
             .reconnect(Duration::from_millis(1), Duration::from_millis(4))
             .linger(Duration::from_millis(random.below(50) as u64));
         match random.below(7) {
-            0 => Self::Push(Push::with_options(options)),
-            1 => Self::Pull(Pull::with_options(options)),
-            2 => Self::Pub(Pub::with_options(options)),
-            3 => Self::Sub(Sub::with_options(options)),
-            4 => Self::XPub(XPub::with_options(options)),
-            5 => Self::Dealer(Dealer::with_options(options)),
-            _ => Self::Router(Router::with_options(options)),
+            0 => Self::Push(Push::with_options(options).expect("options that it heeds")),
+            1 => Self::Pull(Pull::with_options(options).expect("options that it heeds")),
+            2 => Self::Pub(Pub::with_options(options).expect("options that it heeds")),
+            3 => Self::Sub(Sub::with_options(options).expect("options that it heeds")),
+            4 => Self::XPub(XPub::with_options(options).expect("options that it heeds")),
+            5 => Self::Dealer(Dealer::with_options(options).expect("options that it heeds")),
+            _ => Self::Router(Router::with_options(options).expect("options that it heeds")),
         }
     }
 
@@ -381,9 +381,9 @@ async fn what_is_written_is_received(endpoint: String) -> Result {
         let limits = Options::default()
             .send_high_water_mark(1 + random.below(9))
             .receive_high_water_mark(1 + random.below(9));
-        let pull = Pull::with_options(limits.clone());
+        let pull = Pull::with_options(limits.clone())?;
         let bound = pull.bind(&endpoint).await?;
-        let push = Push::with_options(limits);
+        let push = Push::with_options(limits)?;
         push.connect(&bound)?;
         let (left, right) = (Any::Push(push), Any::Pull(pull));
         let mut working: Vec<Work> = Vec::new();

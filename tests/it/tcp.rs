@@ -67,7 +67,7 @@ fn every_interface_is_both_families_where_that_is_wanted() -> Result {
     }
     in_real_time(async {
         let open = Options::default().allow_plaintext();
-        let pull = Pull::with_options(open.clone().ipv6(true));
+        let pull = Pull::with_options(open.clone().ipv6(true))?;
         let mut monitor = pull.monitor();
         let port = port(&pull.bind("tcp://*:*").await?);
         for host in ["127.0.0.1", "[::1]"] {
@@ -81,7 +81,7 @@ fn every_interface_is_both_families_where_that_is_wanted() -> Result {
             };
             assert!(peer.address.starts_with(host), "{}", peer.address);
         }
-        let pull = Pull::with_options(open);
+        let pull = Pull::with_options(open)?;
         let port = self::port(&pull.bind("tcp://*:*").await?);
         assert!(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok());
         assert!(TcpStream::connect(("::1", port)).is_err());
@@ -98,7 +98,7 @@ fn a_connection_comes_from_the_source_address() -> Result {
         let mut monitor = pull.monitor();
         let endpoint = pull.bind("tcp://127.0.0.1:*").await?;
         let source = IpAddr::from([127, 0, 0, 9]);
-        let push = Push::with_options(Options::default().source_address(source));
+        let push = Push::with_options(Options::default().source_address(source))?;
         push.connect(&endpoint)?;
         event(&mut monitor, |event| {
             matches!(event, Event::Connected { peer, .. } if peer.address.starts_with("127.0.0.9:"))
@@ -139,7 +139,7 @@ fn a_socket_beyond_loopback_is_taken_over_only_with_a_word() -> Result {
         let socket = || TcpListener::bind("0.0.0.0:0");
         let refused = Pull::new().bind_listener(socket()?);
         assert!(matches!(refused, Err(BindError::Plaintext(_))));
-        let open = Pull::with_options(Options::default().allow_plaintext());
+        let open = Pull::with_options(Options::default().allow_plaintext())?;
         open.bind_listener(socket()?)?;
         Ok(())
     })
@@ -157,7 +157,7 @@ fn a_peer_from_outside_of_the_networks_is_turned_away_with_an_event() -> Result 
     in_real_time(async {
         for (network, admitted) in [("127.0.0.0/8", true), ("192.0.2.0/24", false)] {
             let options = Options::default().accept_networks([network.parse()?]);
-            let pull = Pull::with_options(options);
+            let pull = Pull::with_options(options)?;
             let mut monitor = pull.monitor();
             let endpoint = pull.bind("tcp://127.0.0.1:*").await?;
             let push = Push::new();
@@ -174,14 +174,14 @@ fn a_peer_from_outside_of_the_networks_is_turned_away_with_an_event() -> Result 
 }
 
 async fn a_peer_beyond_the_limit_gets_in_when_another_leaves(endpoint: String) -> Result {
-    let pull = Pull::with_options(Options::default().max_connections(1));
+    let pull = Pull::with_options(Options::default().max_connections(1))?;
     let mut monitor = pull.monitor();
     let endpoint = pull.bind(&endpoint).await?;
     let first = Push::new();
     first.connect(&endpoint)?;
     connected(&mut monitor).await;
     let quick = Options::default().reconnect(Duration::from_millis(1), Duration::from_millis(5));
-    let second = Push::with_options(quick);
+    let second = Push::with_options(quick)?;
     second.connect(&endpoint)?;
     event(&mut monitor, |event| {
         matches!(
@@ -223,7 +223,7 @@ fn at_the_limit_of_half_open_connections_accepting_pauses() -> Result {
     in_virtual_time(async {
         let name = memory_name();
         let options = Options::default().max_half_open(1);
-        let pull = Pull::with_options(options.handshake_timeout(Duration::from_secs(1)));
+        let pull = Pull::with_options(options.handshake_timeout(Duration::from_secs(1)))?;
         let endpoint = pull.bind(format!("memory://{name}")).await?;
         let mut monitor = pull.monitor();
         let _silent = pushsub::testing::dial(&name)?;

@@ -313,10 +313,10 @@ impl BrokerBuilder {
                 options
             }
         };
-        let pull = Pull::with_options(options(1, 1));
-        let publisher = XPub::with_options(options(CLIENT_MESSAGES, CLIENT_BYTES));
+        let pull = Pull::of(options(1, 1));
+        let publisher = XPub::of(options(CLIENT_MESSAGES, CLIENT_BYTES));
         let workers = options(WORKER_MESSAGES, WORKER_BYTES);
-        let router = Router::with_options(workers.mandatory(true));
+        let router = Router::of(workers.mandatory(true));
         // Before the first worker: an event that nobody awaits is lost.
         let events = router.monitor();
         let front = Instance {

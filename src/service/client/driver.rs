@@ -64,7 +64,7 @@ impl Driver {
             .receive_high_water_mark_bytes(64 << 20)
             .reconnect(Duration::from_millis(50), Duration::from_secs(1))
             .linger(Duration::ZERO);
-        let sub = Sub::with_options(options.clone());
+        let sub = Sub::of(options.clone());
         let sub_events = sub.monitor();
         sub.subscribe(id.topic().clone());
         Self {
@@ -297,7 +297,7 @@ impl Driver {
     }
 
     fn dial(&mut self, peer: PeerId, requests: &Endpoint) -> Option<(Push, u64)> {
-        let push = Push::with_options(self.push_options.clone());
+        let push = Push::of(self.push_options.clone());
         let events = push.monitor();
         if let Err(error) = push.connect(requests) {
             tracing::error!(%error, endpoint = %requests, "an instance cannot be dialled");

@@ -58,12 +58,12 @@ impl Wire {
         responses: Endpoint,
         options: Options,
     ) -> Result<Self, ServeError> {
-        let pull = Pull::with_options(options.clone());
+        let pull = Pull::of(options.clone());
         // Above any client's window, so that what it may have outstanding is never dropped.
         let options = options
             .send_high_water_mark(10_000)
             .send_high_water_mark_bytes(64 << 20);
-        let publisher = Pub::with_options(options);
+        let publisher = Pub::of(options);
         let responses = publisher.bind(responses).await?;
         let requests = pull.bind(requests).await?;
         let instance = Instance::new(requests, responses)?;
@@ -188,7 +188,7 @@ impl Wire {
 }
 
 fn dial(broker: &Endpoint, options: &Options) -> Result<(Dealer, Monitor), ServeError> {
-    let dealer = Dealer::with_options(options.clone());
+    let dealer = Dealer::of(options.clone());
     let monitor = dealer.monitor();
     dealer.connect(broker)?;
     Ok((dealer, monitor))
