@@ -14,6 +14,7 @@ mod pair;
 mod pipeline;
 mod publish;
 mod request_reply;
+mod rows;
 mod service;
 mod session;
 mod stack;
