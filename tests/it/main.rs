@@ -2,6 +2,7 @@
 
 mod broker;
 mod concurrency;
+mod conformance;
 mod dealer_router;
 mod devices;
 mod inproc;
