@@ -20,14 +20,17 @@ const CAPACITY: usize = 64 << 10;
 /// Dialled wires that may wait for a listener to accept them.
 const BACKLOG: usize = 1_024;
 
+/// A dialled wire, on its way to the listener.
+type Dialled = (WireName, DuplexStream);
+
 /// Who listens, by name.
-static LISTENERS: LazyLock<Mutex<HashMap<String, mpsc::Sender<(WireName, DuplexStream)>>>> =
+static LISTENERS: LazyLock<Mutex<HashMap<String, mpsc::Sender<Dialled>>>> =
     LazyLock::new(Mutex::default);
 
 /// A bound name. Dropping it frees the name.
 pub(crate) struct Acceptor {
     name: String,
-    dialled: mpsc::Receiver<(WireName, DuplexStream)>,
+    dialled: mpsc::Receiver<Dialled>,
 }
 
 impl Acceptor {
@@ -48,7 +51,7 @@ impl Acceptor {
         self.next().await.map(|(name, stream)| wire(name, stream))
     }
 
-    async fn next(&mut self) -> io::Result<(WireName, DuplexStream)> {
+    async fn next(&mut self) -> io::Result<Dialled> {
         let dialled = self.dialled.recv().await;
         dialled.ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected))
     }
@@ -80,7 +83,7 @@ pub(crate) fn dial_raw(name: &str) -> io::Result<DuplexStream> {
     dial_named(name).map(|(_, stream)| stream)
 }
 
-fn dial_named(name: &str) -> io::Result<(WireName, DuplexStream)> {
+fn dial_named(name: &str) -> io::Result<Dialled> {
     let (ours, theirs) = duplex(CAPACITY);
     let sender = LISTENERS.lock().get(name).cloned();
     let sender = sender.ok_or_else(|| io::Error::from(io::ErrorKind::ConnectionRefused))?;

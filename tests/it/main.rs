@@ -4,6 +4,7 @@ mod broker;
 mod concurrency;
 mod dealer_router;
 mod devices;
+mod guard;
 mod inproc;
 #[cfg(unix)]
 mod ipc;

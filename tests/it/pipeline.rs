@@ -5,7 +5,9 @@ use std::time::Duration;
 use futures::{SinkExt, StreamExt};
 use pushsub::{ConnectError, Options, Pull, Push, RecvError, SendError, TrySendError};
 
-use crate::support::{Result, assert_accounted, connected, disconnected, on_every_transport};
+use crate::support::{
+    Result, assert_accounted, connected, disconnected, in_real_time, on_every_transport,
+};
 
 on_every_transport! {
     messages_sent_before_the_peer_is_there_arrive_in_order;
@@ -391,14 +393,17 @@ fn a_sender_without_a_peer_gets_its_message_back() {
 }
 
 /// J5.
-#[tokio::test]
-async fn binding_beyond_loopback_needs_a_word() {
-    let error = Pull::new()
-        .bind("tcp://0.0.0.0:*")
-        .await
-        .expect_err("it is refused");
-    assert!(error.to_string().contains("--insecure"), "{error}");
-    let open =
-        Pull::with_options(Options::default().allow_plaintext()).expect("options that it heeds");
-    assert!(open.bind("tcp://0.0.0.0:*").await.is_ok());
+#[test]
+fn binding_beyond_loopback_needs_a_word() -> Result {
+    in_real_time(async {
+        let error = Pull::new()
+            .bind("tcp://0.0.0.0:*")
+            .await
+            .expect_err("it is refused");
+        assert!(error.to_string().contains("--insecure"), "{error}");
+        let open = Pull::with_options(Options::default().allow_plaintext())
+            .expect("options that it heeds");
+        assert!(open.bind("tcp://0.0.0.0:*").await.is_ok());
+        Ok(())
+    })
 }

@@ -111,11 +111,11 @@ pub(crate) fn in_virtual_time(test: impl Future<Output = Result>) -> Result {
     run(runtime, Duration::from_secs(3_600), test)
 }
 
-/// Runs a test on a real clock with two workers, for ten minutes at most.
+/// Runs a test on a real clock with two workers, for three minutes at most.
 pub(crate) fn on_two_workers(test: impl Future<Output = Result>) -> Result {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     runtime.worker_threads(2);
-    run(runtime, Duration::from_secs(600), test)
+    run(runtime, Duration::from_secs(180), test)
 }
 
 /// Runs a test within a limit of time, and holds its sockets to account at its end.
