@@ -9,6 +9,7 @@ mod inproc;
 #[cfg(unix)]
 mod ipc;
 mod lifecycle;
+mod load;
 mod matrix;
 mod options;
 mod pair;
@@ -17,6 +18,7 @@ mod publish;
 mod request_reply;
 mod service;
 mod session;
+mod soak;
 mod stack;
 mod stress;
 mod support;
