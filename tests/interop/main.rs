@@ -5,6 +5,7 @@ mod matrix;
 mod peer;
 mod pipeline;
 mod publish;
+mod pyzmq_suite;
 mod requests;
 mod service;
 mod support;
