@@ -1,6 +1,7 @@
 //! Real peers: programs in Python over libzmq on the other end of the wire.
 
 mod devices;
+mod heartbeats;
 mod matrix;
 mod peer;
 mod pipeline;

@@ -44,7 +44,8 @@ async fn what_passes_through_their_proxy_passes_through_our_devices() {
     }
     println!("through zmq.proxy: {}", counted(&theirs));
     println!("through our devices: {}", counted(&ours));
-    assert!(theirs.len() >= 74, "tests are missing: {theirs:?}");
+    let of_them = theirs.values().filter(|result| *result == "passed");
+    assert!(of_them.count() >= 60, "most fail without us: {theirs:?}");
     assert_eq!(worse(&ours), Vec::<String>::new());
 }
 

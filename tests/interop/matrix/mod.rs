@@ -6,5 +6,5 @@
 #![allow(clippy::panic, reason = "a test fails by panicking")]
 
 mod libzmq;
-mod ours;
+pub(crate) mod ours;
 mod talk;

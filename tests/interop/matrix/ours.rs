@@ -9,12 +9,12 @@ use pushsub::{
 
 macro_rules! any_socket {
     ($($kind:ident),*) => {
-        pub(super) enum Ours {
+        pub(crate) enum Ours {
             $($kind($kind),)*
         }
 
         impl Ours {
-            pub(super) fn new(socket_type: SocketType, options: Options) -> Self {
+            pub(crate) fn new(socket_type: SocketType, options: Options) -> Self {
                 match socket_type {
                     $(SocketType::$kind => Self::$kind(
                         $kind::with_options(options).expect("options of every type"),
@@ -22,33 +22,33 @@ macro_rules! any_socket {
                 }
             }
 
-            pub(super) async fn bind(&self, endpoint: &str) -> Endpoint {
+            pub(crate) async fn bind(&self, endpoint: &str) -> Endpoint {
                 match self {
                     $(Self::$kind(socket) => socket.bind(endpoint).await,)*
                 }
                 .expect("a free place")
             }
 
-            pub(super) fn connect(&self, endpoint: &Endpoint) {
+            pub(crate) fn connect(&self, endpoint: &Endpoint) {
                 match self {
                     $(Self::$kind(socket) => socket.connect(endpoint),)*
                 }
                 .expect("an endpoint to connect to");
             }
 
-            pub(super) fn monitor(&self) -> Monitor {
+            pub(crate) fn monitor(&self) -> Monitor {
                 match self {
                     $(Self::$kind(socket) => socket.monitor(),)*
                 }
             }
 
-            pub(super) fn stats(&self) -> Stats {
+            pub(crate) fn stats(&self) -> Stats {
                 match self {
                     $(Self::$kind(socket) => socket.stats(),)*
                 }
             }
 
-            pub(super) async fn close(self, linger: Duration) -> Closed {
+            pub(crate) async fn close(self, linger: Duration) -> Closed {
                 match self {
                     $(Self::$kind(socket) => socket.close(linger).await,)*
                 }
@@ -62,7 +62,7 @@ any_socket!(
 );
 
 impl Ours {
-    pub(super) async fn send(&self, message: Message) {
+    pub(crate) async fn send(&self, message: Message) {
         match self {
             Self::Pair(socket) => socket.send(message).await,
             Self::Pub(socket) => socket.send(message).await,
@@ -78,7 +78,7 @@ impl Ours {
         .expect("it is open");
     }
 
-    pub(super) async fn recv(&self) -> Message {
+    pub(crate) async fn recv(&self) -> Message {
         match self {
             Self::Pair(socket) => socket.recv().await,
             Self::Sub(socket) => socket.recv().await,
@@ -95,7 +95,7 @@ impl Ours {
     }
 
     /// Sends a message and returns what comes back.
-    pub(super) async fn ask(&self, message: Message) -> Message {
+    pub(crate) async fn ask(&self, message: Message) -> Message {
         if let Self::Req(socket) = self {
             return socket.request(message).await.expect("it is open");
         }
@@ -104,7 +104,7 @@ impl Ours {
     }
 
     /// Receives a message, sends it back, and returns what it was.
-    pub(super) async fn answer(&self) -> Message {
+    pub(crate) async fn answer(&self) -> Message {
         if let Self::Rep(socket) = self {
             let (question, responder) = socket.recv().await.expect("it is open");
             responder.send(question.clone()).expect("it is open");
@@ -116,7 +116,7 @@ impl Ours {
     }
 
     /// Subscribes to everything.
-    pub(super) fn subscribe(&self) {
+    pub(crate) fn subscribe(&self) {
         match self {
             Self::Sub(socket) => socket.subscribe(""),
             Self::XSub(socket) => socket.subscribe(""),
