@@ -31,6 +31,7 @@ for line in sys.stdin:
     command, *arguments = line.split()
     if command == "freeze":
         os.kill(os.getpid(), signal.SIGSTOP)
+    # As long as it takes, or until something is lost.
     for monitor, _ in poller.poll(int(arguments[0])):
         print("lost", sockets[monitor][0])
     print("waited")

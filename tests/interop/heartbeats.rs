@@ -29,50 +29,75 @@ const PAIRS: [(SocketType, SocketType); 11] = {
     ]
 };
 
+/// One of ours, and where and how one of theirs meets it.
+struct Meeting {
+    ours: Ours,
+    monitor: Monitor,
+    /// TYPE,ENDPOINT,ROLE for `heartbeats.py`.
+    theirs: String,
+    we_ping: bool,
+}
+
+impl Meeting {
+    async fn arrange((ours, theirs): (SocketType, SocketType), role: &str, we_ping: bool) -> Self {
+        let interval = we_ping.then_some(Duration::from_millis(500));
+        let ours = Ours::new(ours, options().heartbeat_interval(interval));
+        let monitor = ours.monitor();
+        let mut endpoint = "tcp://127.0.0.1:*".to_owned();
+        if role == "connect" {
+            endpoint = ours.bind(&endpoint).await.to_string();
+        }
+        let theirs = format!("{theirs},{endpoint},{role}");
+        Self {
+            ours,
+            monitor,
+            theirs,
+            we_ping,
+        }
+    }
+}
+
 /// C11: a peer that answers is kept by both ends, each of which would else cut
 /// it, and one that is frozen is cut, whatever the types and whoever connected.
+/// Where we do not ask, nothing but our answers keeps the link.
 #[tokio::test]
 async fn a_peer_that_answers_heartbeats_is_kept_and_a_frozen_one_is_cut() {
     let Some(python) = python() else { return };
-    let interval = Some(Duration::from_millis(500));
-    let mut sockets: Vec<(Ours, Monitor)> = Vec::new();
-    let mut arguments = Vec::new();
-    for (ours, theirs) in PAIRS {
-        for role in ["bind", "connect"] {
-            let socket = Ours::new(ours, options().heartbeat_interval(interval));
-            let monitor = socket.monitor();
-            let endpoint = match role {
-                "connect" => socket.bind("tcp://127.0.0.1:*").await.to_string(),
-                _ => "tcp://127.0.0.1:*".to_owned(),
-            };
-            arguments.push(format!("{theirs},{endpoint},{role}"));
-            sockets.push((socket, monitor));
+    let mut meetings = Vec::new();
+    for pair in PAIRS {
+        for (role, we_ping) in [
+            ("bind", false),
+            ("bind", true),
+            ("connect", false),
+            ("connect", true),
+        ] {
+            meetings.push(Meeting::arrange(pair, role, we_ping).await);
         }
     }
-    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let arguments: Vec<_> = meetings.iter().map(|one| one.theirs.as_str()).collect();
     let mut peer = Script::start(python, "heartbeats.py", &arguments);
-    for (place, (socket, _)) in sockets.iter().enumerate() {
+    for Meeting { ours, theirs, .. } in &meetings {
         let endpoint = peer.expect("endpoint").await;
-        if place % 2 == 0 {
+        if theirs.ends_with("bind") {
             let endpoint: Endpoint = endpoint.parse().expect("an endpoint");
-            socket.connect(&endpoint);
+            ours.connect(&endpoint);
         }
     }
-    for (_, monitor) in &mut sockets {
+    for Meeting { monitor, .. } in &mut meetings {
         while !matches!(soon(monitor.next()).await, Some(Event::Connected { .. })) {}
     }
     // They would cut us after two seconds without an answer, we them after one.
     peer.tell("wait 2500").await;
     peer.expect("waited").await;
-    for (place, (_, monitor)) in sockets.iter_mut().enumerate() {
-        let event = monitor.next().now_or_never();
-        assert!(event.is_none(), "{}: {event:?}", arguments[place]);
+    for one in &mut meetings {
+        let event = one.monitor.next().now_or_never();
+        assert!(event.is_none(), "{}: {event:?}", one.theirs);
     }
     peer.tell("freeze").await;
-    for (place, (_, monitor)) in sockets.iter_mut().enumerate() {
-        let Some(Event::Disconnected { reason, .. }) = soon(monitor.next()).await else {
-            panic!("{}: not cut", arguments[place]);
+    for one in meetings.iter_mut().filter(|one| one.we_ping) {
+        let Some(Event::Disconnected { reason, .. }) = soon(one.monitor.next()).await else {
+            panic!("{}: not cut", one.theirs);
         };
-        assert_eq!(reason, LinkError::Silent, "{}", arguments[place]);
+        assert_eq!(reason, LinkError::Silent, "{}", one.theirs);
     }
 }
