@@ -8,3 +8,5 @@
 mod libzmq;
 pub(crate) mod ours;
 mod talk;
+#[cfg(feature = "zeromq")]
+mod zeromq;
