@@ -2,6 +2,7 @@
 
 mod broker;
 mod concurrency;
+mod conformance;
 mod dealer_router;
 mod devices;
 mod guard;
@@ -16,6 +17,7 @@ mod pair;
 mod pipeline;
 mod publish;
 mod request_reply;
+mod rows;
 mod service;
 mod session;
 mod soak;
