@@ -140,9 +140,9 @@ pub(crate) async fn disconnected(monitor: &mut Monitor) {
 pub(crate) fn assert_accounted(stats: &Stats) {
     let sides = stats.peers.iter().map(|peer| (peer.sent, peer.received));
     for (sent, received) in sides.chain([(stats.sent, stats.received)]) {
-        let accounted = sent.written + sent.dropped.total() + sent.queued;
+        let accounted = sent.written + sent.dropped.total() + sent.expired + sent.queued;
         assert_eq!(sent.accepted, accounted, "{sent:?}");
-        let accounted = received.delivered + received.dropped + received.queued;
+        let accounted = received.delivered + received.dropped + received.expired + received.queued;
         assert_eq!(received.received, accounted, "{received:?}");
     }
 }
