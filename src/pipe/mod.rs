@@ -6,6 +6,8 @@
 mod batch;
 mod incoming;
 mod marks;
+#[cfg(test)]
+mod model;
 mod outgoing;
 mod plain;
 mod receipt;

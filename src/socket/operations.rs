@@ -57,7 +57,7 @@ impl Handle {
     pub(super) async fn send_with(
         &self,
         message: Message,
-        options: &SendOptions,
+        options: SendOptions,
     ) -> Result<Receipt, SendError> {
         let core = self.core();
         let sending = Sending::new(options, core.state.wakeups());
@@ -73,7 +73,7 @@ impl Handle {
     pub(super) fn try_send_with(
         &self,
         message: Message,
-        options: &SendOptions,
+        options: SendOptions,
     ) -> Result<Receipt, TrySendError> {
         let core = self.core();
         let sending = Sending::new(options, core.state.wakeups());
@@ -283,7 +283,7 @@ macro_rules! sending_socket {
             pub async fn send_with(
                 &self,
                 message: impl Into<Message>,
-                options: &SendOptions,
+                options: SendOptions,
             ) -> Result<Receipt, SendError> {
                 self.handle.send_with(message.into(), options).await
             }
@@ -296,7 +296,7 @@ macro_rules! sending_socket {
             pub fn try_send_with(
                 &self,
                 message: impl Into<Message>,
-                options: &SendOptions,
+                options: SendOptions,
             ) -> Result<Receipt, TrySendError> {
                 self.handle.try_send_with(message.into(), options)
             }

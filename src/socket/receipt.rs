@@ -19,7 +19,7 @@ use crate::pipe::{Fates, Mark, Slip, Tally, Wakeups};
 ///
 /// let terms = SendOptions::default().time_to_live(Duration::from_millis(500));
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SendOptions {
     time_to_live: Option<Duration>,
@@ -134,7 +134,7 @@ impl Sending {
         tally: None,
     };
 
-    pub(super) fn new(options: &SendOptions, wakeups: &Arc<Wakeups>) -> Self {
+    pub(super) fn new(options: SendOptions, wakeups: &Arc<Wakeups>) -> Self {
         Self {
             time_to_live: options.time_to_live,
             tally: Some(Tally::new(wakeups.clone())),

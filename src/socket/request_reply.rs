@@ -163,7 +163,7 @@ impl Responder {
     pub fn send_with(
         self,
         reply: impl Into<Message>,
-        options: &SendOptions,
+        options: SendOptions,
     ) -> Result<Receipt, SendError> {
         let sending = Sending::new(options, self.handle.core().state.wakeups());
         self.send_as(reply.into(), &sending)?;

@@ -4,6 +4,7 @@ mod broker;
 mod concurrency;
 mod dealer_router;
 mod devices;
+mod expiry;
 mod inproc;
 #[cfg(unix)]
 mod ipc;
@@ -13,6 +14,7 @@ mod options;
 mod pair;
 mod pipeline;
 mod publish;
+mod receipts;
 mod request_reply;
 mod service;
 mod session;
