@@ -53,6 +53,9 @@ impl Port for Core {
             return Err(LinkError::ClosedHere);
         };
         pipe.link = Some(link.clone());
+        if let Some(entry) = self.entry.get() {
+            entry.attached(&attach, id, pipe);
+        }
         pipe.peer = Some(peer.clone());
         if matches!(self.socket_type, SocketType::Router | SocketType::Rep) {
             pipe.identity = identity;
@@ -90,6 +93,9 @@ impl Port for Core {
             drop(unwritten);
             return;
         };
+        if let Some(entry) = self.entry.get() {
+            entry.detached(id, pipe);
+        }
         pipe.sent.dropped.cut += pipe.outgoing.restore(unwritten) as u64;
         let link = pipe.link.take();
         pipe.flushing = false;
