@@ -5,6 +5,7 @@ mod concurrency;
 mod conformance;
 mod dealer_router;
 mod devices;
+mod expiry;
 mod guard;
 mod inproc;
 #[cfg(unix)]
@@ -16,6 +17,7 @@ mod options;
 mod pair;
 mod pipeline;
 mod publish;
+mod receipts;
 mod request_reply;
 mod rows;
 mod service;
