@@ -13,7 +13,6 @@ use crate::support::{
 
 on_every_transport! {
     nine_peers_have_their_share_beside_one_that_floods;
-    /// Many rounds; see the function.
     a_queue_goes_on_through_the_death_of_twenty_workers;
 }
 
