@@ -57,7 +57,7 @@ impl State {
             return Offer::Refused(SendError::TooLarge(message));
         }
         match &self.pattern {
-            Pattern::RoundRobin(_) | Pattern::Pair(_) => self.offer_next(message),
+            Pattern::RoundRobin { .. } | Pattern::Pair(_) => self.offer_next(message),
             Pattern::FanOut { .. } => self.offer_all(message, options),
             Pattern::Router(_) | Pattern::Reply(_) => self.offer_named(message, options),
             Pattern::Request { .. } => self.offer_request(message, options.correlate),

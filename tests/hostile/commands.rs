@@ -37,7 +37,7 @@ fn a_command_without_a_name_is_passed_over() -> Result {
     war("BI-43", |aim| {
         let bodies: [&[u8]; 6] = [b"", b"\0", b"\0PING", b"\x05PING", b"\xff", b"\x04P NG"];
         let attack = |body: &&[u8]| {
-            attack(aim, format!("{body:?}"), &frame(COMMAND, body), Fate::Stays)
+            attack(aim, format!("{body:?}"), &frame(COMMAND, body), Fate::Ignored)
         };
         bodies.iter().map(attack).collect()
     })
@@ -51,13 +51,13 @@ fn an_unknown_command_is_passed_over() -> Result {
             .step_by(3)
             .map(|length| {
                 let octets = command(&"x".repeat(length), b"data");
-                attack(aim, format!("{length} letters"), &octets, Fate::Stays)
+                attack(aim, format!("{length} letters"), &octets, Fate::Ignored)
             })
             .collect();
         for name in ["JOIN", "LEAVE", "HELLO", "WELCOME", "INITIATE", "MESSAGE", "ping"] {
-            attacks.push(attack(aim, name, &command(name, b"group"), Fate::Stays));
+            attacks.push(attack(aim, name, &command(name, b"group"), Fate::Ignored));
         }
-        attacks.push(attack(aim, "READY", &ready(aim.partner()), Fate::Stays));
+        attacks.push(attack(aim, "READY", &ready(aim.partner()), Fate::Ignored));
         attacks.push(attack(aim, "ERROR", &command("ERROR", b"\x02no"), Fate::Cut));
         attacks.push(attack(aim, "ERROR cut", &command("ERROR", b"\xffno"), Fate::Cut));
         attacks
@@ -93,9 +93,9 @@ fn an_unasked_pong_is_passed_over() -> Result {
         let pong = |length: usize| command("PONG", &vec![9; length]);
         let mut attacks: Vec<_> = [0, 1, 16, 17, 255, 60_000]
             .into_iter()
-            .map(|length| attack(aim, format!("{length}"), &pong(length), Fate::Stays))
+            .map(|length| attack(aim, format!("{length}"), &pong(length), Fate::Ignored))
             .collect();
-        attacks.push(attack(aim, "2,000", &pong(16).repeat(2_000), Fate::Stays));
+        attacks.push(attack(aim, "2,000", &pong(16).repeat(2_000), Fate::Ignored));
         attacks
     })
 }

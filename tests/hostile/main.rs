@@ -16,3 +16,7 @@ mod publish;
 mod requests;
 mod support;
 mod whole_run;
+
+/// Counts what is allocated, for those rows that bound it.
+#[global_allocator]
+static ALLOCATOR: cap::Cap<std::alloc::System> = cap::Cap::new(std::alloc::System, usize::MAX);

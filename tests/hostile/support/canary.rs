@@ -132,7 +132,7 @@ async fn sent_on(
             if !victim.try_send(message.clone()) {
                 return;
             }
-            tokio::time::timeout(MISSED, std::future::pending::<()>())
+            timeout(MISSED, std::future::pending::<()>())
                 .await
                 .ok();
         }

@@ -1,6 +1,5 @@
 //! Counts the cases of a row and of the whole run, and the panics that no test made.
 
-use std::cell::Cell;
 use std::fmt::Display;
 use std::panic;
 use std::sync::Once;
@@ -18,11 +17,6 @@ static ROW_ENDED: Condvar = Condvar::new();
 /// Panics of the library, in whatever task they were caught.
 static PANICS: AtomicUsize = AtomicUsize::new(0);
 
-thread_local! {
-    /// A case that is to panic, so that the count itself is seen to work.
-    static EXPECTED: Cell<bool> = const { Cell::new(false) };
-}
-
 /// Counts every panic from here on that does not come from these tests.
 fn watch_panics() {
     static HOOK: Once = Once::new();
@@ -32,7 +26,7 @@ fn watch_panics() {
             let here = panic
                 .location()
                 .is_some_and(|place| place.file().contains("tests/hostile"));
-            if !here && !EXPECTED.get() {
+            if !here {
                 PANICS.fetch_add(1, Ordering::Relaxed);
             }
             former(panic);
@@ -117,16 +111,4 @@ pub(crate) fn whole_run(rows: usize) -> (usize, usize) {
         CASES.load(Ordering::Relaxed),
         FAILED.load(Ordering::Relaxed),
     )
-}
-
-/// A panic that stands for one of the library is counted.
-pub(crate) fn counts_panics() -> bool {
-    watch_panics();
-    EXPECTED.set(true);
-    let before = panics();
-    // Not of these files by its location: `unwrap_failed` and the like are tracked to the caller,
-    // so only the flag tells this one from a real one.
-    let caught = panic::catch_unwind(|| std::hint::black_box(Vec::<u8>::new()).swap_remove(0));
-    EXPECTED.set(false);
-    caught.is_err() && panics() == before
 }

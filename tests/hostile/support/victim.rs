@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use futures::FutureExt;
-use pushsub::{Closed, Message, Monitor, Options, SocketType, Stats};
+use pushsub::{Message, Monitor, Options, SocketType, Stats};
 
 use super::Result;
 
@@ -45,12 +45,6 @@ macro_rules! victims {
             pub(crate) fn stats(&self) -> Stats {
                 match self {
                     $(Self::$kind(socket) => socket.stats(),)*
-                }
-            }
-
-            pub(crate) async fn close(self, linger: Duration) -> Closed {
-                match self {
-                    $(Self::$kind(socket) => socket.close(linger).await,)*
                 }
             }
         }

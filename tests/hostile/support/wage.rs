@@ -91,7 +91,10 @@ fn deliveries(length: usize, number: usize, every_split: bool) -> Vec<Delivery> 
     }
     deliveries.push(Delivery::Octets);
     if every_split && length <= 256 {
-        deliveries.extend((1..length).map(Delivery::Split));
+        // The first few attacks of a row at every octet, the others at some, which vary.
+        let step = if number < 4 { 1 } else { 9 };
+        let first = 1 + number % step;
+        deliveries.extend((first..length).step_by(step).map(Delivery::Split));
     } else {
         let somewhere = 1 + (number * 37 + length * 11) % (length - 1);
         deliveries.push(Delivery::Split(somewhere));
