@@ -82,7 +82,9 @@ impl Command {
                 })
             }
             // Nobody asked for one with a long context, and none does harm (BI-53).
-            b"PONG" => Ok(parse_context(data).map_or(Self::Unknown, |context| Self::Pong { context })),
+            b"PONG" => {
+                Ok(parse_context(data).map_or(Self::Unknown, |context| Self::Pong { context }))
+            }
             b"SUBSCRIBE" => Ok(Self::Subscribe(data)),
             b"CANCEL" => Ok(Self::Cancel(data)),
             _ => Ok(Self::Unknown),
@@ -293,10 +295,7 @@ mod tests {
             }
         }
         // BI-53: an answer that nobody asked for is passed over.
-        assert_eq!(
-            parse(b"\x04PONG12345678901234567"),
-            Ok(Command::Unknown)
-        );
+        assert_eq!(parse(b"\x04PONG12345678901234567"), Ok(Command::Unknown));
     }
 
     /// C20: what is not printable does not reach a log.

@@ -64,7 +64,12 @@ fn come_and_go(address: SocketAddr, octets: &[u8], leave: Leave) -> Result {
 #[test]
 fn connections_that_come_and_go_leave_nothing() -> Result {
     let body = |row: &mut Row| churn(row, Duration::from_secs(2), 3_000);
-    alone("BI-25", "churn::connections_that_come_and_go_leave_nothing", "", body)
+    alone(
+        "BI-25",
+        "churn::connections_that_come_and_go_leave_nothing",
+        "",
+        body,
+    )
 }
 
 /// BI-25: the same for half a minute.
@@ -72,7 +77,12 @@ fn connections_that_come_and_go_leave_nothing() -> Result {
 #[ignore = "half a minute of a soak"]
 fn connections_come_and_go_for_half_a_minute() -> Result {
     let body = |row: &mut Row| churn(row, Duration::from_secs(30), 60_000);
-    alone("BI-25 soak", "churn::connections_come_and_go_for_half_a_minute", "", body)
+    alone(
+        "BI-25 soak",
+        "churn::connections_come_and_go_for_half_a_minute",
+        "",
+        body,
+    )
 }
 
 fn churn(row: &mut Row, limit: Duration, most: usize) -> Result {
@@ -86,7 +96,11 @@ fn churn(row: &mut Row, limit: Duration, most: usize) -> Result {
             let mut count = 0;
             while since.elapsed() < limit && count < most {
                 let length = count * 7 % (octets.len() + 1);
-                let leave = if count % 2 == 0 { Leave::Reset } else { Leave::Close };
+                let leave = if count % 2 == 0 {
+                    Leave::Reset
+                } else {
+                    Leave::Close
+                };
                 if come_and_go(address, &octets[..length], leave).is_err() {
                     break;
                 }
@@ -150,7 +164,8 @@ fn descriptors_are_closed_on_exec() -> Result {
             push.connect(format!("tcp://{address}"))?;
             let folder = std::env::temp_dir().join(format!("hostile-{}", std::process::id()));
             std::fs::create_dir(&folder)?;
-            pull.bind(format!("ipc://{}", folder.join("socket").display())).await?;
+            pull.bind(format!("ipc://{}", folder.join("socket").display()))
+                .await?;
             push.connect(format!("ipc://{}", folder.join("socket").display()))?;
             for _ in 0..4 {
                 push.send("open").await?;
@@ -158,7 +173,9 @@ fn descriptors_are_closed_on_exec() -> Result {
             }
             let told = flags()?;
             std::fs::remove_dir_all(&folder)?;
-            let ours = told.iter().filter(|(number, _)| !inherited.contains(number));
+            let ours = told
+                .iter()
+                .filter(|(number, _)| !inherited.contains(number));
             let mut count = 0;
             for (number, flags) in ours {
                 count += 1;
@@ -168,7 +185,9 @@ fn descriptors_are_closed_on_exec() -> Result {
                 }
             }
             row.held(count);
-            (count >= 4).then_some(()).ok_or_else(|| "there are hardly any".into())
+            (count >= 4)
+                .then_some(())
+                .ok_or_else(|| "there are hardly any".into())
         })
     })
 }

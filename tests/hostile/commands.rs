@@ -22,7 +22,12 @@ const KINDS: &[SocketType] = &[
 
 fn war(row: &'static str, attacks: impl Fn(Aim) -> Vec<Attack>) -> Result {
     let options = options();
-    War { row, kinds: KINDS, options }.wage(attacks)
+    War {
+        row,
+        kinds: KINDS,
+        options,
+    }
+    .wage(attacks)
 }
 
 /// A session, and these octets behind it.
@@ -37,7 +42,12 @@ fn a_command_without_a_name_is_passed_over() -> Result {
     war("BI-43", |aim| {
         let bodies: [&[u8]; 6] = [b"", b"\0", b"\0PING", b"\x05PING", b"\xff", b"\x04P NG"];
         let attack = |body: &&[u8]| {
-            attack(aim, format!("{body:?}"), &frame(COMMAND, body), Fate::Ignored)
+            attack(
+                aim,
+                format!("{body:?}"),
+                &frame(COMMAND, body),
+                Fate::Ignored,
+            )
         };
         bodies.iter().map(attack).collect()
     })
@@ -54,12 +64,24 @@ fn an_unknown_command_is_passed_over() -> Result {
                 attack(aim, format!("{length} letters"), &octets, Fate::Ignored)
             })
             .collect();
-        for name in ["JOIN", "LEAVE", "HELLO", "WELCOME", "INITIATE", "MESSAGE", "ping"] {
+        for name in [
+            "JOIN", "LEAVE", "HELLO", "WELCOME", "INITIATE", "MESSAGE", "ping",
+        ] {
             attacks.push(attack(aim, name, &command(name, b"group"), Fate::Ignored));
         }
         attacks.push(attack(aim, "READY", &ready(aim.partner()), Fate::Ignored));
-        attacks.push(attack(aim, "ERROR", &command("ERROR", b"\x02no"), Fate::Cut));
-        attacks.push(attack(aim, "ERROR cut", &command("ERROR", b"\xffno"), Fate::Cut));
+        attacks.push(attack(
+            aim,
+            "ERROR",
+            &command("ERROR", b"\x02no"),
+            Fate::Cut,
+        ));
+        attacks.push(attack(
+            aim,
+            "ERROR cut",
+            &command("ERROR", b"\xffno"),
+            Fate::Cut,
+        ));
         attacks
     })
 }
@@ -72,16 +94,36 @@ fn a_ping_has_its_form() -> Result {
         for ttl in [0, 1_000, 6_553, 65_535] {
             for context in [0, 1, 15, 16] {
                 let octets = ping(ttl, &vec![7; context]);
-                attacks.push(attack(aim, format!("{ttl} {context}"), &octets, Fate::Stays));
+                attacks.push(attack(
+                    aim,
+                    format!("{ttl} {context}"),
+                    &octets,
+                    Fate::Stays,
+                ));
             }
         }
         for context in [17, 18, 255, 256, 65_000] {
             let octets = ping(0, &vec![7; context]);
-            attacks.push(attack(aim, format!("context {context}"), &octets, Fate::Cut));
+            attacks.push(attack(
+                aim,
+                format!("context {context}"),
+                &octets,
+                Fate::Cut,
+            ));
         }
         attacks.push(attack(aim, "no ttl", &command("PING", b""), Fate::Cut));
-        attacks.push(attack(aim, "half a ttl", &command("PING", b"\0"), Fate::Cut));
-        attacks.push(attack(aim, "64 KiB", &ping(0, &vec![7; 64 << 10]), Fate::Cut));
+        attacks.push(attack(
+            aim,
+            "half a ttl",
+            &command("PING", b"\0"),
+            Fate::Cut,
+        ));
+        attacks.push(attack(
+            aim,
+            "64 KiB",
+            &ping(0, &vec![7; 64 << 10]),
+            Fate::Cut,
+        ));
         attacks
     })
 }
@@ -204,6 +246,8 @@ impl Stage {
     /// No link has ended.
     async fn quiet(&mut self) -> Result {
         let none = timeout(Duration::from_millis(1), self.monitor_end()).await;
-        none.err().map(drop).ok_or_else(|| "a link has ended".into())
+        none.err()
+            .map(drop)
+            .ok_or_else(|| "a link has ended".into())
     }
 }

@@ -270,7 +270,9 @@ fn an_endpoint_where_nobody_is_is_tried_for_ever() -> Result {
         pull.bind(format!("memory://{name}")).await?;
         push.send("at last").await?;
         let came = timeout(Duration::from_secs(31), pull.recv()).await??;
-        (came.first() == "at last").then_some(()).ok_or_else(|| "another message".into())
+        (came.first() == "at last")
+            .then_some(())
+            .ok_or_else(|| "another message".into())
     });
     row.note("an hour", told);
     row.finish()
@@ -289,6 +291,11 @@ fn a_flood_of_pings_has_one_answer_waiting() -> Result {
                 let octets = ping(0, b"sixteen octets..").repeat(1_000);
                 let since = Instant::now();
                 let flooding = async {
+                    // One by one, until the answers fill the wire.
+                    for ping in octets.chunks(octets.len() / 1_000).cycle().take(4_000) {
+                        let _ = wire.write_all(ping).await;
+                        tokio::task::yield_now().await;
+                    }
                     while wire.write_all(&octets).await.is_ok() {
                         let pause = Duration::from_millis(100);
                         let _ = timeout(pause, std::future::pending::<()>()).await;
@@ -344,7 +351,9 @@ fn the_newest_ping_is_the_one_that_is_answered() -> Result {
                     break;
                 }
             }
-            (answers < 20).then_some(()).ok_or_else(|| format!("{answers} answers").into())
+            (answers < 20)
+                .then_some(())
+                .ok_or_else(|| format!("{answers} answers").into())
         });
         row.note(kind, told);
     }

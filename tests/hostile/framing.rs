@@ -29,7 +29,12 @@ const FRAMES: usize = 32;
 
 fn war(row: &'static str, kinds: &[SocketType], attacks: impl Fn(Aim) -> Vec<Attack>) -> Result {
     let options = options().max_message_size(MAX).max_frames(FRAMES);
-    War { row, kinds, options }.wage(attacks)
+    War {
+        row,
+        kinds,
+        options,
+    }
+    .wage(attacks)
 }
 
 /// The same offence where the READY belongs and behind it.
@@ -58,7 +63,11 @@ fn a_message_above_the_limit_ends_the_link_at_its_header() -> Result {
             attack("exactly", frame(0, &vec![2; MAX]), Fate::Stays),
             attack("one more", header(0, MAX as u64 + 1), Fate::Cut),
             attack("one more in parts", parts(501), Fate::Cut),
-            attack("exactly in parts", [parts(500), vec![b'c'; 500]].concat(), Fate::Stays),
+            attack(
+                "exactly in parts",
+                [parts(500), vec![b'c'; 500]].concat(),
+                Fate::Stays,
+            ),
         ]
     })
 }
@@ -68,8 +77,15 @@ fn a_message_above_the_limit_ends_the_link_at_its_header() -> Result {
 fn a_length_that_no_memory_has_ends_the_link_at_its_header() -> Result {
     war("BI-31", KINDS, |aim| {
         let lengths = [
-            1 << 31, 1 << 32, (1 << 33) - 1, 1 << 46, 1 << 62, i64::MAX as u64, 1 << 63,
-            u64::MAX - 8, u64::MAX,
+            1 << 31,
+            1 << 32,
+            (1 << 33) - 1,
+            1 << 46,
+            1 << 62,
+            i64::MAX as u64,
+            1 << 63,
+            u64::MAX - 8,
+            u64::MAX,
         ];
         let mut attacks = Vec::new();
         for length in lengths {
@@ -88,7 +104,11 @@ fn a_command_above_its_limit_ends_the_link_at_its_header() -> Result {
     war("BI-33", KINDS, |aim| {
         let mut attacks = Vec::new();
         for length in [(64 << 10) + 1, 1 << 20, 1 << 40] {
-            attacks.extend(before_and_after(aim, &length.to_string(), &header(COMMAND, length)));
+            attacks.extend(before_and_after(
+                aim,
+                &length.to_string(),
+                &header(COMMAND, length),
+            ));
         }
         let early = [greeting(), header(COMMAND, (8 << 10) + 1)].concat();
         attacks.push(Attack::new("early 8 KiB + 1", early, Fate::Refused));
@@ -140,13 +160,7 @@ fn a_message_of_too_many_frames_ends_the_link() -> Result {
 }
 
 /// Plays a session to each of the receivers, and checks what the application gets.
-fn heard(
-    row: &mut Row,
-    name: &str,
-    octets: &[u8],
-    deliveries: &[Delivery],
-    wanted: &[Message],
-) {
+fn heard(row: &mut Row, name: &str, octets: &[u8], deliveries: &[Delivery], wanted: &[Message]) {
     for kind in RECEIVERS.iter().copied() {
         for side in [Side::Bound, Side::Dials] {
             let told = in_virtual_time(async {
@@ -217,7 +231,9 @@ fn a_message_cut_between_its_frames_is_never_heard() -> Result {
         for side in [Side::Bound, Side::Dials] {
             let told = in_virtual_time(async {
                 let mut stage = Stage::new(kind, side, options()).await?;
-                let begun = [b"one", b"two", b"six"].map(|body| frame(MORE, body)).concat();
+                let begun = [b"one", b"two", b"six"]
+                    .map(|body| frame(MORE, body))
+                    .concat();
                 for length in 1..=begun.len() {
                     let mut wire = stage.peer(&session(partner(kind))).await?;
                     wire.write_all(&begun[..length]).await?;
@@ -257,17 +273,34 @@ fn the_pieces_in_which_octets_come_do_not_matter() -> Result {
     let mut row = Row::new("BI-42");
     let large = vec![b'l'; 300];
     let parts: [&[u8]; 3] = [b"first", &large, b""];
-    let octets = [frame(MORE, parts[0]), frame(MORE, parts[1]), frame(0, parts[2])].concat();
+    let octets = [
+        frame(MORE, parts[0]),
+        frame(MORE, parts[1]),
+        frame(0, parts[2]),
+    ]
+    .concat();
     let mut pieces: Vec<_> = (1..octets.len()).step_by(3).map(Delivery::Split).collect();
     pieces.extend([Delivery::Whole, Delivery::Octets]);
-    heard(&mut row, "three parts", &octets, &pieces, &[message(&parts)]);
+    heard(
+        &mut row,
+        "three parts",
+        &octets,
+        &pieces,
+        &[message(&parts)],
+    );
     let tiny: Vec<u8> = (0..20_000_u32)
         .flat_map(|number| frame(0, &number.to_be_bytes()))
         .collect();
     let wanted: Vec<_> = (0..20_000_u32)
         .map(|number| message(&[&number.to_be_bytes()]))
         .collect();
-    heard(&mut row, "20,000 at once", &tiny, &[Delivery::Whole], &wanted);
+    heard(
+        &mut row,
+        "20,000 at once",
+        &tiny,
+        &[Delivery::Whole],
+        &wanted,
+    );
     row.finish()
 }
 
@@ -283,6 +316,12 @@ fn the_three_flags_that_exist_are_no_offence() -> Result {
         frame(0, b"two"),
     ];
     let wanted = [message(&[b"one", b"two"])];
-    heard(&mut row, "flags", &octets.concat(), &[Delivery::Whole], &wanted);
+    heard(
+        &mut row,
+        "flags",
+        &octets.concat(),
+        &[Delivery::Whole],
+        &wanted,
+    );
     row.finish()
 }

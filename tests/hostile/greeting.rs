@@ -3,9 +3,7 @@
 use pushsub::SocketType;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::octets::{
-    COMMAND, frame, greeting, greeting_of, ready, ready_with, session,
-};
+use crate::support::octets::{COMMAND, frame, greeting, greeting_of, ready, ready_with, session};
 use crate::support::stage::{Fate, Side, Stage, options};
 use crate::support::tally::Row;
 use crate::support::victim::{partner, soon};
@@ -36,7 +34,12 @@ const SOME: &[SocketType] = &[
 
 fn war(row: &'static str, kinds: &[SocketType], attacks: impl Fn(Aim) -> Vec<Attack>) -> Result {
     let options = options();
-    War { row, kinds, options }.wage(attacks)
+    War {
+        row,
+        kinds,
+        options,
+    }
+    .wage(attacks)
 }
 
 /// BI-01: who says nothing is no peer, gets no message, and is gone when its time is over.
@@ -56,7 +59,11 @@ fn a_greeting_that_stops_ends_with_the_time_for_the_handshake() -> Result {
             Attack::new(format!("{length} octets"), octets, Fate::Expired)
         };
         let step = 4;
-        (1..64).step_by(step).chain([10, 11, 12, 63]).map(attack).collect()
+        (1..64)
+            .step_by(step)
+            .chain([10, 11, 12, 63])
+            .map(attack)
+            .collect()
     })
 }
 
@@ -78,20 +85,24 @@ fn another_protocol_is_never_a_peer() -> Result {
 /// BI-05: a thousand seeds of noise, half of them behind a sound beginning.
 #[test]
 fn noise_is_never_a_peer() -> Result {
-    war("BI-05", &[SocketType::Pull, SocketType::Rep, SocketType::XPub], |aim| {
-        let attack = |seed: u64| {
-            let mut random = fastrand::Rng::with_seed(seed * 31 + aim.kind as u64);
-            let mut octets: Vec<u8> = match seed % 6 {
-                0 => greeting()[..10].to_vec(),
-                1 => greeting()[..12].to_vec(),
-                2 => greeting(),
-                _ => Vec::new(),
+    war(
+        "BI-05",
+        &[SocketType::Pull, SocketType::Rep, SocketType::XPub],
+        |aim| {
+            let attack = |seed: u64| {
+                let mut random = fastrand::Rng::with_seed(seed * 31 + aim.kind as u64);
+                let mut octets: Vec<u8> = match seed % 6 {
+                    0 => greeting()[..10].to_vec(),
+                    1 => greeting()[..12].to_vec(),
+                    2 => greeting(),
+                    _ => Vec::new(),
+                };
+                octets.extend(std::iter::repeat_with(|| random.u8(..)).take(64 << 10));
+                Attack::new(format!("seed {seed}"), octets, Fate::RefusedOrExpired)
             };
-            octets.extend(std::iter::repeat_with(|| random.u8(..)).take(64 << 10));
-            Attack::new(format!("seed {seed}"), octets, Fate::RefusedOrExpired)
-        };
-        (0..170).map(attack).collect()
-    })
+            (0..170).map(attack).collect()
+        },
+    )
 }
 
 /// BI-06, BI-07, BI-08, BI-11: ZMTP before 3.0, in each of its greetings.
@@ -104,20 +115,36 @@ fn an_old_version_is_refused_with_what_it_brings() -> Result {
         large.extend(vec![0; 9_000]);
         let second = [&b"\xff\0\0\0\0\0\0\0\x01\x7f\x01"[..], &[3], b"\0\x03one"].concat();
         let mut attacks = vec![
-            Attack::new("1.0 anonymous", [b"\x01\x00", sneaky].concat(), Fate::Refused),
-            Attack::new("1.0 named", [b"\x05\x00name", sneaky].concat(), Fate::Refused),
+            Attack::new(
+                "1.0 anonymous",
+                [b"\x01\x00", sneaky].concat(),
+                Fate::Refused,
+            ),
+            Attack::new(
+                "1.0 named",
+                [b"\x05\x00name", sneaky].concat(),
+                Fate::Refused,
+            ),
             // A long length of ZMTP 1.0 has an even last octet where a signature has an odd one.
             Attack::new("1.0 large", large, Fate::Refused),
             Attack::new("2.0", second, Fate::Refused),
         ];
         for (major, minor) in [(0, 0), (0, 9), (1, 0), (1, 9), (2, 0), (2, 1), (2, 255)] {
             let octets = [greeting_of(major, minor), ready(aim.partner())].concat();
-            attacks.push(Attack::new(format!("{major}.{minor}"), octets, Fate::Refused));
+            attacks.push(Attack::new(
+                format!("{major}.{minor}"),
+                octets,
+                Fate::Refused,
+            ));
         }
         for last in (0..=0xFE).step_by(32) {
             let mut octets = session(aim.partner());
             octets[9] = last;
-            attacks.push(Attack::new(format!("tenth octet {last}"), octets, Fate::Refused));
+            attacks.push(Attack::new(
+                format!("tenth octet {last}"),
+                octets,
+                Fate::Refused,
+            ));
         }
         attacks
     })
@@ -164,8 +191,16 @@ fn a_second_greeting_is_no_frame() -> Result {
 fn another_mechanism_is_refused() -> Result {
     war("BI-13", SOME, |aim| {
         let mechanisms: [&[u8]; 10] = [
-            b"PLAIN", b"CURVE", b"GSSAPI", b"XYZZY", b"null", b"\xce\xbb", b"NULL\0junk", b"",
-            b"NULL                ", b"NULLNULLNULLNULLNULL",
+            b"PLAIN",
+            b"CURVE",
+            b"GSSAPI",
+            b"XYZZY",
+            b"null",
+            b"\xce\xbb",
+            b"NULL\0junk",
+            b"",
+            b"NULL                ",
+            b"NULLNULLNULLNULLNULL",
         ];
         let attack = |mechanism: &&[u8]| {
             let mut octets = session(aim.partner());
@@ -192,7 +227,9 @@ fn who_is_refused_has_our_greeting() -> Result {
                 wire.write_all(&octets).await?;
                 let mut told = Vec::new();
                 soon("the end", wire.read_to_end(&mut told)).await??;
-                (told == greeting()).then_some(()).ok_or_else(|| format!("{told:?}").into())
+                (told == greeting())
+                    .then_some(())
+                    .ok_or_else(|| format!("{told:?}").into())
             });
             row.note(format_args!("{kind} {side:?}"), told);
         }
@@ -246,8 +283,16 @@ fn a_handshake_without_ready_ends_with_its_time() -> Result {
         let cut = ready.len() - 1;
         vec![
             Attack::new("no READY", greeting(), Fate::Expired),
-            Attack::new("half", [greeting(), ready[..cut].to_vec()].concat(), Fate::Expired),
-            Attack::new("one octet", [greeting(), vec![COMMAND]].concat(), Fate::Expired),
+            Attack::new(
+                "half",
+                [greeting(), ready[..cut].to_vec()].concat(),
+                Fate::Expired,
+            ),
+            Attack::new(
+                "one octet",
+                [greeting(), vec![COMMAND]].concat(),
+                Fate::Expired,
+            ),
         ]
     })
 }

@@ -16,7 +16,12 @@ const SIDES: [Side; 2] = [Side::Bound, Side::Dials];
 
 fn war(row: &'static str, kinds: &[SocketType], attacks: impl Fn(Aim) -> Vec<Attack>) -> Result {
     let options = options();
-    War { row, kinds, options }.wage(attacks)
+    War {
+        row,
+        kinds,
+        options,
+    }
+    .wage(attacks)
 }
 
 /// BI-16, N08, N09: each of the pairs that are not legal, and types that are none, are told why.
@@ -28,12 +33,22 @@ fn a_type_that_does_not_fit_is_refused_with_an_error() -> Result {
             let name = String::from_utf8_lossy(name).into_owned();
             Attack::new(name, octets, Fate::RefusedWithError)
         };
-        let illegal = SocketType::ALL.into_iter().filter(|peer| !aim.kind.accepts(*peer));
+        let illegal = SocketType::ALL
+            .into_iter()
+            .filter(|peer| !aim.kind.accepts(*peer));
         let mut attacks: Vec<_> = illegal.map(|peer| attack(peer.name().as_bytes())).collect();
         let partner = aim.partner().name();
         let none: [&[u8]; 10] = [
-            b"", b"CLIENT", b"SERVER", b"RADIO", b"DISH", b"PEER", b"XYZZY", b"\xff\0",
-            &partner.to_lowercase().into_bytes(), &[partner.as_bytes(), b"\0"].concat(),
+            b"",
+            b"CLIENT",
+            b"SERVER",
+            b"RADIO",
+            b"DISH",
+            b"PEER",
+            b"XYZZY",
+            b"\xff\0",
+            &partner.to_lowercase().into_bytes(),
+            &[partner.as_bytes(), b"\0"].concat(),
         ];
         attacks.extend(none.iter().map(|name| attack(name)));
         let missing = [greeting(), command("READY", &property(b"Identity", b"x"))].concat();
@@ -45,7 +60,12 @@ fn a_type_that_does_not_fit_is_refused_with_an_error() -> Result {
 /// BI-17, N10: a ROUTER takes 1 to 255 octets, others do not look; nobody takes what no READY holds.
 #[test]
 fn an_identity_has_its_length() -> Result {
-    let kinds = [SocketType::Router, SocketType::Dealer, SocketType::Pull, SocketType::Rep];
+    let kinds = [
+        SocketType::Router,
+        SocketType::Dealer,
+        SocketType::Pull,
+        SocketType::Rep,
+    ];
     war("BI-17", &kinds, |aim| {
         let attack = |length: usize, fate| {
             let octets = session_as(aim.partner(), &vec![b'i'; length]);
@@ -175,7 +195,12 @@ fn peers_that_come_and_go_leave_no_name_behind() -> Result {
 #[test]
 fn where_names_mean_nothing_two_may_share_one() -> Result {
     let mut row = Row::new("BI-19d");
-    for kind in [SocketType::Pull, SocketType::Push, SocketType::Pub, SocketType::Rep] {
+    for kind in [
+        SocketType::Pull,
+        SocketType::Push,
+        SocketType::Pub,
+        SocketType::Rep,
+    ] {
         let told = in_virtual_time(async {
             let mut stage = Stage::new(kind, Side::Bound, options()).await?;
             let octets = session_as(crate::support::victim::partner(kind), b"same");

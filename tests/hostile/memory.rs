@@ -38,7 +38,14 @@ fn an_announced_length_allocates_nothing() -> Result {
     let path = "memory::an_announced_length_allocates_nothing";
     alone("BI-31 memory", path, "", |row| {
         for kind in [SocketType::Pull, SocketType::Dealer, SocketType::Pub] {
-            for length in [1 << 20, 15 << 20, 1 << 31, 1 << 46, i64::MAX as u64, u64::MAX] {
+            for length in [
+                1 << 20,
+                15 << 20,
+                1 << 31,
+                1 << 46,
+                i64::MAX as u64,
+                u64::MAX,
+            ] {
                 for flags in [0, MORE, COMMAND] {
                     for early in [true, false] {
                         let told = in_virtual_time(announce(kind, flags, length, early));
@@ -131,9 +138,21 @@ fn what_may_be_said_for_ever_costs_nothing() -> Result {
         let said: [(&str, SocketType, Vec<u8>); 7] = [
             ("PONGs", SocketType::Pull, command("PONG", &[7; 16])),
             ("long PONGs", SocketType::Router, command("PONG", &[7; 250])),
-            ("unknown commands", SocketType::Push, command("NONE", &[7; 100])),
-            ("cancels", SocketType::Pub, command("CANCEL", b"never wanted")),
-            ("the same topic", SocketType::Pub, command("SUBSCRIBE", b"wanted")),
+            (
+                "unknown commands",
+                SocketType::Push,
+                command("NONE", &[7; 100]),
+            ),
+            (
+                "cancels",
+                SocketType::Pub,
+                command("CANCEL", b"never wanted"),
+            ),
+            (
+                "the same topic",
+                SocketType::Pub,
+                command("SUBSCRIBE", b"wanted"),
+            ),
             ("messages to a PUB", SocketType::Pub, frame(0, &[7; 100])),
             ("messages to a PUSH", SocketType::Push, frame(0, &[7; 100])),
         ];
@@ -192,7 +211,9 @@ fn a_half_open_link_costs_little() -> Result {
 #[ignore = "needs 31,000 descriptors"]
 fn fifteen_thousand_half_open_links_cost_little() -> Result {
     let path = "memory::fifteen_thousand_half_open_links_cost_little";
-    alone("BI-20 soak", path, "ulimit -n 31000", |row| half_open(row, 15_000))
+    alone("BI-20 soak", path, "ulimit -n 31000", |row| {
+        half_open(row, 15_000)
+    })
 }
 
 fn half_open(row: &mut Row, count: usize) -> Result {

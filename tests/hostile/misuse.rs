@@ -17,7 +17,8 @@ use crate::support::{Result, in_virtual_time, memory_name, settle};
 async fn dropped_at<T>(polls: usize, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     let mut left = polls;
-    poll_fn(|context| {
+    // What nobody wakes any more is dropped as well.
+    let polling = poll_fn(|context| {
         if left == 0 {
             return Poll::Ready(None);
         }
@@ -27,8 +28,11 @@ async fn dropped_at<T>(polls: usize, future: impl Future<Output = T>) -> Option<
             Poll::Pending if left == 0 => Poll::Ready(None),
             Poll::Pending => Poll::Pending,
         }
-    })
-    .await
+    });
+    timeout(Duration::from_millis(1), polling)
+        .await
+        .ok()
+        .flatten()
 }
 
 /// Endpoints of the three transports that need no kernel's clock.
@@ -215,7 +219,8 @@ fn two_that_receive_at_once_get_each_message_once() -> Result {
             one.extend(other);
             one.sort_unstable();
             let each = (0..COUNT as u32).eq(one.iter().copied());
-            each.then_some(()).ok_or_else(|| format!("{} were heard", one.len()).into())
+            each.then_some(())
+                .ok_or_else(|| format!("{} were heard", one.len()).into())
         });
         row.note(transport, told);
         row.held(2_999);
@@ -278,7 +283,10 @@ fn who_waits_is_told_of_the_close() -> Result {
             let socket = Victim::new(kind, Options::default())?;
             socket.bind(&endpoint("memory")).await?;
             let waiting = socket.recv();
-            if matches!(kind, pushsub::SocketType::Pub | pushsub::SocketType::Push | pushsub::SocketType::Req) {
+            if matches!(
+                kind,
+                pushsub::SocketType::Pub | pushsub::SocketType::Push | pushsub::SocketType::Req
+            ) {
                 return Ok(());
             }
             let closing = async {
@@ -296,7 +304,10 @@ fn who_waits_is_told_of_the_close() -> Result {
                 }
             };
             let (heard, ()) = tokio::join!(soon("the close", waiting), closing);
-            heard?.err().map(drop).ok_or_else(|| "a message came".into())
+            heard?
+                .err()
+                .map(drop)
+                .ok_or_else(|| "a message came".into())
         });
         row.note(kind, told);
     }
@@ -313,10 +324,15 @@ fn without_a_runtime_there_are_errors() -> Result {
             if socket.connect("tcp://127.0.0.1:9").is_ok() {
                 return Err("it connects without a runtime".into());
             }
-            if !matches!(socket.bind("tcp://127.0.0.1:*").now_or_never(), Some(Err(_))) {
+            if !matches!(
+                socket.bind("tcp://127.0.0.1:*").now_or_never(),
+                Some(Err(_))
+            ) {
                 return Err("it binds without a runtime".into());
             }
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
             let (name, other) = (endpoint("memory"), endpoint("memory"));
             runtime.block_on(async {
                 socket.bind(&name).await?;

@@ -7,9 +7,7 @@ use pushsub::{Event, LinkError, Message, SocketType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::time::timeout;
 
-use crate::support::octets::{
-    MORE, command, frame, greeting_of, ping, ready, session,
-};
+use crate::support::octets::{MORE, command, frame, greeting_of, ping, ready, session};
 use crate::support::stage::{Fate, Side, Stage, options, read_frame};
 use crate::support::tally::Row;
 use crate::support::victim::{Victim, soon};
@@ -25,7 +23,12 @@ const TOPICS: u32 = 100_000;
 
 fn war(row: &'static str, kinds: &[SocketType], attacks: impl Fn(Aim) -> Vec<Attack>) -> Result {
     let options = options();
-    War { row, kinds, options }.wage(attacks)
+    War {
+        row,
+        kinds,
+        options,
+    }
+    .wage(attacks)
 }
 
 fn attack(name: &str, octets: &[u8], fate: Fate) -> Attack {
@@ -46,8 +49,18 @@ fn a_cancel_of_nothing_changes_nothing() -> Result {
             attack("more than it", &cancel(b"canary 1"), Fate::Ignored),
             attack("the message form", &frame(0, b"\0canary"), Fate::Ignored),
             attack("5,000", &cancel(b"canary").repeat(5_000), Fate::Ignored),
-            attack("twice", &[wanted, cancel(b"canary").repeat(2)].concat(), Fate::Stays),
-            attack("every octet", &(0..=255).flat_map(|octet| cancel(&[octet])).collect::<Vec<_>>(), Fate::Ignored),
+            attack(
+                "twice",
+                &[wanted, cancel(b"canary").repeat(2)].concat(),
+                Fate::Stays,
+            ),
+            attack(
+                "every octet",
+                &(0..=255)
+                    .flat_map(|octet| cancel(&[octet]))
+                    .collect::<Vec<_>>(),
+                Fate::Ignored,
+            ),
         ]
     })
 }
@@ -62,7 +75,10 @@ fn both_forms_of_a_subscription_are_understood() -> Result {
         (&frame(0, b"\x02news"), false),
         (&frame(0, b"news"), false),
         (&frame(0, b""), false),
-        (&[frame(MORE, b"\x01news"), frame(0, b"more")].concat(), false),
+        (
+            &[frame(MORE, b"\x01news"), frame(0, b"more")].concat(),
+            false,
+        ),
     ];
     for kind in PUBLISHERS.iter().copied() {
         for side in SIDES {
@@ -86,7 +102,9 @@ async fn understands(
 ) -> Result {
     let mut stage = Stage::new(kind, side, options()).await?;
     let greeting = greeting_of(3, minor);
-    let mut wire = stage.peer(&[greeting, ready(SocketType::Sub)].concat()).await?;
+    let mut wire = stage
+        .peer(&[greeting, ready(SocketType::Sub)].concat())
+        .await?;
     wire.write_all(octets).await?;
     stage.victim_has_read(&mut wire).await?;
     stage.victim.try_send(Message::from("news of today"));
@@ -121,8 +139,10 @@ fn the_same_topic_over_and_over_is_counted() -> Result {
             let mut stage = Stage::new(SocketType::Pub, side, options()).await?;
             let mut wire = stage.peer(&session(SocketType::Sub)).await?;
             let (times, news) = (20_000, Message::from("news"));
-            wire.write_all(&command("SUBSCRIBE", b"news").repeat(times)).await?;
-            wire.write_all(&command("CANCEL", b"news").repeat(times - 1)).await?;
+            wire.write_all(&command("SUBSCRIBE", b"news").repeat(times))
+                .await?;
+            wire.write_all(&command("CANCEL", b"news").repeat(times - 1))
+                .await?;
             stage.victim_has_read(&mut wire).await?;
             stage.victim.try_send(news.clone());
             let (_, body) = soon("the news", read_frame(&mut wire)).await??;
@@ -136,6 +156,7 @@ fn the_same_topic_over_and_over_is_counted() -> Result {
             if stage.victim.stats().unmatched != before + 1 {
                 return Err("it is still subscribed to".into());
             }
+            drop(wire);
             stage.finish().await
         });
         row.note(format_args!("{side:?}"), told);
@@ -239,8 +260,13 @@ fn a_topic_has_its_length() -> Result {
             let topic = [&[1_u8][..], &vec![b't'; length]].concat();
             frame(0, &topic)
         };
-        let chain: Vec<u8> = (1..600).flat_map(|length| frame(0, &vec![1; length])).collect();
-        let back: Vec<u8> = (1..600).rev().flat_map(|length| frame(0, &vec![1; length])).collect();
+        let chain: Vec<u8> = (1..600)
+            .flat_map(|length| frame(0, &vec![1; length]))
+            .collect();
+        let back: Vec<u8> = (1..600)
+            .rev()
+            .flat_map(|length| frame(0, &vec![1; length]))
+            .collect();
         vec![
             attack("64 KiB", &message(TOPIC), Fate::Stays),
             attack("one more", &message(TOPIC + 1), Fate::Cut),
@@ -290,7 +316,8 @@ fn each_subscription_that_ends_is_told_once() -> Result {
         for number in 0..TIMES {
             let mut wire = stage.peer(&session(SocketType::Sub)).await?;
             let topic = format!("topic {number}");
-            wire.write_all(&command("SUBSCRIBE", topic.as_bytes())).await?;
+            wire.write_all(&command("SUBSCRIBE", topic.as_bytes()))
+                .await?;
             if number % 2 == 0 {
                 settle().await;
             }
@@ -377,8 +404,13 @@ impl Stage {
 #[test]
 fn a_subscription_to_who_publishes_nothing_is_passed_over() -> Result {
     let kinds = [
-        SocketType::Router, SocketType::Rep, SocketType::Pull, SocketType::Pair,
-        SocketType::Dealer, SocketType::Push, SocketType::Sub,
+        SocketType::Router,
+        SocketType::Rep,
+        SocketType::Pull,
+        SocketType::Pair,
+        SocketType::Dealer,
+        SocketType::Push,
+        SocketType::Sub,
     ];
     war("BI-65", &kinds, |aim| {
         let attack = |name: &str| {
@@ -404,6 +436,7 @@ fn what_is_sent_to_a_pub_is_dropped() -> Result {
             if (received.received, received.dropped, received.queued) != (20_000, 20_000, 0) {
                 return Err(format!("{received:?}").into());
             }
+            drop(wire);
             stage.finish().await
         });
         row.note(format_args!("{side:?}"), told);

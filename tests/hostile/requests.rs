@@ -35,13 +35,21 @@ fn what_is_no_request_never_reaches_the_application() -> Result {
         ("delimiter and nothing", frames(&[b"", b""]), Some("")),
         ("1,000 hops", frames(&[&thousand[..], end].concat()), None),
         ("17 hops", frames(&[&seventeen[..], end].concat()), None),
-        ("15 hops", frames(&[&sixteen[1..], end].concat()), Some("body")),
+        (
+            "15 hops",
+            frames(&[&sixteen[1..], end].concat()),
+            Some("body"),
+        ),
         ("65 KiB of a hop", frames(&[&large, b"", b"body"]), None),
         ("a sound one", frames(end), Some("body")),
     ];
     for side in SIDES {
         for (name, octets, request) in &cases {
-            for delivery in [Delivery::Whole, Delivery::Split(1), Delivery::Split(octets.len() / 2)] {
+            for delivery in [
+                Delivery::Whole,
+                Delivery::Split(1),
+                Delivery::Split(octets.len() / 2),
+            ] {
                 let told = in_virtual_time(asks(side, octets, delivery, *request));
                 row.note(format_args!("{side:?} {name} {delivery:?}"), told);
             }
@@ -206,7 +214,11 @@ fn a_pair_has_one_peer() -> Result {
             let mut first = stage.peer(&octets).await?;
             settle().await;
             stage.accept_tasks();
-            for delivery in [Delivery::Whole, Delivery::Octets, Delivery::Split(64 + rounds)] {
+            for delivery in [
+                Delivery::Whole,
+                Delivery::Octets,
+                Delivery::Split(64 + rounds),
+            ] {
                 stage.attack(&octets, delivery, Fate::Refused).await?;
             }
             first.write_all(&frame(0, b"still here")).await?;

@@ -31,7 +31,10 @@ fn rows() -> usize {
 
 /// Only a run without a filter has every row.
 fn is_whole() -> bool {
-    !is_alone() && std::env::args().skip(1).all(|argument| argument.starts_with('-'))
+    !is_alone()
+        && std::env::args()
+            .skip(1)
+            .all(|argument| argument.starts_with('-'))
 }
 
 /// The test harness starts tests by their names, so this one, the last, finds all others begun.

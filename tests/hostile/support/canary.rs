@@ -19,7 +19,11 @@ const MISSED: Duration = Duration::from_millis(50);
 
 impl Canary {
     /// A good peer at the endpoint where the victim listens. PAIR has room for none.
-    pub(crate) async fn at(kind: SocketType, victim: &Victim, endpoint: &str) -> Result<Option<Self>> {
+    pub(crate) async fn at(
+        kind: SocketType,
+        victim: &Victim,
+        endpoint: &str,
+    ) -> Result<Option<Self>> {
         if kind == SocketType::Pair {
             return Ok(None);
         }
@@ -132,9 +136,7 @@ async fn sent_on(
             if !victim.try_send(message.clone()) {
                 return;
             }
-            timeout(MISSED, std::future::pending::<()>())
-                .await
-                .ok();
+            timeout(MISSED, std::future::pending::<()>()).await.ok();
         }
     };
     tokio::select! {

@@ -174,7 +174,11 @@ impl Stage {
 
     fn check_time(&self, fate: Fate, lasted: Duration) -> Result {
         // A victim that dials has done so before the attacker accepts.
-        let waited = if self.side == Side::Dials { AT_ONCE } else { Duration::from_millis(1) };
+        let waited = if self.side == Side::Dials {
+            AT_ONCE
+        } else {
+            Duration::from_millis(1)
+        };
         if fate == Fate::Expired && lasted + waited < HANDSHAKE {
             return Err(format!("closed after {lasted:?}, before its time was over").into());
         }
@@ -245,7 +249,9 @@ impl Stage {
 }
 
 fn tasks() -> usize {
-    tokio::runtime::Handle::current().metrics().num_alive_tasks()
+    tokio::runtime::Handle::current()
+        .metrics()
+        .num_alive_tasks()
 }
 
 fn is_end(event: &Event, side: Side) -> bool {

@@ -53,7 +53,8 @@ impl War<'_> {
                 let attacks = attacks(Aim { kind });
                 // Every split once; elsewhere a few, which differ from attack to attack.
                 let every_split = number == 0 && side == Side::Bound;
-                let told = in_virtual_time(self.battle(&mut row, kind, side, &attacks, every_split));
+                let told =
+                    in_virtual_time(self.battle(&mut row, kind, side, &attacks, every_split));
                 row.note(format_args!("{kind} {side:?} in the end"), told);
             }
         }
