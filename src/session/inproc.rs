@@ -16,18 +16,22 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::BytesMut;
 use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::time;
 
 use super::Link;
+use super::expire;
 use super::handshake::introduce;
 use super::port::{Attach, Phase, PipeId, Port, Subscription, Taken, Writer};
 use crate::endpoint::Endpoint;
 use crate::error::LinkError;
-use crate::pipe::{Batch, Plain};
+use crate::pipe::{Batch, Fate, Plain};
+use crate::transport::WireName;
 use crate::zmtp::{Command, Decoder, Local, Peer};
 
 /// What both ends speak.
@@ -120,6 +124,14 @@ impl Joined {
         peer.wake();
     }
 
+    /// Gives up what was taken, and kept too long because the other socket has
+    /// no room. Returns the time before which nothing else of it expires.
+    pub(super) fn expire(&self, now: Instant) -> Option<Instant> {
+        let batch = &mut self.outgoing.lock().batch;
+        expire(batch, &*self.port, self.pipe, now);
+        batch.earliest()
+    }
+
     /// Passes on one batch, as far as the other socket has room.
     fn pass_on(&self, outgoing: &mut Direction, writer: Writer) -> Step {
         let Direction {
@@ -137,6 +149,10 @@ impl Joined {
                 Taken::Nothing => return Step::Done,
             }
         }
+        if batch.is_timed() {
+            let now = time::Instant::now().into_std();
+            expire(batch, &*self.port, self.pipe, now);
+        }
         let Batch::Plain(messages) = batch else {
             unreachable!("what stays in the process is not encoded")
         };
@@ -144,6 +160,7 @@ impl Joined {
         let progress = peer.port.accept(peer.pipe, messages);
         if progress.messages > 0 {
             self.port.written(self.pipe, progress);
+            messages.settle(Fate::Written);
         }
         if messages.is_empty() {
             Step::More
@@ -282,6 +299,7 @@ pub(crate) struct Listener {
 /// A socket that wants to be joined.
 pub(super) struct Offer {
     local: Local,
+    wire: WireName,
     answer: oneshot::Sender<Result<(Half, Peer), LinkError>>,
 }
 
@@ -333,7 +351,7 @@ impl Offer {
         local: Local,
     ) -> Result<Arc<Link>, LinkError> {
         let (ours, theirs) = introduce(local, self.local);
-        let attached = ours.and_then(|peer| attach(port, None, endpoint, &peer));
+        let attached = ours.and_then(|peer| attach(port, None, endpoint, self.wire, &peer));
         match (attached, theirs) {
             (Ok((link, joined)), Ok(peer)) => {
                 // Who has given up meanwhile drops it, which ends it.
@@ -364,14 +382,19 @@ pub(super) async fn connect(
 ) -> Result<Arc<Link>, LinkError> {
     let (answer, answered) = oneshot::channel();
     let offers = listener(name).await;
-    let offer = Offer { local, answer };
+    let wire = WireName::next();
+    let offer = Offer {
+        local,
+        wire,
+        answer,
+    };
     let gone = |_| LinkError::ClosedByPeer;
     offers
         .send(offer)
         .await
         .map_err(|_| LinkError::ClosedByPeer)?;
     let (half, peer) = answered.await.map_err(gone)??;
-    let (link, ours) = attach(port, Some(pipe), endpoint, &peer)?;
+    let (link, ours) = attach(port, Some(pipe), endpoint, wire, &peer)?;
     join(&ours, &half.0);
     Ok(link)
 }
@@ -394,12 +417,14 @@ fn attach(
     port: &Arc<dyn Port>,
     pipe: Option<PipeId>,
     endpoint: &Endpoint,
+    wire: WireName,
     peer: &Peer,
 ) -> Result<(Arc<Link>, Arc<Joined>), LinkError> {
     let attach = Attach {
         pipe,
         endpoint,
         address: "inproc",
+        wire,
         credentials: None,
         peer,
     };

@@ -10,17 +10,20 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker, ready};
+use std::time::Instant;
 
 use bytes::BytesMut;
 use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::time;
 
+use super::expire;
 use super::port::{self, PipeId, Port, Subscription, Taken};
 use super::stall::Intake;
 use crate::error::LinkError;
 use crate::message::Message;
-use crate::pipe::{Batch, Encoded};
+use crate::pipe::{Batch, Encoded, Fate};
 use crate::transport::{ReadHalf, Wire, WriteHalf};
 use crate::zmtp::{Command, Decoder};
 
@@ -251,11 +254,18 @@ impl Wired {
         batch: &mut Batch,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), LinkError>> {
-        let Batch::Encoded(batch) = batch else {
+        if batch.is_timed() {
+            let now = time::Instant::now().into_std();
+            expire(batch, &*self.port, self.pipe, now);
+            if batch.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        let Batch::Encoded(encoded) = batch else {
             unreachable!("what goes on a wire is encoded")
         };
         let mut slices = [IoSlice::new(&[]); SLICES];
-        let count = batch.slices(&mut slices);
+        let count = encoded.slices(&mut slices);
         let wire = Pin::new(wire);
         let written = ready!(match &slices[..count] {
             // A plain write is a cheaper call, and all that a lone message needs.
@@ -269,12 +279,21 @@ impl Wired {
                 let before = self.written.load(Ordering::Relaxed);
                 self.written
                     .store(before.wrapping_add(octets as u64), Ordering::Relaxed);
-                batch.advance(octets)
+                encoded.advance(octets)
             }
             Err(error) => return Poll::Ready(Err(LinkError::io(error))),
         };
         self.port.written(self.pipe, progress);
+        batch.settle(Fate::Written);
         Poll::Ready(Ok(()))
+    }
+
+    /// Gives up what the writer has taken, not begun, and kept too long.
+    /// Returns the time before which nothing else of it expires.
+    pub(super) fn expire(&self, now: Instant) -> Option<Instant> {
+        let batch = &mut self.writer.lock().batch;
+        expire(batch, &*self.port, self.pipe, now);
+        batch.earliest()
     }
 
     /// Ends our direction of the wire, so that the peer reads to the end. For the driver.

@@ -11,6 +11,7 @@ use crate::error::LinkError;
 use crate::message::Message;
 use crate::options::Credentials;
 use crate::pipe::{Batch, Plain, Progress};
+use crate::transport::WireName;
 use crate::zmtp::{Command, Peer, encode_subscription};
 
 /// A pipe of one socket. The serial number tells it from a later one in the same place.
@@ -94,6 +95,8 @@ pub(crate) struct Attach<'a> {
     pub(crate) endpoint: &'a Endpoint,
     /// The other end, for people to read.
     pub(crate) address: &'a str,
+    /// The connection, as both its ends know it.
+    pub(crate) wire: WireName,
     /// Whose process it is, where the system vouches for it.
     pub(crate) credentials: Option<Credentials>,
     pub(crate) peer: &'a Peer,
@@ -120,6 +123,9 @@ pub(crate) trait Port: Send + Sync {
 
     /// So much of what was taken is written.
     fn written(&self, pipe: PipeId, progress: Progress);
+
+    /// So much of what was taken was given up: it had waited too long.
+    fn expired(&self, pipe: PipeId, progress: Progress);
 
     /// Hands over what was received. Returns whether the link may be read on at once.
     fn deliver(&self, pipe: PipeId, messages: &mut Vec<Message>) -> bool;

@@ -46,6 +46,7 @@ impl State {
         self.pipes[index].received.received += 1;
         if admitted {
             self.enqueue(index, message);
+            self.pipes[index].time_last();
         } else {
             self.pipes[index].received.dropped += 1;
         }
@@ -95,8 +96,7 @@ impl State {
             }
         };
         if news && shown {
-            self.pipes[index].received.received += 1;
-            self.enqueue(index, show);
+            self.say(index, show);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The socket itself: offers messages to pipes and takes them from pipes, under one lock.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker, ready};
 
 use parking_lot::Mutex;
@@ -10,9 +10,13 @@ use tokio::task::coop::{RestoreOnPending, poll_proceed};
 
 use super::complaints::Complaints;
 use super::handle::Endpoints;
+use super::ledger::Entry;
+use super::locked::Guarded;
 use super::offer::Offer;
 use super::pattern::Pattern;
+use super::receipt::Sending;
 use super::state::State;
+use super::timekeeper::Timekeeper;
 use crate::error::{RecvError, SendError, TryRecvError, TrySendError};
 use crate::message::Message;
 use crate::options::{Options, SocketType};
@@ -21,7 +25,7 @@ use crate::session::{Link, Phase, Settings};
 
 /// What all handles and sessions of a socket share.
 pub(super) struct Core {
-    pub(super) state: Mutex<State>,
+    pub(super) state: Guarded,
     pub(super) options: Options,
     pub(super) settings: Settings,
     pub(super) socket_type: SocketType,
@@ -33,6 +37,9 @@ pub(super) struct Core {
     operations: AtomicU32,
     /// Something was written, or a connection ended, since the socket is closing.
     pub(super) progress: Notify,
+    pub(super) timekeeper: Timekeeper,
+    /// In the ledger of a test that made it.
+    pub(super) entry: OnceLock<Entry>,
 }
 
 /// A send or receive takes some 50 ns; the budget of a tokio task, 128 steps,
@@ -43,7 +50,7 @@ impl Core {
     pub(super) fn new(socket_type: SocketType, mut options: Options) -> Self {
         options.pattern.limit_to(socket_type);
         Self {
-            state: Mutex::new(State::new(Pattern::new(socket_type))),
+            state: Guarded::new(State::new(Pattern::new(socket_type))),
             settings: Settings::new(socket_type, &options),
             options,
             socket_type,
@@ -52,11 +59,21 @@ impl Core {
             complaints: Complaints::new(),
             operations: AtomicU32::new(0),
             progress: Notify::new(),
+            timekeeper: Timekeeper::default(),
+            entry: OnceLock::new(),
         }
     }
 
     pub(super) fn try_send(&self, message: Message) -> Result<(), TrySendError> {
-        match self.offer(message) {
+        self.try_send_with(message, &Sending::PLAIN)
+    }
+
+    pub(super) fn try_send_with(
+        &self,
+        message: Message,
+        sending: &Sending,
+    ) -> Result<(), TrySendError> {
+        match self.offer(message, sending) {
             Offer::Accepted(flush) => {
                 flush.run();
                 Ok(())
@@ -73,15 +90,25 @@ impl Core {
         message: &mut Option<Message>,
         ticket: &mut Ticket,
     ) -> Poll<Result<(), SendError>> {
+        self.poll_send_with(context, message, &Sending::PLAIN, ticket)
+    }
+
+    pub(super) fn poll_send_with(
+        &self,
+        context: &mut Context<'_>,
+        message: &mut Option<Message>,
+        sending: &Sending,
+        ticket: &mut Ticket,
+    ) -> Poll<Result<(), SendError>> {
         let turn = ready!(self.poll_turn(context));
         let Some(offered) = message.take() else {
             return Poll::Ready(Ok(()));
         };
-        let mut offer = self.offer(offered);
+        let mut offer = self.offer(offered, sending);
         if let Offer::Full(returned) = offer {
             // Room may have come between the two looks: the second one waits under the lock.
             let mut state = self.state.lock();
-            offer = state.offer(returned, &self.options);
+            offer = self.offer_locked(&mut state, returned, sending);
             if let Offer::Full(returned) = offer {
                 *message = Some(returned);
                 state.senders.wait(ticket, context.waker());
@@ -121,8 +148,19 @@ impl Core {
         Poll::Ready(None)
     }
 
-    fn offer(&self, message: Message) -> Offer {
-        self.state.lock().offer(message, &self.options)
+    fn offer(&self, message: Message, sending: &Sending) -> Offer {
+        self.offer_locked(&mut self.state.lock(), message, sending)
+    }
+
+    fn offer_locked(&self, state: &mut State, message: Message, sending: &Sending) -> Offer {
+        let Some(terms) = sending.terms(&self.options) else {
+            return state.offer(message, None, &self.options);
+        };
+        let offer = state.offer(message, Some(&terms), &self.options);
+        if matches!(offer, Offer::Accepted(_)) {
+            self.expect_expiry(state, terms.expires);
+        }
+        offer
     }
 
     pub(super) fn try_recv(&self) -> Result<Message, TryRecvError> {

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use super::closing::Closing;
 use super::core::Core;
+use super::ledger;
 use super::monitor::{Event, Monitor};
 use super::stats::Stats;
 use crate::endpoint::{Endpoint, IntoEndpoint};
@@ -65,6 +66,7 @@ impl Drop for Handle {
 impl Handle {
     pub(super) fn new(socket_type: SocketType, options: Options) -> Self {
         let core = Arc::new(Core::new(socket_type, options));
+        ledger::enter(&core);
         Self::of(Arc::new(Owner { core }))
     }
 
@@ -114,6 +116,7 @@ impl Handle {
         runtime: runtime::Handle,
     ) -> Result<Endpoint, BindError> {
         let core = self.core();
+        core.timekeeper.prepare(core, &runtime);
         let (sender, phase) = watch::channel(Phase::Open);
         let mut endpoints = core.endpoints.lock();
         if core.state.lock().phase != Phase::Open {
@@ -156,6 +159,7 @@ impl Handle {
         }
         let runtime = runtime::Handle::try_current().map_err(|_| ConnectError::NoRuntime)?;
         let core = self.core();
+        core.timekeeper.prepare(core, &runtime);
         let (sender, phase) = watch::channel(Phase::Open);
         let mut endpoints = core.endpoints.lock();
         let mut state = core.state.lock();
