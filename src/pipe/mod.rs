@@ -5,6 +5,7 @@
 
 mod batch;
 mod incoming;
+mod keyed;
 mod outgoing;
 mod plain;
 mod waiters;

@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
+
 use super::batch::{Batch, Encoded, Progress};
+use super::keyed::Keyed;
 use super::plain::Plain;
 use crate::message::Message;
 use crate::options::Limit;
@@ -15,6 +18,9 @@ use crate::options::Limit;
 pub(crate) struct Outgoing {
     /// Accepted, and not yet taken by a writer.
     waiting: Batch,
+    /// Accepted behind all of it, where a newer message replaces one of its key.
+    /// Encoded when a writer takes it. Boxed, as hardly any pipe has it.
+    keyed: Option<Box<Keyed>>,
     /// Commands for the present connection; they go before the messages.
     commands: Vec<u8>,
     /// Taken by a writer and not yet written.
@@ -33,6 +39,7 @@ impl Outgoing {
         };
         Self {
             waiting,
+            keyed: None,
             commands: Vec::new(),
             taken_messages: 0,
             taken_octets: 0,
@@ -42,17 +49,24 @@ impl Outgoing {
 
     /// Messages that are not yet written.
     pub(crate) fn messages(&self) -> usize {
-        self.waiting.messages() + self.taken_messages
+        let keyed = self.keyed.as_ref().map_or(0, |keyed| keyed.messages());
+        self.waiting.messages() + keyed + self.taken_messages
+    }
+
+    /// Octets that no writer has taken.
+    fn waiting_octets(&self) -> usize {
+        let keyed = self.keyed.as_ref().map_or(0, |keyed| keyed.octets());
+        self.waiting.octets() + keyed
     }
 
     /// Whether as many octets wait as one write takes, and no writer is at work.
     pub(crate) fn fills_a_write(&self, octets: usize) -> bool {
-        self.taken_octets == 0 && self.waiting.octets() >= octets
+        self.taken_octets == 0 && self.waiting_octets() >= octets
     }
 
     /// Whether messages wait that do not yet fill a write, and nothing else.
     pub(crate) fn is_growing(&self, octets: usize) -> bool {
-        self.commands.is_empty() && !self.waiting.is_empty() && self.waiting.octets() < octets
+        self.commands.is_empty() && (1..octets).contains(&self.waiting_octets())
     }
 
     /// Gives up all that waits.
@@ -69,13 +83,24 @@ impl Outgoing {
     /// that a message above the limit in octets is slow, not stuck.
     pub(crate) fn has_room(&self) -> bool {
         let messages = self.messages();
-        let octets = self.waiting.octets() + self.taken_octets;
+        let octets = self.waiting_octets() + self.taken_octets;
         messages == 0 || (messages < self.limit.messages && octets < self.limit.bytes)
     }
 
     /// Accepts a message; the caller has asked for room.
     pub(crate) fn push(&mut self, message: Cow<'_, Message>) {
         self.waiting.push(message);
+    }
+
+    /// Gives up the message of this key that no writer has taken. Returns
+    /// whether there was one.
+    pub(crate) fn drop_of_key(&mut self, key: &Bytes) -> bool {
+        self.keyed.as_mut().is_some_and(|keyed| keyed.remove(key))
+    }
+
+    /// Accepts a message of which none waits with this key.
+    pub(crate) fn push_keyed(&mut self, key: Bytes, message: Message) {
+        self.keyed.get_or_insert_default().push(key, message);
     }
 
     /// Accepts a message before all that wait.
@@ -108,6 +133,10 @@ impl Outgoing {
             batch.is_empty(),
             "the writer finishes a batch before the next"
         );
+        if let Some(keyed) = &mut self.keyed {
+            let messages = keyed.drain();
+            messages.for_each(|message| self.waiting.push(Cow::Owned(message)));
+        }
         if self.waiting.is_empty() && self.commands.is_empty() {
             return false;
         }

@@ -8,7 +8,7 @@
 use std::io::IoSlice;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::task::{Context, Poll, Wake, Waker, ready};
 
 use bytes::BytesMut;
@@ -16,6 +16,7 @@ use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
+use super::heartbeat::Signs;
 use super::port::{self, PipeId, Port, Subscription, Taken};
 use crate::error::LinkError;
 use crate::message::Message;
@@ -41,6 +42,11 @@ pub(crate) struct Wired {
     driver: Arc<DriverWaker>,
     /// Something was read since the driver last looked (H03).
     heard: AtomicBool,
+    /// Something was read behind the peer's last PING.
+    heard_since_ping: AtomicBool,
+    /// The time to live of a PING that the driver has not seen yet, in tenths of
+    /// a second; 0 is none.
+    promise: AtomicU16,
     /// What is queued is to be written, then the connection ends.
     finishing: AtomicBool,
     failure: Mutex<Option<LinkError>>,
@@ -140,6 +146,8 @@ impl Wired {
             }),
             driver,
             heard: AtomicBool::new(true),
+            heard_since_ping: AtomicBool::new(true),
+            promise: AtomicU16::new(0),
             finishing: AtomicBool::new(false),
             failure: Mutex::new(None),
         }
@@ -164,9 +172,24 @@ impl Wired {
         self.finishing.load(Ordering::Acquire)
     }
 
-    /// Whether anything was read since the last call.
-    pub(super) fn take_heard(&self) -> bool {
-        self.heard.swap(false, Ordering::Relaxed)
+    /// What was heard since the last call. A link that we have stopped reading
+    /// cannot show a sign of life.
+    pub(super) fn signs(&self) -> Signs {
+        let heard = self.heard.swap(false, Ordering::Relaxed);
+        let paused = self.port.is_paused(self.pipe);
+        Signs {
+            alive: heard || paused,
+            kept: self.heard_since_ping.load(Ordering::Relaxed) || paused,
+        }
+    }
+
+    /// The time to live that the peer's last PING said, in tenths of a second,
+    /// once. For the driver, at each of its turns: a load where there is none.
+    pub(super) fn take_promise(&self) -> Option<u16> {
+        if self.promise.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        Some(self.promise.swap(0, Ordering::Relaxed))
     }
 
     pub(super) fn failure(&self) -> Option<LinkError> {
@@ -307,6 +330,7 @@ impl Wired {
             return Ok(Step::Pending);
         };
         self.heard.store(true, Ordering::Relaxed);
+        self.heard_since_ping.store(true, Ordering::Relaxed);
         if !self.decode(reader)? {
             return Ok(Step::Paused);
         }
@@ -339,6 +363,7 @@ impl Wired {
             let decoded = decoder.decode(buffer, messages);
             // What came whole before an offence is delivered, as any of it would have been.
             if !messages.is_empty() {
+                self.heard_since_ping.store(true, Ordering::Relaxed);
                 going_on = self.port.deliver(self.pipe, messages);
             }
             match decoded.map_err(|error| LinkError::Protocol(error.to_string()))? {
@@ -349,8 +374,17 @@ impl Wired {
     }
 
     fn obey(&self, command: Command) -> Result<(), LinkError> {
+        self.heard_since_ping.store(true, Ordering::Relaxed);
         match command {
-            Command::Ping { context, .. } => {
+            Command::Ping {
+                ttl_deciseconds,
+                context,
+            } => {
+                self.heard_since_ping.store(false, Ordering::Relaxed);
+                if ttl_deciseconds > 0 {
+                    self.promise.store(ttl_deciseconds, Ordering::Relaxed);
+                    self.wake();
+                }
                 let pong = Command::Pong { context };
                 self.port
                     .command(self.pipe, &mut |octets| pong.encode(octets));

@@ -1,7 +1,7 @@
 //! What is taken in of what a peer sends, as the pattern wants it.
 
 use super::envelope;
-use super::pattern::{Pattern, TOPIC_LENGTH, TOPIC_OCTETS, TOPICS, subscription_message};
+use super::pattern::{Pattern, subscription_message};
 use super::state::State;
 use crate::error::LinkError;
 use crate::message::Message;
@@ -65,9 +65,10 @@ impl State {
         let level = options.pattern.shown;
         let (news, show) = match subscription {
             Subscription::Subscribe(topic) => {
-                let full = subscriptions.len(index) >= TOPICS
-                    || subscriptions.octets(index) >= TOPIC_OCTETS
-                    || topic.len() > TOPIC_LENGTH;
+                let limits = &options.pattern.topics;
+                let full = subscriptions.len(index) >= limits.count
+                    || subscriptions.octets(index) >= limits.octets
+                    || topic.len() > limits.longest;
                 if full {
                     let reason = "more subscriptions than a peer may have".to_owned();
                     let link = self.pipes[index].link.as_ref();

@@ -37,12 +37,6 @@ pub(super) enum Pattern {
     Reply(Identities<usize>),
 }
 
-/// The most topics, and the most octets of topics, that one peer may subscribe
-/// to, and the longest topic. A peer that wants more is disconnected.
-pub(super) const TOPICS: usize = 100_000;
-pub(super) const TOPIC_OCTETS: usize = 16 << 20;
-pub(super) const TOPIC_LENGTH: usize = 64 << 10;
-
 /// The key under which a SUB keeps its own subscriptions.
 pub(super) const OWN: usize = 0;
 
