@@ -4,10 +4,12 @@ mod broker;
 mod concurrency;
 mod dealer_router;
 mod devices;
+mod heartbeat;
 mod inproc;
 #[cfg(unix)]
 mod ipc;
 mod lifecycle;
+mod limits;
 mod matrix;
 mod options;
 mod pair;

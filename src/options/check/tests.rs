@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use crate::error::OptionsError;
-use crate::options::{Options, Overflow, Shown, SocketType};
+use crate::options::SocketType::{
+    self, Dealer, Pair, Pub, Pull, Push, Rep, Req, Router, Sub, XPub, XSub,
+};
+use crate::options::{Options, Overflow, Shown};
 
 const ZERO: Duration = Duration::ZERO;
 const SECOND: Duration = Duration::from_secs(1);
@@ -22,11 +25,20 @@ fn out_of_range(options: &Options) -> Option<(&'static str, String)> {
     }
 }
 
+/// The error names the option of each.
+fn assert_told(cases: impl IntoIterator<Item = (&'static str, Options)>) {
+    for (option, options) in cases {
+        let (told, text) = out_of_range(&options).expect(option);
+        assert_eq!(told, option);
+        assert!(text.contains(option), "{text}");
+    }
+}
+
 /// BI-112.
 #[test]
-fn a_value_out_of_its_range_is_told_with_the_option_and_the_range() {
+fn a_limit_or_a_time_out_of_its_range_is_told_with_the_option_and_the_range() {
     let ten_years = Duration::from_secs(10 * 365 * 24 * 3_600);
-    for (option, options) in [
+    assert_told([
         ("send_high_water_mark", options().send_high_water_mark(0)),
         (
             "send_high_water_mark_bytes",
@@ -65,6 +77,19 @@ fn a_value_out_of_its_range_is_told_with_the_option_and_the_range() {
             "heartbeat_time_to_live",
             options().heartbeat_time_to_live(Duration::from_millis(6_553_501)),
         ),
+        (
+            "overflow",
+            options().conflate(true).overflow(Overflow::DropOldest),
+        ),
+    ]);
+    let (_, text) = out_of_range(&options().send_high_water_mark(0)).expect("0 is no mark");
+    assert!(text.contains("usize::MAX is no limit"), "{text}");
+}
+
+/// BI-112.
+#[test]
+fn what_the_system_cannot_be_told_is_told_with_the_option_and_the_range() {
+    assert_told([
         ("backlog", options().backlog(0)),
         ("max_half_open", options().max_half_open(0)),
         ("max_connections", options().max_connections(0)),
@@ -89,17 +114,7 @@ fn a_value_out_of_its_range_is_told_with_the_option_and_the_range() {
         ),
         ("bind_to_device", options().bind_to_device("eth 0")),
         ("bind_to_device", options().bind_to_device("eth\0")),
-        (
-            "overflow",
-            options().conflate(true).overflow(Overflow::DropOldest),
-        ),
-    ] {
-        let (told, text) = out_of_range(&options).expect(option);
-        assert_eq!(told, option);
-        assert!(text.contains(option), "{text}");
-    }
-    let (_, text) = out_of_range(&options().send_high_water_mark(0)).expect("0 is no mark");
-    assert!(text.contains("usize::MAX is no limit"), "{text}");
+    ]);
 }
 
 /// BI-112.
@@ -129,13 +144,28 @@ fn a_value_that_was_corrected_is_no_error() {
     assert_eq!(options.check(SocketType::Pub), Ok(()));
 }
 
+/// Each is heeded by these types, and told by all others.
+fn assert_for<const N: usize>(cases: [(&'static str, Options, Vec<SocketType>); N]) {
+    for (option, options, types) in cases {
+        for socket_type in SocketType::ALL {
+            let expected = if types.contains(&socket_type) {
+                Ok(())
+            } else {
+                Err(OptionsError::NotForType {
+                    option,
+                    socket_type,
+                })
+            };
+            assert_eq!(options.check(socket_type), expected);
+        }
+    }
+}
+
 /// BI-112.
 #[test]
-fn an_option_is_for_the_types_that_can_heed_it() {
-    use SocketType::{Dealer, Pair, Pub, Pull, Push, Rep, Req, Router, Sub, XPub, XSub};
+fn a_policy_for_full_pipes_is_for_the_types_that_have_the_choice() {
     let newest_of_all = Overflow::ConflateBy(|message| message.first().clone());
-    let publishers = || vec![Pub, XPub];
-    for (option, options, types) in [
+    assert_for([
         (
             "conflate",
             options().conflate(true),
@@ -144,7 +174,7 @@ fn an_option_is_for_the_types_that_can_heed_it() {
         (
             "overflow(Overflow::Block)",
             options().overflow(Overflow::Block),
-            publishers(),
+            vec![Pub, XPub],
         ),
         (
             "overflow",
@@ -161,6 +191,13 @@ fn an_option_is_for_the_types_that_can_heed_it() {
             options().overflow(newest_of_all),
             vec![Pub, XPub, XSub, Router],
         ),
+    ]);
+}
+
+/// BI-112.
+#[test]
+fn an_option_of_a_pattern_is_for_the_types_that_can_heed_it() {
+    assert_for([
         ("handover", options().handover(true), vec![Router]),
         ("mandatory", options().mandatory(true), vec![Rep, Router]),
         ("correlate", options().correlate(true), vec![Req]),
@@ -175,7 +212,7 @@ fn an_option_is_for_the_types_that_can_heed_it() {
             options().invert_matching(true),
             vec![Pub, Sub, XPub],
         ),
-        ("welcome", options().welcome("welcome"), publishers()),
+        ("welcome", options().welcome("welcome"), vec![Pub, XPub]),
         ("hello", options().hello("hello"), vec![Dealer, Router]),
         (
             "disconnect_message",
@@ -190,29 +227,15 @@ fn an_option_is_for_the_types_that_can_heed_it() {
         (
             "max_subscriptions",
             options().max_subscriptions(1),
-            publishers(),
+            vec![Pub, XPub],
         ),
         (
             "max_subscription_octets",
             options().max_subscription_octets(1),
-            publishers(),
+            vec![Pub, XPub],
         ),
-        ("max_topic", options().max_topic(1), publishers()),
-    ] {
-        for socket_type in SocketType::ALL {
-            let checked = options.check(socket_type);
-            let not_for_type = OptionsError::NotForType {
-                option,
-                socket_type,
-            };
-            let expected = if types.contains(&socket_type) {
-                Ok(())
-            } else {
-                Err(not_for_type)
-            };
-            assert_eq!(checked, expected);
-        }
-    }
+        ("max_topic", options().max_topic(1), vec![Pub, XPub]),
+    ]);
 }
 
 /// BI-112: an option at its default asks for nothing.

@@ -106,6 +106,11 @@ pub(crate) fn in_virtual_time(test: impl Future<Output = Result>) -> Result {
     run(true, Duration::from_secs(3_600), test)
 }
 
+/// As [`in_virtual_time`], for so much of it at most.
+pub(crate) fn in_virtual_time_for(limit: Duration, test: impl Future<Output = Result>) -> Result {
+    run(true, limit, test)
+}
+
 fn run(paused: bool, limit: Duration, test: impl Future<Output = Result>) -> Result {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_all().start_paused(paused).build()?;
