@@ -28,6 +28,7 @@ use super::port::{Attach, Phase, PipeId, Port, Subscription, Taken, Writer};
 use crate::endpoint::Endpoint;
 use crate::error::LinkError;
 use crate::pipe::{Batch, Plain};
+use crate::transport::WireName;
 use crate::zmtp::{Command, Decoder, Local, Peer};
 
 /// What both ends speak.
@@ -282,6 +283,7 @@ pub(crate) struct Listener {
 /// A socket that wants to be joined.
 pub(super) struct Offer {
     local: Local,
+    wire: WireName,
     answer: oneshot::Sender<Result<(Half, Peer), LinkError>>,
 }
 
@@ -333,7 +335,7 @@ impl Offer {
         local: Local,
     ) -> Result<Arc<Link>, LinkError> {
         let (ours, theirs) = introduce(local, self.local);
-        let attached = ours.and_then(|peer| attach(port, None, endpoint, &peer));
+        let attached = ours.and_then(|peer| attach(port, None, endpoint, self.wire, &peer));
         match (attached, theirs) {
             (Ok((link, joined)), Ok(peer)) => {
                 // Who has given up meanwhile drops it, which ends it.
@@ -364,14 +366,19 @@ pub(super) async fn connect(
 ) -> Result<Arc<Link>, LinkError> {
     let (answer, answered) = oneshot::channel();
     let offers = listener(name).await;
-    let offer = Offer { local, answer };
+    let wire = WireName::next();
+    let offer = Offer {
+        local,
+        wire,
+        answer,
+    };
     let gone = |_| LinkError::ClosedByPeer;
     offers
         .send(offer)
         .await
         .map_err(|_| LinkError::ClosedByPeer)?;
     let (half, peer) = answered.await.map_err(gone)??;
-    let (link, ours) = attach(port, Some(pipe), endpoint, &peer)?;
+    let (link, ours) = attach(port, Some(pipe), endpoint, wire, &peer)?;
     join(&ours, &half.0);
     Ok(link)
 }
@@ -394,12 +401,14 @@ fn attach(
     port: &Arc<dyn Port>,
     pipe: Option<PipeId>,
     endpoint: &Endpoint,
+    wire: WireName,
     peer: &Peer,
 ) -> Result<(Arc<Link>, Arc<Joined>), LinkError> {
     let attach = Attach {
         pipe,
         endpoint,
         address: "inproc",
+        wire,
         credentials: None,
         peer,
     };

@@ -31,6 +31,7 @@ use crate::options::{ConnectionOptions, Identity, Options, SocketType, Transport
 use inproc::Joined;
 use link::Wired;
 
+pub(crate) use crate::transport::WireName;
 pub(crate) use dial::dial;
 pub(crate) use listen::{Bound, Listener, adopt, bind, listen};
 pub(crate) use port::{Attach, Phase, PipeId, Port, Subscription, Taken, Writer};

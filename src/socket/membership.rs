@@ -94,8 +94,7 @@ pub(super) fn leave_pattern(state: &mut State, index: usize) {
         Pattern::Sink | Pattern::Subscriber { .. } | Pattern::Pair(_) => return,
     };
     for topic in topics {
-        state.pipes[index].received.received += 1;
-        state.enqueue(index, subscription_message(false, &topic));
+        state.say(index, subscription_message(false, &topic));
     }
 }
 
@@ -113,8 +112,7 @@ pub(super) fn last_words(state: &mut State, index: usize, options: &Options) {
         }),
     };
     if let Some(words) = words {
-        pipe.received.received += 1;
-        state.enqueue(index, words);
+        state.say(index, words);
     }
 }
 

@@ -231,10 +231,11 @@ macro_rules! in_both_roles {
         mod $module {
             use crate::peer::{Role, Transport};
 
-            $(#[tokio::test]
-            async fn $name() {
+            $(#[test]
+            fn $name() {
                 if let Some(python) = crate::support::python() {
-                    super::$name(python, Role::$role(Transport::$transport)).await;
+                    let role = Role::$role(Transport::$transport);
+                    crate::support::guarded(super::$name(python, role));
                 }
             })*
         }

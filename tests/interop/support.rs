@@ -2,6 +2,7 @@
 #![allow(clippy::panic, reason = "a test fails by panicking")]
 
 use std::env;
+use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::OnceLock;
@@ -10,6 +11,8 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
+
+use crate::guard::Guard;
 
 /// How to get what is missing, as the README says it too.
 const INSTALL: &str = "python3 -m venv target/venv && \
@@ -32,6 +35,23 @@ pub(crate) fn python() -> Option<&'static Path> {
         println!("SKIPPED: {message}");
     }
     found.as_deref()
+}
+
+/// Runs a test, and holds its sockets to account at its end.
+pub(crate) fn guarded(test: impl Future<Output = ()>) {
+    let guard = Guard::begin();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .on_thread_start(guard.on_thread_start())
+        .enable_all()
+        .build()
+        .expect("the system has what a runtime needs");
+    runtime.block_on(async {
+        test.await;
+        guard
+            .end()
+            .await
+            .unwrap_or_else(|broken| panic!("{broken}"));
+    });
 }
 
 /// A running script of `tests/interop/`; killed when dropped.

@@ -17,7 +17,7 @@ fn options() -> Options {
 
 /// The option that is out of its range, and the error's text.
 fn out_of_range(options: &Options) -> Option<(&'static str, String)> {
-    let error = options.check(SocketType::Pub).err()?;
+    let error = options.check(Pub).err()?;
     let text = error.to_string();
     match error {
         OptionsError::OutOfRange { option, .. } => Some((option, text)),
@@ -134,14 +134,14 @@ fn the_ends_of_the_ranges_are_heeded() {
         .heartbeat_time_to_live(Duration::from_millis(6_553_500))
         .tcp_keepalive(SECOND, SECOND * 32_767, 127)
         .bind_to_device("fifteen-letters");
-    assert_eq!(options.check(SocketType::Pub), Ok(()));
+    assert_eq!(options.check(Pub), Ok(()));
 }
 
 /// BI-112: the value that counts is the last one.
 #[test]
 fn a_value_that_was_corrected_is_no_error() {
     let options = options().backlog(0).backlog(1);
-    assert_eq!(options.check(SocketType::Pub), Ok(()));
+    assert_eq!(options.check(Pub), Ok(()));
 }
 
 /// Each is heeded by these types, and told by all others.
