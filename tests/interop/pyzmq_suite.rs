@@ -19,7 +19,6 @@ const SOURCES: &str = "src/pyzmq-27.3.0";
 /// The results by name of the test.
 type Results = BTreeMap<String, String>;
 
-/// D1, D2, D3.
 #[tokio::test]
 async fn what_passes_through_their_proxy_passes_through_our_devices() {
     let Some(python) = python() else { return };
