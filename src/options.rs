@@ -1,5 +1,6 @@
 //! What a socket can be told when it is made, and the words for it.
 
+mod metadata;
 mod network;
 mod pattern;
 mod transport;
@@ -13,6 +14,7 @@ use bytes::Bytes;
 use crate::error::OptionsError;
 use crate::message::Message;
 
+pub(crate) use metadata::is_property_name;
 pub use network::{Network, NetworkError};
 pub(crate) use pattern::PatternOptions;
 pub use pattern::{Overflow, Shown};
@@ -156,6 +158,8 @@ impl fmt::Debug for Identity {
 #[derive(Clone, Debug)]
 pub struct Options {
     pub(crate) identity: Option<Identity>,
+    /// What it says of itself: names and values.
+    pub(crate) metadata: Vec<(String, Bytes)>,
     pub(crate) send_limit: Limit,
     pub(crate) receive_limit: Limit,
     pub(crate) linger: Duration,
@@ -189,6 +193,7 @@ impl Default for Options {
         };
         Self {
             identity: None,
+            metadata: Vec::new(),
             send_limit: limit,
             receive_limit: limit,
             linger: Duration::from_secs(1),
@@ -323,7 +328,7 @@ impl Options {
 
     /// Whether a socket of this type can heed them all.
     pub(crate) fn check(&self, _socket_type: SocketType) -> Result<(), OptionsError> {
-        Ok(())
+        self.check_metadata()
     }
 
     /// Whether a message is over the limits of octets or frames.

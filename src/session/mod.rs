@@ -23,6 +23,7 @@ mod port;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::error::LinkError;
@@ -31,6 +32,7 @@ use crate::options::{Identity, Options, SocketType, TransportOptions};
 use inproc::Joined;
 use link::Wired;
 
+pub(crate) use crate::zmtp::Metadata;
 pub(crate) use dial::dial;
 pub(crate) use listen::{Bound, Listener, adopt, bind, listen};
 pub(crate) use port::{Attach, Phase, PipeId, Port, Subscription, Taken, Writer};
@@ -40,6 +42,7 @@ pub(crate) use port::{Attach, Phase, PipeId, Port, Subscription, Taken, Writer};
 pub(crate) struct Settings {
     pub(crate) socket_type: SocketType,
     pub(crate) identity: Option<Identity>,
+    pub(crate) metadata: Arc<[(String, Bytes)]>,
     pub(crate) reconnect_initial: Duration,
     pub(crate) reconnect_max: Duration,
     pub(crate) handshake_timeout: Duration,
@@ -54,6 +57,7 @@ impl Settings {
         Self {
             socket_type,
             identity: options.identity.clone(),
+            metadata: options.metadata.clone().into(),
             reconnect_initial: options.reconnect_initial,
             reconnect_max: options.reconnect_max,
             handshake_timeout: options.handshake_timeout,
