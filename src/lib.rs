@@ -79,7 +79,7 @@ pub use service::{
 };
 pub use socket::{
     Closed, Dealer, Drops, Event, Monitor, Pair, PeerInfo, PeerStats, Pub, Pull, Push, Received,
-    Rep, Req, Responder, Router, Sent, Stats, Sub, XPub, XSub,
+    Rep, Req, Responder, Router, Sent, Stats, Sub, SubscriptionRequest, Upstream, XPub, XSub,
 };
 
 /// The examples of the README are compiled and run with the tests.

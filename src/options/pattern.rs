@@ -37,6 +37,7 @@ pub(crate) struct PatternOptions {
     pub(crate) handover: bool,
     pub(crate) probe_router: bool,
     pub(crate) shown: Shown,
+    pub(crate) manual: bool,
     pub(crate) invert_matching: bool,
     pub(crate) welcome: Option<Message>,
     pub(crate) hello: Option<Message>,
@@ -104,6 +105,17 @@ impl Options {
         self
     }
 
+    /// Whether a subscription to an XPUB takes effect only as the application
+    /// decides (`ZMQ_XPUB_MANUAL`): see
+    /// [`XPub::recv_upstream`](crate::XPub::recv_upstream). Every subscription
+    /// is shown then, and of every one that was not refused its end, whatever
+    /// [`shown`](Self::shown) says. Default no.
+    #[must_use]
+    pub fn manual_subscriptions(mut self, manual: bool) -> Self {
+        self.pattern.manual = manual;
+        self
+    }
+
     /// Whether PUB and XPUB send to those who did not subscribe to a message,
     /// and a SUB delivers what it did not subscribe to
     /// (`ZMQ_INVERT_MATCHING`). Both ends need it. Default no.
@@ -151,6 +163,7 @@ impl PatternOptions {
     /// Keeps what means something to a socket of this type.
     pub(crate) fn limit_to(&mut self, socket_type: SocketType) {
         use SocketType::{Dealer, Pair, Pub, Pull, Push, Rep, Req, Router, Sub, XPub, XSub};
+        self.manual &= socket_type == XPub;
         self.conflate &= matches!(socket_type, Push | Pull | Pub | Sub | Dealer | Pair);
         self.probe_router &= matches!(socket_type, Dealer | Req | Router);
         self.overflow = match (socket_type, self.overflow) {

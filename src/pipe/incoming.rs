@@ -17,6 +17,8 @@ pub(super) fn footprint(message: &Message) -> usize {
 /// until half of the limit is delivered.
 pub(crate) struct Incoming {
     messages: VecDeque<Message>,
+    /// How many were here and are not any more.
+    taken: u64,
     octets: usize,
     limit: Limit,
     /// The link is left unread because the limit was reached.
@@ -27,6 +29,7 @@ impl Incoming {
     pub(crate) fn new(limit: Limit) -> Self {
         Self {
             messages: VecDeque::new(),
+            taken: 0,
             octets: 0,
             limit,
             paused: false,
@@ -35,6 +38,11 @@ impl Incoming {
 
     pub(crate) fn len(&self) -> usize {
         self.messages.len()
+    }
+
+    /// The number of the next message, counted from the first that ever was here.
+    pub(crate) fn position(&self) -> u64 {
+        self.taken
     }
 
     pub(crate) fn is_paused(&self) -> bool {
@@ -50,6 +58,7 @@ impl Incoming {
     pub(crate) fn pop(&mut self) -> Option<Message> {
         let message = self.messages.pop_front()?;
         self.octets -= footprint(&message);
+        self.taken += 1;
         Some(message)
     }
 

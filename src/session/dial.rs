@@ -24,6 +24,10 @@ pub(crate) async fn dial(
     settings: Settings,
     mut phase: watch::Receiver<Phase>,
 ) {
+    let _released = Released {
+        port: &port,
+        endpoint: &endpoint,
+    };
     let mut backoff = Backoff::new(settings.reconnect_initial, settings.reconnect_max);
     loop {
         let connected = connect(&port, &endpoint, pipe, &settings, &mut phase).await;
@@ -51,6 +55,19 @@ pub(crate) async fn dial(
             () = sleep(wait) => {}
             () = over(&port, pipe, &mut watched) => return,
         }
+    }
+}
+
+/// Tells the port that the endpoint is dialled no more, also when the runtime
+/// drops the session: after the end of its connection.
+struct Released<'a> {
+    port: &'a Arc<dyn Port>,
+    endpoint: &'a Endpoint,
+}
+
+impl Drop for Released<'_> {
+    fn drop(&mut self) {
+        self.port.released(self.endpoint);
     }
 }
 

@@ -154,8 +154,11 @@ impl Core {
     fn closed(&self, before: &Stats) -> Closed {
         self.endpoints.lock().clear();
         let mut state = self.state.lock();
-        state.monitors.end();
+        let mut wakers = Vec::new();
+        state.monitors.end(&mut wakers);
         let stats = state.stats();
+        drop(state);
+        wakers.into_iter().for_each(std::task::Waker::wake);
         Closed {
             unsent: stats.sent.dropped.total() - before.sent.dropped.total(),
             undelivered: stats.received.queued + stats.received.dropped - before.received.dropped,

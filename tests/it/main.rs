@@ -8,9 +8,12 @@ mod inproc;
 #[cfg(unix)]
 mod ipc;
 mod lifecycle;
+mod manual;
 mod matrix;
+mod monitor;
 mod options;
 mod pair;
+mod peers;
 mod pipeline;
 mod publish;
 mod request_reply;

@@ -1,5 +1,6 @@
-//! What the tests share: every transport, a time limit, a scripted peer.
+//! What the tests share: every transport, a time limit, a scripted peer, the order of events.
 
+pub(crate) mod order;
 pub(crate) mod peer;
 
 use std::future::Future;
