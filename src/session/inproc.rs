@@ -28,6 +28,7 @@ use super::port::{Attach, Phase, PipeId, Port, Subscription, Taken, Writer};
 use crate::endpoint::Endpoint;
 use crate::error::LinkError;
 use crate::pipe::{Batch, Plain};
+use crate::transport::WireName;
 use crate::zmtp::{Command, Decoder, Local, Peer};
 
 /// What both ends speak.
@@ -282,6 +283,7 @@ pub(crate) struct Listener {
 /// A socket that wants to be joined.
 pub(super) struct Offer {
     local: Local,
+    wire: WireName,
     answer: oneshot::Sender<Result<(Half, Peer), LinkError>>,
 }
 
@@ -336,7 +338,7 @@ impl Offer {
         // Nobody has a pipe whom the other does not take.
         let attached = ours.and_then(|peer| {
             let theirs = theirs?;
-            Ok((attach(port, None, endpoint, &peer)?, theirs))
+            Ok((attach(port, None, endpoint, self.wire, &peer)?, theirs))
         });
         match attached {
             Ok(((link, joined), peer)) => {
@@ -368,14 +370,19 @@ pub(super) async fn connect(
 ) -> Result<Arc<Link>, LinkError> {
     let (answer, answered) = oneshot::channel();
     let offers = listener(name).await;
-    let offer = Offer { local, answer };
+    let wire = WireName::next();
+    let offer = Offer {
+        local,
+        wire,
+        answer,
+    };
     let gone = |_| LinkError::ClosedByPeer;
     offers
         .send(offer)
         .await
         .map_err(|_| LinkError::ClosedByPeer)?;
     let (half, peer) = answered.await.map_err(gone)??;
-    let (link, ours) = attach(port, Some(pipe), endpoint, &peer)?;
+    let (link, ours) = attach(port, Some(pipe), endpoint, wire, &peer)?;
     join(&ours, &half.0);
     Ok(link)
 }
@@ -398,12 +405,14 @@ fn attach(
     port: &Arc<dyn Port>,
     pipe: Option<PipeId>,
     endpoint: &Endpoint,
+    wire: WireName,
     peer: &Peer,
 ) -> Result<(Arc<Link>, Arc<Joined>), LinkError> {
     let attach = Attach {
         pipe,
         endpoint,
         address: "inproc",
+        wire,
         credentials: None,
         peer,
     };

@@ -32,6 +32,7 @@ use crate::options::{Identity, Options, SocketType, TransportOptions};
 use inproc::Joined;
 use link::Wired;
 
+pub(crate) use crate::transport::WireName;
 pub(crate) use crate::zmtp::Metadata;
 pub(crate) use dial::dial;
 pub(crate) use listen::{Bound, Listener, adopt, bind, listen};

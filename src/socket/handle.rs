@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::closing::Closing;
 use super::core::Core;
+use super::ledger;
 use super::monitor::{Event, Monitor};
 use super::peer::PeerInfo;
 use super::stats::Stats;
@@ -67,6 +68,7 @@ impl Drop for Handle {
 impl Handle {
     pub(super) fn new(socket_type: SocketType, options: Options) -> Self {
         let core = Arc::new(Core::new(socket_type, options));
+        ledger::enter(&core);
         Self::of(Arc::new(Owner { core }))
     }
 

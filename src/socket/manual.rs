@@ -307,8 +307,7 @@ impl State {
                 subscription_message(false, topic)
             }
         };
-        pipe.received.received += 1;
-        self.enqueue(index, shown);
+        self.say(index, shown);
     }
 }
 

@@ -18,6 +18,7 @@ mod dealer_router;
 mod envelope;
 mod exchange;
 mod handle;
+mod ledger;
 mod manual;
 mod membership;
 mod monitor;
@@ -38,6 +39,7 @@ mod subscriber;
 pub use closing::Closed;
 pub use dealer_router::{Dealer, Router};
 
+pub use ledger::{Ledger, Passage};
 pub use manual::{SubscriptionRequest, Upstream};
 pub use monitor::{Event, Monitor};
 pub use pair::Pair;

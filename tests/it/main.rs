@@ -2,12 +2,15 @@
 
 mod broker;
 mod concurrency;
+mod conformance;
 mod dealer_router;
 mod devices;
+mod guard;
 mod inproc;
 #[cfg(unix)]
 mod ipc;
 mod lifecycle;
+mod load;
 mod manual;
 mod matrix;
 mod monitor;
@@ -17,8 +20,10 @@ mod peers;
 mod pipeline;
 mod publish;
 mod request_reply;
+mod rows;
 mod service;
 mod session;
+mod soak;
 mod stack;
 mod stress;
 mod support;
