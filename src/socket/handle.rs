@@ -300,6 +300,8 @@ impl Drop for Owner {
         if let Some(runtime) = runtime {
             // A runtime that is gone drops it, which ends what others drive.
             runtime.spawn(closing.run(self.core.options.linger));
+        } else {
+            self.core.end_monitors();
         }
     }
 }
