@@ -79,8 +79,8 @@ pub use service::{
 };
 pub use socket::{
     Closed, Dealer, Drops, Event, Monitor, NotWritten, Pair, PeerInfo, PeerStats, Pub, Pull, Push,
-    Receipt, Received, Rep, Req, Responder, Router, SendOptions, Sent, Stats, Sub, Written, XPub,
-    XSub,
+    Receipt, Received, Rep, Req, Responder, Router, SendOptions, Sent, Stats, Sub,
+    SubscriptionRequest, Upstream, Written, XPub, XSub,
 };
 
 /// The examples of the README are compiled and run with the tests.

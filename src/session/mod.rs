@@ -25,6 +25,7 @@ mod stall;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::error::{GivenUp, LinkError};
@@ -35,6 +36,7 @@ use inproc::Joined;
 use link::Wired;
 
 pub(crate) use crate::transport::WireName;
+pub(crate) use crate::zmtp::Metadata;
 pub(crate) use dial::dial;
 pub(crate) use listen::{Bound, Listener, adopt, bind, listen};
 pub(crate) use port::{Attach, Phase, PipeId, Port, Subscription, Taken, Writer, encode_pong};
@@ -44,6 +46,7 @@ pub(crate) use port::{Attach, Phase, PipeId, Port, Subscription, Taken, Writer, 
 pub(crate) struct Settings {
     pub(crate) socket_type: SocketType,
     pub(crate) identity: Option<Identity>,
+    pub(crate) metadata: Arc<[(String, Bytes)]>,
     pub(crate) connection: ConnectionOptions,
     pub(crate) max_message_size: usize,
     pub(crate) max_frames: usize,
@@ -55,6 +58,7 @@ impl Settings {
         Self {
             socket_type,
             identity: options.identity.clone(),
+            metadata: options.metadata.clone().into(),
             connection: options.connection,
             max_message_size: options.max_message_size,
             max_frames: options.max_frames,
