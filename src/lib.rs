@@ -63,7 +63,7 @@ pub use device::{
 pub use discovery::{Discovery, Freshness, Instance, Registration, Registry, Static, View, Watch};
 pub use endpoint::{Endpoint, EndpointError, Host, IntoEndpoint, IpcName};
 pub use error::{
-    BindError, ConnectError, LinkError, OptionsError, RecvError, RequestError, SendError,
+    BindError, ConnectError, GivenUp, LinkError, OptionsError, RecvError, RequestError, SendError,
     TryRecvError, TrySendError,
 };
 pub use message::Message;
@@ -78,8 +78,9 @@ pub use service::{
     Unknown,
 };
 pub use socket::{
-    Closed, Dealer, Drops, Event, Monitor, Pair, PeerInfo, PeerStats, Pub, Pull, Push, Received,
-    Rep, Req, Responder, Router, Sent, Stats, Sub, XPub, XSub,
+    Closed, Dealer, Drops, Event, Monitor, NotWritten, Pair, PeerInfo, PeerStats, Pub, Pull, Push,
+    Receipt, Received, Rep, Req, Responder, Router, SendOptions, Sent, Stats, Sub, Written, XPub,
+    XSub,
 };
 
 /// The examples of the README are compiled and run with the tests.

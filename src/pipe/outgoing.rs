@@ -1,9 +1,13 @@
 //! What waits to be written to one peer: bounded in messages and octets, outlives a connection.
 
 use std::borrow::Cow;
+use std::time::Instant;
 
 use super::batch::{Batch, Encoded, Progress};
+use super::marks::Mark;
 use super::plain::Plain;
+use super::receipt::Fate;
+use crate::error::GivenUp;
 use crate::message::Message;
 use crate::options::Limit;
 
@@ -20,6 +24,8 @@ pub(crate) struct Outgoing {
     /// Taken by a writer and not yet written.
     taken_messages: usize,
     taken_octets: usize,
+    /// What a writer took last may expire.
+    taken_timed: bool,
     limit: Limit,
 }
 
@@ -36,6 +42,7 @@ impl Outgoing {
             commands: Vec::new(),
             taken_messages: 0,
             taken_octets: 0,
+            taken_timed: false,
             limit,
         }
     }
@@ -56,7 +63,9 @@ impl Outgoing {
     }
 
     /// Gives up all that waits.
-    pub(crate) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self, reason: GivenUp) {
+        while self.waiting.drop_first() {}
+        self.waiting.settle_locked(Fate::GivenUp(reason));
         *self = Self::new(self.limit, matches!(self.waiting, Batch::Plain(_)));
     }
 
@@ -78,6 +87,33 @@ impl Outgoing {
         self.waiting.push(message);
     }
 
+    /// Gives the message that was accepted last a time to live or a receipt.
+    pub(crate) fn mark_last(&mut self, mark: Mark) {
+        self.waiting.mark_last(mark);
+    }
+
+    /// Whether a message may expire that no writer has taken.
+    pub(crate) fn is_timed(&self) -> bool {
+        self.waiting.is_timed()
+    }
+
+    /// Whether a message may expire that a writer has taken.
+    pub(crate) fn is_taken_timed(&self) -> bool {
+        self.taken_timed
+    }
+
+    /// Before this nothing expires that no writer has taken.
+    pub(crate) fn earliest(&self) -> Option<Instant> {
+        self.waiting.earliest()
+    }
+
+    /// Gives up what has waited too long and no writer has taken. Returns how many.
+    pub(crate) fn expire(&mut self, now: Instant) -> usize {
+        let expired = self.waiting.expire(now).messages;
+        self.waiting.settle_locked(Fate::GivenUp(GivenUp::Expired));
+        expired
+    }
+
     /// Accepts a message before all that wait.
     pub(crate) fn push_first(&mut self, message: &Message) {
         let mut first = self.waiting.another();
@@ -89,7 +125,9 @@ impl Outgoing {
 
     /// Gives up the oldest message that no writer has taken. Returns whether there was one.
     pub(crate) fn drop_oldest(&mut self) -> bool {
-        self.waiting.drop_first()
+        let dropped = self.waiting.drop_first();
+        self.waiting.settle_locked(Fate::GivenUp(GivenUp::Replaced));
+        dropped
     }
 
     /// Octets of commands that no writer has taken.
@@ -117,10 +155,11 @@ impl Outgoing {
         }
         self.taken_messages = batch.messages();
         self.taken_octets = batch.octets();
+        self.taken_timed = batch.is_timed();
         true
     }
 
-    /// The writer finished so much of what it took.
+    /// The writer finished so much of what it took, or gave it up.
     pub(crate) fn written(&mut self, progress: Progress) {
         self.taken_messages -= progress.messages;
         self.taken_octets -= progress.octets;
@@ -130,6 +169,8 @@ impl Outgoing {
     /// one, before all else. Returns how many messages died half written.
     pub(crate) fn restore(&mut self, batch: Batch) -> usize {
         let (mut unwritten, died) = batch.into_unwritten();
+        unwritten.settle_locked(Fate::GivenUp(GivenUp::Cut));
+        self.taken_timed = false;
         self.commands = Vec::new();
         self.taken_messages = 0;
         self.taken_octets = 0;

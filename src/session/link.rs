@@ -8,18 +8,22 @@
 use std::io::IoSlice;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker, ready};
+use std::time::Instant;
 
 use bytes::BytesMut;
 use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::time;
 
+use super::expire;
 use super::port::{self, PipeId, Port, Subscription, Taken};
+use super::stall::Intake;
 use crate::error::LinkError;
 use crate::message::Message;
-use crate::pipe::{Batch, Encoded};
+use crate::pipe::{Batch, Encoded, Fate};
 use crate::transport::{ReadHalf, Wire, WriteHalf};
 use crate::zmtp::{Command, Decoder};
 
@@ -39,6 +43,10 @@ pub(crate) struct Wired {
     writer: Mutex<Writer>,
     reader: Mutex<Reader>,
     driver: Arc<DriverWaker>,
+    /// PINGs that came, and octets that were written, both roughly: who asks
+    /// and asks and never reads the answers is told by them.
+    pings: AtomicU64,
+    written: AtomicU64,
     /// Something was read since the driver last looked (H03).
     heard: AtomicBool,
     /// What is queued is to be written, then the connection ends.
@@ -139,6 +147,8 @@ impl Wired {
                 waker: Waker::from(readable),
             }),
             driver,
+            pings: AtomicU64::new(0),
+            written: AtomicU64::new(0),
             heard: AtomicBool::new(true),
             finishing: AtomicBool::new(false),
             failure: Mutex::new(None),
@@ -167,6 +177,14 @@ impl Wired {
     /// Whether anything was read since the last call.
     pub(super) fn take_heard(&self) -> bool {
         self.heard.swap(false, Ordering::Relaxed)
+    }
+
+    /// What tells whether the peer takes what is written to it.
+    pub(super) fn intake(&self) -> Intake {
+        Intake {
+            written: self.written.load(Ordering::Relaxed),
+            pings: self.pings.load(Ordering::Relaxed),
+        }
     }
 
     pub(super) fn failure(&self) -> Option<LinkError> {
@@ -236,11 +254,18 @@ impl Wired {
         batch: &mut Batch,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), LinkError>> {
-        let Batch::Encoded(batch) = batch else {
+        if batch.is_timed() {
+            let now = time::Instant::now().into_std();
+            expire(batch, &*self.port, self.pipe, now);
+            if batch.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        let Batch::Encoded(encoded) = batch else {
             unreachable!("what goes on a wire is encoded")
         };
         let mut slices = [IoSlice::new(&[]); SLICES];
-        let count = batch.slices(&mut slices);
+        let count = encoded.slices(&mut slices);
         let wire = Pin::new(wire);
         let written = ready!(match &slices[..count] {
             // A plain write is a cheaper call, and all that a lone message needs.
@@ -249,11 +274,26 @@ impl Wired {
         });
         let progress = match written {
             Ok(0) => return Poll::Ready(Err(LinkError::ClosedByPeer)),
-            Ok(octets) => batch.advance(octets),
+            Ok(octets) => {
+                // Only who holds the writer's lock writes this one.
+                let before = self.written.load(Ordering::Relaxed);
+                self.written
+                    .store(before.wrapping_add(octets as u64), Ordering::Relaxed);
+                encoded.advance(octets)
+            }
             Err(error) => return Poll::Ready(Err(LinkError::io(error))),
         };
         self.port.written(self.pipe, progress);
+        batch.settle(Fate::Written);
         Poll::Ready(Ok(()))
+    }
+
+    /// Gives up what the writer has taken, not begun, and kept too long.
+    /// Returns the time before which nothing else of it expires.
+    pub(super) fn expire(&self, now: Instant) -> Option<Instant> {
+        let batch = &mut self.writer.lock().batch;
+        expire(batch, &*self.port, self.pipe, now);
+        batch.earliest()
     }
 
     /// Ends our direction of the wire, so that the peer reads to the end. For the driver.
@@ -339,35 +379,35 @@ impl Wired {
             let decoded = decoder.decode(buffer, messages);
             // What came whole before an offence is delivered, as any of it would have been.
             if !messages.is_empty() {
-                going_on = self.port.deliver(self.pipe, messages);
+                going_on &= self.port.deliver(self.pipe, messages);
             }
             match decoded.map_err(|error| LinkError::Protocol(error.to_string()))? {
-                Some(command) => self.obey(command)?,
+                Some(command) => going_on &= self.obey(command)?,
                 None => return Ok(going_on),
             }
         }
     }
 
-    fn obey(&self, command: Command) -> Result<(), LinkError> {
+    /// Does what a command asks for. Returns whether reading may go on.
+    fn obey(&self, command: Command) -> Result<bool, LinkError> {
         match command {
             Command::Ping { context, .. } => {
-                let pong = Command::Pong { context };
-                self.port
-                    .command(self.pipe, &mut |octets| pong.encode(octets));
+                self.pings.fetch_add(1, Ordering::Relaxed);
+                self.port.pong(self.pipe, context);
             }
             Command::Subscribe(topic) => {
-                self.port
-                    .subscription(self.pipe, Subscription::Subscribe(topic));
+                let subscription = Subscription::Subscribe(topic);
+                return Ok(self.port.subscription(self.pipe, subscription));
             }
             Command::Cancel(topic) => {
-                self.port
-                    .subscription(self.pipe, Subscription::Cancel(topic));
+                let subscription = Subscription::Cancel(topic);
+                return Ok(self.port.subscription(self.pipe, subscription));
             }
             Command::Error(reason) => return Err(LinkError::PeerError(reason)),
             // A PONG has done its work by being heard; the unknown is ignored (H07).
             Command::Pong { .. } | Command::Ready(_) | Command::Unknown => {}
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Closes the wire and returns what the writer had taken and not finished.

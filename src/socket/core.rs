@@ -8,11 +8,15 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::task::coop::{RestoreOnPending, poll_proceed};
 
+use super::complaints::Complaints;
 use super::handle::Endpoints;
 use super::ledger::Entry;
+use super::locked::Guarded;
 use super::offer::Offer;
 use super::pattern::Pattern;
+use super::receipt::Sending;
 use super::state::State;
+use super::timekeeper::Timekeeper;
 use crate::error::{RecvError, SendError, TryRecvError, TrySendError};
 use crate::message::Message;
 use crate::options::{Options, SocketType};
@@ -21,17 +25,19 @@ use crate::session::{Link, Phase, Settings};
 
 /// What all handles and sessions of a socket share.
 pub(super) struct Core {
-    pub(super) state: Mutex<State>,
+    pub(super) state: Guarded,
     pub(super) options: Options,
     pub(super) settings: Settings,
     pub(super) socket_type: SocketType,
     pub(super) endpoints: Mutex<Endpoints>,
     /// Ends the accepted connections.
     pub(super) connections: watch::Sender<Phase>,
+    pub(super) complaints: Complaints,
     /// Sends and receives so far, roughly.
     operations: AtomicU32,
     /// Something was written, or a connection ended, since the socket is closing.
     pub(super) progress: Notify,
+    pub(super) timekeeper: Timekeeper,
     /// In the ledger of a test that made it.
     pub(super) entry: OnceLock<Entry>,
 }
@@ -44,20 +50,30 @@ impl Core {
     pub(super) fn new(socket_type: SocketType, mut options: Options) -> Self {
         options.pattern.limit_to(socket_type);
         Self {
-            state: Mutex::new(State::new(Pattern::new(socket_type))),
+            state: Guarded::new(State::new(Pattern::new(socket_type))),
             settings: Settings::new(socket_type, &options),
             options,
             socket_type,
             endpoints: Mutex::default(),
             connections: watch::Sender::new(Phase::Open),
+            complaints: Complaints::new(),
             operations: AtomicU32::new(0),
             progress: Notify::new(),
+            timekeeper: Timekeeper::default(),
             entry: OnceLock::new(),
         }
     }
 
     pub(super) fn try_send(&self, message: Message) -> Result<(), TrySendError> {
-        match self.offer(message) {
+        self.try_send_with(message, &Sending::PLAIN)
+    }
+
+    pub(super) fn try_send_with(
+        &self,
+        message: Message,
+        sending: &Sending,
+    ) -> Result<(), TrySendError> {
+        match self.offer(message, sending) {
             Offer::Accepted(flush) => {
                 flush.run();
                 Ok(())
@@ -74,18 +90,32 @@ impl Core {
         message: &mut Option<Message>,
         ticket: &mut Ticket,
     ) -> Poll<Result<(), SendError>> {
+        self.poll_send_with(context, message, &Sending::PLAIN, ticket)
+    }
+
+    pub(super) fn poll_send_with(
+        &self,
+        context: &mut Context<'_>,
+        message: &mut Option<Message>,
+        sending: &Sending,
+        ticket: &mut Ticket,
+    ) -> Poll<Result<(), SendError>> {
         let turn = ready!(self.poll_turn(context));
         let Some(offered) = message.take() else {
             return Poll::Ready(Ok(()));
         };
-        let mut offer = self.offer(offered);
+        let mut offer = self.offer(offered, sending);
         if let Offer::Full(returned) = offer {
             // Room may have come between the two looks: the second one waits under the lock.
             let mut state = self.state.lock();
-            offer = state.offer(returned, &self.options);
+            offer = self.offer_locked(&mut state, returned, sending);
             if let Offer::Full(returned) = offer {
                 *message = Some(returned);
-                state.senders.wait(ticket, context.waker());
+                match state.pattern {
+                    // RQ01: requests are made in the order of the calls.
+                    Pattern::Request { .. } => state.senders.wait_in_turn(ticket, context.waker()),
+                    _ => state.senders.wait(ticket, context.waker()),
+                }
                 return Poll::Pending;
             }
         }
@@ -122,8 +152,19 @@ impl Core {
         Poll::Ready(None)
     }
 
-    fn offer(&self, message: Message) -> Offer {
-        self.state.lock().offer(message, &self.options)
+    fn offer(&self, message: Message, sending: &Sending) -> Offer {
+        self.offer_locked(&mut self.state.lock(), message, sending)
+    }
+
+    fn offer_locked(&self, state: &mut State, message: Message, sending: &Sending) -> Offer {
+        let Some(terms) = sending.terms(&self.options) else {
+            return state.offer(message, None, &self.options);
+        };
+        let offer = state.offer(message, Some(&terms), &self.options);
+        if matches!(offer, Offer::Accepted(_)) {
+            self.expect_expiry(state, terms.expires);
+        }
+        offer
     }
 
     pub(super) fn try_recv(&self) -> Result<Message, TryRecvError> {

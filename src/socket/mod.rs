@@ -13,12 +13,14 @@
 
 mod admit;
 mod closing;
+mod complaints;
 mod core;
 mod dealer_router;
 mod envelope;
 mod exchange;
 mod handle;
 mod ledger;
+mod locked;
 mod membership;
 mod monitor;
 mod offer;
@@ -29,10 +31,12 @@ mod pipeline;
 mod place;
 mod port;
 mod publish;
+mod receipt;
 mod request_reply;
 mod state;
 mod stats;
 mod subscriber;
+mod timekeeper;
 
 pub use closing::Closed;
 pub use dealer_router::{Dealer, Router};
@@ -42,5 +46,6 @@ pub use monitor::{Event, Monitor, PeerInfo};
 pub use pair::Pair;
 pub use pipeline::{Pull, Push};
 pub use publish::{Pub, Sub, XPub, XSub};
+pub use receipt::{NotWritten, Receipt, SendOptions, Written};
 pub use request_reply::{Rep, Req, Responder};
 pub use stats::{Drops, PeerStats, Received, Sent, Stats};

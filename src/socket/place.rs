@@ -2,17 +2,19 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::monitor::PeerInfo;
+use super::receipt::{Terms, expiry};
 use super::stats::{Received, Sent};
 use crate::endpoint::Endpoint;
-use crate::error::LinkError;
+use crate::error::{GivenUp, LinkError};
 use crate::message::Message;
 use crate::options::{Options, Overflow};
 use crate::pipe::{Batch, Incoming, Outgoing};
-use crate::session::{Link, Taken, Writer};
+use crate::session::{Link, Taken, Writer, encode_pong};
 
 /// Octets that wait behind a write of the same burst before the sender writes
 /// them itself instead of leaving them to the driver.
@@ -44,6 +46,8 @@ pub(super) struct Pipe {
     immediate: bool,
     /// Of all that wait only the newest is kept.
     conflate: bool,
+    /// How long a message may wait to be received.
+    time_to_live: Option<Duration>,
     /// It stands in the fair queue.
     pub(super) queued: bool,
     /// Its link has something to read.
@@ -54,6 +58,9 @@ pub(super) struct Pipe {
     pub(super) flushing: bool,
     /// Its link is being cut, with what it holds: nothing is to follow that.
     pub(super) resetting: bool,
+    /// What the newest PING of the present connection wants back, until it is
+    /// written: a peer that asks faster than it reads gets fewer answers.
+    pong: Option<Bytes>,
     burst: Burst,
     pub(super) sent: Sent,
     pub(super) received: Received,
@@ -91,11 +98,13 @@ impl Pipe {
             assigned: false,
             immediate: options.pattern.immediate,
             conflate: options.pattern.conflate,
+            time_to_live: options.time_to_live,
             queued: false,
             readable: false,
             listed: false,
             flushing: false,
             resetting: false,
+            pong: None,
             burst: Burst::default(),
             sent: Sent::default(),
             received: Received::default(),
@@ -126,16 +135,23 @@ impl Pipe {
         !self.resetting && reachable && (self.conflate || self.outgoing.has_room())
     }
 
+    /// Whether a message may expire in its queues or with its writer.
+    pub(super) fn is_timed(&self) -> bool {
+        let outgoing = &self.outgoing;
+        outgoing.is_timed() || outgoing.is_taken_timed() || self.incoming.is_timed()
+    }
+
     /// Gives up and counts what waits to be written.
-    pub(super) fn discard(&mut self) {
+    pub(super) fn discard(&mut self, reason: GivenUp) {
         self.sent.dropped.discarded += self.outgoing.messages() as u64;
-        self.outgoing.clear();
+        self.outgoing.clear(reason);
     }
 
     /// Queues a message, or does what is to be done where it has no room.
     pub(super) fn push_or(
         &mut self,
         message: Cow<'_, Message>,
+        terms: Option<&Terms<'_>>,
         overflow: Overflow,
     ) -> Option<Arc<Link>> {
         if overflow == Overflow::DropOldest && !self.resetting {
@@ -144,13 +160,16 @@ impl Pipe {
             }
             // What a writer has taken is not dropped, and may be all there is:
             // the newest is queued even so, one above the mark.
-            return self.push(message);
+            return self.push(message, terms);
         }
         if self.has_room() {
-            return self.push(message);
+            return self.push(message, terms);
         }
         self.sent.accepted += 1;
         self.sent.dropped.full += 1;
+        if let Some(terms) = terms {
+            terms.give_up(GivenUp::Full);
+        }
         if overflow == Overflow::Disconnect
             && let Some(link) = &self.link
         {
@@ -174,12 +193,26 @@ impl Pipe {
         self.incoming.push(message);
     }
 
+    /// What was taken in last is of a peer, and not to be kept for ever.
+    pub(super) fn time_last(&mut self) {
+        if let Some(expires) = self.time_to_live.and_then(expiry) {
+            self.incoming.expire_last(expires);
+        }
+    }
+
     /// Queues a message that has room. Returns the link if this task is to flush it.
-    pub(super) fn push(&mut self, message: Cow<'_, Message>) -> Option<Arc<Link>> {
+    pub(super) fn push(
+        &mut self,
+        message: Cow<'_, Message>,
+        terms: Option<&Terms<'_>>,
+    ) -> Option<Arc<Link>> {
         while self.conflate && self.outgoing.drop_oldest() {
             self.sent.dropped.replaced += 1;
         }
         self.outgoing.push(message);
+        if let Some(terms) = terms {
+            self.outgoing.mark_last(terms.mark());
+        }
         self.sent.accepted += 1;
         let link = self.link.as_ref()?;
         // A lone message leaves at once; those that follow before its writer
@@ -202,6 +235,9 @@ impl Pipe {
             return Taken::Growing;
         }
         self.burst.turns = 0;
+        if let Some(context) = self.pong.take() {
+            encode_pong(context, self.outgoing.commands());
+        }
         if self.outgoing.take(batch) {
             return Taken::Batch;
         }
@@ -214,6 +250,21 @@ impl Pipe {
     /// Whether a command that the peer can do without may be queued.
     pub(super) fn keeps_commands(&self) -> bool {
         self.outgoing.command_octets() < COMMANDS_KEPT
+    }
+
+    /// Queues a PONG for the present connection, in place of one that waits.
+    /// Returns the link to wake.
+    pub(super) fn push_pong(&mut self, context: Bytes) -> Option<Arc<Link>> {
+        let link = self.link.clone()?;
+        self.pong = Some(context);
+        self.flushing = true;
+        Some(link)
+    }
+
+    /// Takes the connection off, and what was to be said on it alone.
+    pub(super) fn unlink(&mut self) -> Option<Arc<Link>> {
+        self.pong = None;
+        self.link.take()
     }
 
     /// Queues a command for the present connection. Returns the link to wake.

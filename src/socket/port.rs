@@ -4,12 +4,16 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::core::Core;
 use super::membership::{join_pattern, last_words, leave_pattern, subscriptions_to_send};
 use super::monitor::{Event, PeerInfo};
 use super::pattern::Pattern;
+use super::receipt::now;
+use super::timekeeper::Afterwards;
 use crate::endpoint::Endpoint;
-use crate::error::LinkError;
+use crate::error::{GivenUp, LinkError};
 use crate::message::Message;
 use crate::options::SocketType;
 use crate::pipe::{Batch, Plain, Progress};
@@ -85,17 +89,23 @@ impl Port for Core {
 
     fn detach(&self, id: PipeId, unwritten: Batch, reason: &LinkError) {
         let mut state = self.state.lock();
-        let Some(pipe) = state.pipe(id) else { return };
+        let Some(pipe) = state.pipe(id) else {
+            // Those who hold receipts are woken when the lock is free.
+            drop(state);
+            drop(unwritten);
+            return;
+        };
         if let Some(entry) = self.entry.get() {
             entry.detached(id, pipe);
         }
         pipe.sent.dropped.cut += pipe.outgoing.restore(unwritten) as u64;
-        let link = pipe.link.take();
+        let link = pipe.unlink();
         pipe.flushing = false;
         // A reply belongs to the connection that its request came by (RP05).
         if std::mem::take(&mut pipe.resetting) || self.socket_type == SocketType::Rep {
-            pipe.discard();
+            pipe.discard(GivenUp::Discarded);
         }
+        let earliest = pipe.outgoing.earliest();
         let (kept, endpoint, peer) = (pipe.kept, pipe.endpoint.clone(), pipe.peer.take());
         last_words(&mut state, id.index, &self.options);
         leave_pattern(&mut state, id.index);
@@ -107,7 +117,13 @@ impl Port for Core {
         if state.phase == Phase::Closed && state.pipe(id).is_some() {
             state.discard_outgoing(id.index);
         }
+        self.expect_expiry(&mut state, earliest);
         if let Some(peer) = peer {
+            if let LinkError::Protocol(reason) = reason
+                && let Some(withheld) = self.complaints.admit()
+            {
+                tracing::warn!(%endpoint, address = peer.address, reason, withheld, "peer cut off");
+            }
             state.emit(&Event::Disconnected {
                 endpoint,
                 peer,
@@ -125,9 +141,26 @@ impl Port for Core {
 
     fn take(&self, id: PipeId, batch: &mut Batch, writer: Writer) -> Taken {
         let mut state = self.state.lock();
+        if state.pipe(id).is_some_and(|pipe| pipe.outgoing.is_timed()) {
+            let mut afterwards = Afterwards::default();
+            state.expire_outgoing(id.index, now(), &mut afterwards);
+            drop(state);
+            afterwards.run(self);
+            state = self.state.lock();
+        }
         state
             .pipe(id)
             .map_or(Taken::Nothing, |pipe| pipe.take(batch, writer))
+    }
+
+    fn expired(&self, id: PipeId, progress: Progress) {
+        let mut afterwards = Afterwards::default();
+        let mut state = self.state.lock();
+        let Some(pipe) = state.pipe(id) else { return };
+        pipe.outgoing.written(progress);
+        state.count_expired(id.index, progress.messages, &mut afterwards);
+        drop(state);
+        afterwards.run(self);
     }
 
     fn written(&self, id: PipeId, progress: Progress) {
@@ -169,6 +202,7 @@ impl Port for Core {
         for message in messages.drain(..) {
             state.admit(id.index, message, &self.options);
         }
+        self.expect_arrivals_to_expire(&mut state, id);
         let mut wakers = Vec::new();
         state.wake_receivers(count, &mut wakers);
         let paused = state.pipe(id).is_some_and(|pipe| pipe.incoming.is_paused());
@@ -193,6 +227,7 @@ impl Port for Core {
                 state.admit(id.index, message, &self.options);
             }
         }
+        self.expect_arrivals_to_expire(&mut state, id);
         let mut wakers = Vec::new();
         state.wake_receivers(progress.messages, &mut wakers);
         drop(state);
@@ -200,18 +235,21 @@ impl Port for Core {
         progress
     }
 
-    fn subscription(&self, id: PipeId, subscription: Subscription) {
+    fn subscription(&self, id: PipeId, subscription: Subscription) -> bool {
         let mut state = self.state.lock();
         if state.pipe(id).is_none() {
-            return;
+            return false;
         }
         state.apply_subscription(id.index, &subscription, &self.options);
         let mut wakers = Vec::new();
         state.wake_receivers(1, &mut wakers);
         // A full pipe that cancels holds up no publication any more.
         state.share_room(&mut wakers);
+        // BI-61: an XPUB whose application does not look lets its peers wait.
+        let paused = state.pipe(id).is_some_and(|pipe| pipe.incoming.is_paused());
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
+        !paused
     }
 
     fn command(&self, id: PipeId, write: &mut dyn FnMut(&mut Vec<u8>)) {
@@ -221,6 +259,15 @@ impl Port for Core {
             .pipe(id)
             .filter(|pipe| pipe.keeps_commands())
             .and_then(|pipe| pipe.push_command(write));
+        link.inspect(|link| link.wake());
+    }
+
+    fn pong(&self, id: PipeId, context: Bytes) {
+        let link = self
+            .state
+            .lock()
+            .pipe(id)
+            .and_then(|pipe| pipe.push_pong(context));
         link.inspect(|link| link.wake());
     }
 
@@ -268,7 +315,9 @@ impl Port for Core {
     }
 
     fn refused(&self, endpoint: &Endpoint, address: &str, reason: &LinkError) {
-        tracing::debug!(%endpoint, address, %reason, "peer turned away");
+        if let Some(withheld) = self.complaints.admit() {
+            tracing::warn!(%endpoint, address, %reason, withheld, "peer turned away");
+        }
         let (endpoint, address) = (endpoint.clone(), address.to_owned());
         let reason = reason.clone();
         self.state.lock().emit(&Event::Refused {

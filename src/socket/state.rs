@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::Instant;
 
 use slab::Slab;
 
@@ -11,6 +12,7 @@ use super::pattern::Pattern;
 use super::place::Pipe;
 use super::stats::{PeerStats, Received, Sent, Stats};
 use crate::endpoint::Endpoint;
+use crate::error::GivenUp;
 use crate::message::Message;
 use crate::options::{Identity, Options};
 use crate::pipe::{Ticket, Waiters};
@@ -28,6 +30,8 @@ pub(super) struct State {
     pub(super) receivers: Waiters,
     pub(super) senders: Waiters,
     pub(super) phase: Phase,
+    /// When the timekeeper looks at the queues next.
+    pub(super) next_expiry: Option<Instant>,
     /// The counters of pipes that are gone.
     gone: (Sent, Received),
     pub(super) unmatched: u64,
@@ -61,6 +65,7 @@ impl State {
             receivers: Waiters::default(),
             senders: Waiters::default(),
             phase: Phase::Open,
+            next_expiry: None,
             gone: (Sent::default(), Received::default()),
             unmatched: 0,
             monitors: Monitors::default(),
@@ -122,7 +127,10 @@ impl State {
             identities.remove(&std::mem::take(&mut pipe.identity));
         }
         pipe.kept = false;
-        pipe.discard();
+        pipe.discard(match self.phase {
+            Phase::Open => GivenUp::Discarded,
+            Phase::Finishing | Phase::Closed => GivenUp::Closed,
+        });
         self.lose_request(index);
     }
 
@@ -159,6 +167,7 @@ impl State {
         &mut self,
         count: impl FnOnce(&mut Received),
     ) -> Option<(Message, Option<Arc<Link>>)> {
+        self.expire_next();
         let index = self.fair.pop()?;
         let pipe = &mut self.pipes[index];
         let message = pipe

@@ -3,9 +3,12 @@
 mod devices;
 #[path = "../it/support/guard.rs"]
 mod guard;
+mod heartbeats;
+mod matrix;
 mod peer;
 mod pipeline;
 mod publish;
+mod pyzmq_suite;
 mod requests;
 mod service;
 mod support;

@@ -93,17 +93,32 @@ impl Script {
     ///
     /// Where none comes in time, the script has ended, or the line begins otherwise.
     pub(crate) async fn expect(&mut self, word: &str) -> String {
+        let line = self.next(word, PATIENCE).await;
         let name = &self.name;
-        let Ok(line) = timeout(PATIENCE, self.lines.next_line()).await else {
-            panic!("{name}: `{word}` expected, silent for {PATIENCE:?}");
-        };
-        let Some(line) = line.expect("its output is text") else {
-            panic!("{name}: `{word}` expected, the script has ended");
-        };
         let Some(rest) = line.strip_prefix(word) else {
             panic!("{name}: `{word}` expected, it says `{line}`");
         };
         rest.trim().to_owned()
+    }
+
+    /// The next line, whatever it is, from a script that has much to do before it.
+    ///
+    /// # Panics
+    ///
+    /// Where none comes in twice the usual time, or the script has ended.
+    pub(crate) async fn line(&mut self) -> String {
+        self.next("a line", 2 * PATIENCE).await
+    }
+
+    async fn next(&mut self, wanted: &str, patience: Duration) -> String {
+        let name = &self.name;
+        let Ok(line) = timeout(patience, self.lines.next_line()).await else {
+            panic!("{name}: `{wanted}` expected, silent for {patience:?}");
+        };
+        let Some(line) = line.expect("its output is text") else {
+            panic!("{name}: `{wanted}` expected, the script has ended");
+        };
+        line
     }
 
     /// Tells the script something: a line on its input.

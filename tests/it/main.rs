@@ -2,8 +2,10 @@
 
 mod broker;
 mod concurrency;
+mod conformance;
 mod dealer_router;
 mod devices;
+mod expiry;
 mod guard;
 mod inproc;
 #[cfg(unix)]
@@ -15,7 +17,9 @@ mod options;
 mod pair;
 mod pipeline;
 mod publish;
+mod receipts;
 mod request_reply;
+mod rows;
 mod service;
 mod session;
 mod soak;
