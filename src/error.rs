@@ -256,6 +256,10 @@ pub enum LinkError {
     /// The peer's pipe was full, and the options say to cut it then.
     #[error("the peer was too slow")]
     TooSlow,
+    /// The peer took nothing of what was written to it for too long: the
+    /// options set a limit, or it asked for answers all the time.
+    #[error("the peer takes nothing of what is written to it")]
+    Stalled,
     /// The endpoint has as many connections as the socket's options allow.
     #[error("the endpoint has as many connections as it may")]
     TooManyConnections,

@@ -17,6 +17,8 @@ pub(crate) struct TransportOptions {
     /// Connections for each listener.
     pub(crate) connections: usize,
     pub(crate) accepted: Filters,
+    /// How long a peer may take nothing of what waits for it.
+    pub(crate) stall: Option<Duration>,
     pub(crate) tcp: TcpOptions,
 }
 
@@ -109,6 +111,7 @@ impl Default for TransportOptions {
             half_open: 1_000,
             connections: usize::MAX,
             accepted: Filters::default(),
+            stall: None,
             tcp: TcpOptions::default(),
         }
     }
@@ -162,6 +165,19 @@ impl Options {
     #[must_use]
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.transport_mut().connections = connections.max(1);
+        self
+    }
+
+    /// Ends a connection whose peer takes nothing of what waits to be written to
+    /// it for this time: a subscriber that never reads, a host that is gone. A
+    /// peer that is only busy counts as well, so let it be longer than a peer
+    /// may be. At least 1 ms; what was not begun is kept as after any other
+    /// cut. Default: `None`, it is waited for. With and without it a peer that
+    /// sends 1,000 PINGs and reads no answer for 10 s is cut. libzmq has no
+    /// such option.
+    #[must_use]
+    pub fn stall_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.transport_mut().stall = timeout.map(|timeout| timeout.max(Duration::from_millis(1)));
         self
     }
 

@@ -11,6 +11,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use super::Settings;
 use super::link::Wired;
 use super::port::Phase;
+use super::stall::Stall;
 use crate::error::LinkError;
 use crate::zmtp::Command;
 
@@ -33,9 +34,10 @@ pub(super) async fn drive(
         .heartbeat_interval
         .filter(|_| link.version >= (3, 1));
     let mut heartbeat = heartbeat.map(Heartbeat::new);
+    let mut stall = Stall::new(settings.transport.stall);
     // What came with the handshake is decoded, and the wire's waker set.
     link.read();
-    let run = poll_fn(|context| poll(link, &mut heartbeat, context));
+    let run = poll_fn(|context| poll(link, &mut heartbeat, &mut stall, context));
     end.reason = tokio::select! {
         reason = run => reason,
         _ = phase.wait_for(|phase| *phase == Phase::Closed) => LinkError::ClosedHere,
@@ -62,6 +64,7 @@ impl Drop for End<'_> {
 fn poll(
     link: &Wired,
     heartbeat: &mut Option<Heartbeat>,
+    stall: &mut Stall,
     context: &mut Context<'_>,
 ) -> Poll<LinkError> {
     link.register_driver(context.waker());
@@ -83,7 +86,12 @@ fn poll(
             let _ = link.poll_shutdown();
         }
         Poll::Ready(Err(reason)) => return Poll::Ready(ended(link, reason)),
-        Poll::Ready(Ok(())) | Poll::Pending => {}
+        Poll::Ready(Ok(())) => {}
+        Poll::Pending => {
+            if stall.poll(link.intake(), context).is_ready() {
+                return Poll::Ready(LinkError::Stalled);
+            }
+        }
     }
     Poll::Pending
 }

@@ -8,7 +8,7 @@
 use std::io::IoSlice;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker, ready};
 use std::time::Instant;
 
@@ -20,6 +20,7 @@ use tokio::time;
 
 use super::expire;
 use super::port::{self, PipeId, Port, Subscription, Taken};
+use super::stall::Intake;
 use crate::error::LinkError;
 use crate::message::Message;
 use crate::pipe::{Batch, Encoded, Fate};
@@ -42,6 +43,10 @@ pub(crate) struct Wired {
     writer: Mutex<Writer>,
     reader: Mutex<Reader>,
     driver: Arc<DriverWaker>,
+    /// PINGs that came, and octets that were written, both roughly: who asks
+    /// and asks and never reads the answers is told by them.
+    pings: AtomicU64,
+    written: AtomicU64,
     /// Something was read since the driver last looked (H03).
     heard: AtomicBool,
     /// What is queued is to be written, then the connection ends.
@@ -142,6 +147,8 @@ impl Wired {
                 waker: Waker::from(readable),
             }),
             driver,
+            pings: AtomicU64::new(0),
+            written: AtomicU64::new(0),
             heard: AtomicBool::new(true),
             finishing: AtomicBool::new(false),
             failure: Mutex::new(None),
@@ -170,6 +177,14 @@ impl Wired {
     /// Whether anything was read since the last call.
     pub(super) fn take_heard(&self) -> bool {
         self.heard.swap(false, Ordering::Relaxed)
+    }
+
+    /// What tells whether the peer takes what is written to it.
+    pub(super) fn intake(&self) -> Intake {
+        Intake {
+            written: self.written.load(Ordering::Relaxed),
+            pings: self.pings.load(Ordering::Relaxed),
+        }
     }
 
     pub(super) fn failure(&self) -> Option<LinkError> {
@@ -259,7 +274,13 @@ impl Wired {
         });
         let progress = match written {
             Ok(0) => return Poll::Ready(Err(LinkError::ClosedByPeer)),
-            Ok(octets) => encoded.advance(octets),
+            Ok(octets) => {
+                // Only who holds the writer's lock writes this one.
+                let before = self.written.load(Ordering::Relaxed);
+                self.written
+                    .store(before.wrapping_add(octets as u64), Ordering::Relaxed);
+                encoded.advance(octets)
+            }
             Err(error) => return Poll::Ready(Err(LinkError::io(error))),
         };
         self.port.written(self.pipe, progress);
@@ -358,35 +379,35 @@ impl Wired {
             let decoded = decoder.decode(buffer, messages);
             // What came whole before an offence is delivered, as any of it would have been.
             if !messages.is_empty() {
-                going_on = self.port.deliver(self.pipe, messages);
+                going_on &= self.port.deliver(self.pipe, messages);
             }
             match decoded.map_err(|error| LinkError::Protocol(error.to_string()))? {
-                Some(command) => self.obey(command)?,
+                Some(command) => going_on &= self.obey(command)?,
                 None => return Ok(going_on),
             }
         }
     }
 
-    fn obey(&self, command: Command) -> Result<(), LinkError> {
+    /// Does what a command asks for. Returns whether reading may go on.
+    fn obey(&self, command: Command) -> Result<bool, LinkError> {
         match command {
             Command::Ping { context, .. } => {
-                let pong = Command::Pong { context };
-                self.port
-                    .command(self.pipe, &mut |octets| pong.encode(octets));
+                self.pings.fetch_add(1, Ordering::Relaxed);
+                self.port.pong(self.pipe, context);
             }
             Command::Subscribe(topic) => {
-                self.port
-                    .subscription(self.pipe, Subscription::Subscribe(topic));
+                let subscription = Subscription::Subscribe(topic);
+                return Ok(self.port.subscription(self.pipe, subscription));
             }
             Command::Cancel(topic) => {
-                self.port
-                    .subscription(self.pipe, Subscription::Cancel(topic));
+                let subscription = Subscription::Cancel(topic);
+                return Ok(self.port.subscription(self.pipe, subscription));
             }
             Command::Error(reason) => return Err(LinkError::PeerError(reason)),
             // A PONG has done its work by being heard; the unknown is ignored (H07).
             Command::Pong { .. } | Command::Ready(_) | Command::Unknown => {}
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Closes the wire and returns what the writer had taken and not finished.

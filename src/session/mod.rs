@@ -19,6 +19,7 @@ mod inproc;
 mod link;
 mod listen;
 mod port;
+mod stall;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,7 +36,7 @@ use link::Wired;
 pub(crate) use crate::transport::WireName;
 pub(crate) use dial::dial;
 pub(crate) use listen::{Bound, Listener, adopt, bind, listen};
-pub(crate) use port::{Attach, Phase, PipeId, Port, Subscription, Taken, Writer};
+pub(crate) use port::{Attach, Phase, PipeId, Port, Subscription, Taken, Writer, encode_pong};
 
 /// What a session needs to know of its socket's options.
 #[derive(Clone, Debug)]

@@ -1,7 +1,10 @@
 //! What is taken in of what a peer sends, as the pattern wants it.
 
 use super::envelope;
-use super::pattern::{Pattern, TOPIC_LENGTH, TOPIC_OCTETS, TOPICS, subscription_message};
+use super::pattern::{
+    Pattern, TOPIC_LENGTH, TOPIC_OCTETS, TOPIC_OCTETS_OF_ALL, TOPICS, TOPICS_OF_ALL,
+    subscription_message,
+};
 use super::state::State;
 use crate::error::LinkError;
 use crate::message::Message;
@@ -13,7 +16,9 @@ impl State {
     /// Takes in a message that was read, as the pattern wants it.
     pub(super) fn admit(&mut self, index: usize, mut message: Message, options: &Options) {
         let admitted = match &mut self.pattern {
-            Pattern::Sink | Pattern::RoundRobin(_) | Pattern::Pair(_) => true,
+            Pattern::Sink | Pattern::Pair(_) => true,
+            // Nobody receives from a PUSH: what its peers send would wait for ever (BI-70).
+            Pattern::RoundRobin { receives, .. } => *receives,
             Pattern::Request { .. } => {
                 return self.admit_reply(index, message, options.correlate);
             }
@@ -68,7 +73,9 @@ impl State {
             Subscription::Subscribe(topic) => {
                 let full = subscriptions.len(index) >= TOPICS
                     || subscriptions.octets(index) >= TOPIC_OCTETS
-                    || topic.len() > TOPIC_LENGTH;
+                    || topic.len() > TOPIC_LENGTH
+                    || subscriptions.total() >= TOPICS_OF_ALL
+                    || subscriptions.total_octets() >= TOPIC_OCTETS_OF_ALL;
                 if full {
                     let reason = "more subscriptions than a peer may have".to_owned();
                     let link = self.pipes[index].link.as_ref();

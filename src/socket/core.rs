@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::task::coop::{RestoreOnPending, poll_proceed};
 
+use super::complaints::Complaints;
 use super::handle::Endpoints;
 use super::ledger::Entry;
 use super::locked::Guarded;
@@ -31,6 +32,7 @@ pub(super) struct Core {
     pub(super) endpoints: Mutex<Endpoints>,
     /// Ends the accepted connections.
     pub(super) connections: watch::Sender<Phase>,
+    pub(super) complaints: Complaints,
     /// Sends and receives so far, roughly.
     operations: AtomicU32,
     /// Something was written, or a connection ended, since the socket is closing.
@@ -54,6 +56,7 @@ impl Core {
             socket_type,
             endpoints: Mutex::default(),
             connections: watch::Sender::new(Phase::Open),
+            complaints: Complaints::new(),
             operations: AtomicU32::new(0),
             progress: Notify::new(),
             timekeeper: Timekeeper::default(),

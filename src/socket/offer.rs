@@ -63,7 +63,7 @@ impl State {
             return Offer::Refused(SendError::TooLarge(message));
         }
         match &self.pattern {
-            Pattern::RoundRobin(_) | Pattern::Pair(_) => self.offer_next(message, terms),
+            Pattern::RoundRobin { .. } | Pattern::Pair(_) => self.offer_next(message, terms),
             Pattern::FanOut { .. } => self.offer_all(message, terms, options),
             Pattern::Router(_) | Pattern::Reply(_) => self.offer_named(message, terms, options),
             Pattern::Request { .. } => self.offer_request(message, terms, options.correlate),

@@ -14,7 +14,7 @@ use crate::error::{GivenUp, LinkError};
 use crate::message::Message;
 use crate::options::{Options, Overflow};
 use crate::pipe::{Batch, Incoming, Outgoing};
-use crate::session::{Link, Taken, Writer};
+use crate::session::{Link, Taken, Writer, encode_pong};
 
 /// Octets that wait behind a write of the same burst before the sender writes
 /// them itself instead of leaving them to the driver.
@@ -58,6 +58,9 @@ pub(super) struct Pipe {
     pub(super) flushing: bool,
     /// Its link is being cut, with what it holds: nothing is to follow that.
     pub(super) resetting: bool,
+    /// What the newest PING of the present connection wants back, until it is
+    /// written: a peer that asks faster than it reads gets fewer answers.
+    pong: Option<Bytes>,
     burst: Burst,
     pub(super) sent: Sent,
     pub(super) received: Received,
@@ -101,6 +104,7 @@ impl Pipe {
             listed: false,
             flushing: false,
             resetting: false,
+            pong: None,
             burst: Burst::default(),
             sent: Sent::default(),
             received: Received::default(),
@@ -231,6 +235,9 @@ impl Pipe {
             return Taken::Growing;
         }
         self.burst.turns = 0;
+        if let Some(context) = self.pong.take() {
+            encode_pong(context, self.outgoing.commands());
+        }
         if self.outgoing.take(batch) {
             return Taken::Batch;
         }
@@ -243,6 +250,21 @@ impl Pipe {
     /// Whether a command that the peer can do without may be queued.
     pub(super) fn keeps_commands(&self) -> bool {
         self.outgoing.command_octets() < COMMANDS_KEPT
+    }
+
+    /// Queues a PONG for the present connection, in place of one that waits.
+    /// Returns the link to wake.
+    pub(super) fn push_pong(&mut self, context: Bytes) -> Option<Arc<Link>> {
+        let link = self.link.clone()?;
+        self.pong = Some(context);
+        self.flushing = true;
+        Some(link)
+    }
+
+    /// Takes the connection off, and what was to be said on it alone.
+    pub(super) fn unlink(&mut self) -> Option<Arc<Link>> {
+        self.pong = None;
+        self.link.take()
     }
 
     /// Queues a command for the present connection. Returns the link to wake.
