@@ -159,6 +159,9 @@ pub(crate) trait Port: Send + Sync {
     /// An attempt to connect failed or its link ended: the next one comes after `wait`.
     fn retrying(&self, endpoint: &Endpoint, wait: Duration, reason: &LinkError);
 
+    /// A connected endpoint is not tried again: its pipe ends, with what it holds.
+    fn gave_up(&self, pipe: PipeId, endpoint: &Endpoint, reason: &LinkError);
+
     /// A peer that dialled in was turned away before it had a pipe.
     fn refused(&self, endpoint: &Endpoint, address: &str, reason: &LinkError);
 

@@ -1,10 +1,7 @@
 //! What is taken in of what a peer sends, as the pattern wants it.
 
 use super::envelope;
-use super::pattern::{
-    Pattern, TOPIC_LENGTH, TOPIC_OCTETS, TOPIC_OCTETS_OF_ALL, TOPICS, TOPICS_OF_ALL,
-    subscription_message,
-};
+use super::pattern::{Pattern, TOPIC_OCTETS_OF_ALL, TOPICS_OF_ALL, subscription_message};
 use super::state::State;
 use crate::error::LinkError;
 use crate::message::Message;
@@ -71,9 +68,10 @@ impl State {
         let level = options.pattern.shown;
         let (news, show) = match subscription {
             Subscription::Subscribe(topic) => {
-                let full = subscriptions.len(index) >= TOPICS
-                    || subscriptions.octets(index) >= TOPIC_OCTETS
-                    || topic.len() > TOPIC_LENGTH
+                let limits = &options.pattern.topics;
+                let full = subscriptions.len(index) >= limits.count
+                    || subscriptions.octets(index) >= limits.octets
+                    || topic.len() > limits.longest
                     || subscriptions.total() >= TOPICS_OF_ALL
                     || subscriptions.total_octets() >= TOPIC_OCTETS_OF_ALL;
                 if full {

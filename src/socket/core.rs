@@ -47,8 +47,8 @@ pub(super) struct Core {
 const OPERATIONS_A_STEP: u32 = 8;
 
 impl Core {
-    pub(super) fn new(socket_type: SocketType, mut options: Options) -> Self {
-        options.pattern.limit_to(socket_type);
+    pub(super) fn new(socket_type: SocketType, options: Options) -> Self {
+        debug_assert_eq!(options.check(socket_type), Ok(()), "checked, or our own");
         Self {
             state: Guarded::new(State::new(Pattern::new(socket_type))),
             settings: Settings::new(socket_type, &options),

@@ -154,7 +154,10 @@ impl Pipe {
         terms: Option<&Terms<'_>>,
         overflow: Overflow,
     ) -> Option<Arc<Link>> {
-        if overflow == Overflow::DropOldest && !self.resetting {
+        if let Overflow::ConflateBy(key) = overflow {
+            return self.push_keyed(key(&message), message.into_owned(), terms);
+        }
+        if matches!(overflow, Overflow::DropOldest) && !self.resetting {
             while !self.has_room() && self.outgoing.drop_oldest() {
                 self.sent.dropped.replaced += 1;
             }
@@ -170,13 +173,35 @@ impl Pipe {
         if let Some(terms) = terms {
             terms.give_up(GivenUp::Full);
         }
-        if overflow == Overflow::Disconnect
+        if matches!(overflow, Overflow::Disconnect)
             && let Some(link) = &self.link
         {
             // Its waker only queues the driver, which takes the lock later.
             link.fail(LinkError::TooSlow);
         }
         None
+    }
+
+    /// Queues a message in place of the one of its key that waits, or else where there is room.
+    fn push_keyed(
+        &mut self,
+        key: Bytes,
+        message: Message,
+        terms: Option<&Terms<'_>>,
+    ) -> Option<Arc<Link>> {
+        let replaced = !self.resetting && self.outgoing.drop_of_key(&key);
+        if !replaced && !self.has_room() {
+            self.sent.accepted += 1;
+            self.sent.dropped.full += 1;
+            terms
+                .into_iter()
+                .for_each(|terms| terms.give_up(GivenUp::Full));
+            return None;
+        }
+        self.sent.dropped.replaced += u64::from(replaced);
+        self.outgoing
+            .push_keyed(key, message, terms.map(Terms::mark));
+        self.accepted()
     }
 
     /// Queues what is said first on a new connection.
@@ -213,6 +238,11 @@ impl Pipe {
         if let Some(terms) = terms {
             self.outgoing.mark_last(terms.mark());
         }
+        self.accepted()
+    }
+
+    /// Counts a message that was queued. Returns the link if this task is to flush it.
+    fn accepted(&mut self) -> Option<Arc<Link>> {
         self.sent.accepted += 1;
         let link = self.link.as_ref()?;
         // A lone message leaves at once; those that follow before its writer

@@ -314,6 +314,26 @@ impl Port for Core {
         });
     }
 
+    fn gave_up(&self, id: PipeId, endpoint: &Endpoint, reason: &LinkError) {
+        tracing::info!(%endpoint, %reason, "not connecting again");
+        self.endpoints.lock().give_up(id);
+        let mut state = self.state.lock();
+        if state.pipe(id).is_some() {
+            state.discard_outgoing(id.index);
+            state.remove_if_done(id.index);
+        }
+        let (endpoint, reason) = (endpoint.clone(), reason.clone());
+        state.emit(&Event::GaveUp { endpoint, reason });
+        // A request may have been in it, whose end is to be told; and who waited
+        // for room in this pipe may find some in another.
+        let mut wakers = Vec::new();
+        state.wake_receivers(usize::MAX, &mut wakers);
+        state.share_room(&mut wakers);
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+        self.progress.notify_waiters();
+    }
+
     fn refused(&self, endpoint: &Endpoint, address: &str, reason: &LinkError) {
         if let Some(withheld) = self.complaints.admit() {
             tracing::warn!(%endpoint, address, %reason, withheld, "peer turned away");

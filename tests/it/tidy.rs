@@ -75,7 +75,7 @@ const EXCEPTIONS: &[Exception] = &[
     },
     Exception {
         rule: "sleep",
-        place: "src/session/driver.rs::new",
+        place: "src/session/driver.rs::arm",
         reason: "the timer of the heartbeat",
     },
     Exception {
