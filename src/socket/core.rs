@@ -111,7 +111,11 @@ impl Core {
             offer = self.offer_locked(&mut state, returned, sending);
             if let Offer::Full(returned) = offer {
                 *message = Some(returned);
-                state.senders.wait(ticket, context.waker());
+                match state.pattern {
+                    // RQ01: requests are made in the order of the calls.
+                    Pattern::Request { .. } => state.senders.wait_in_turn(ticket, context.waker()),
+                    _ => state.senders.wait(ticket, context.waker()),
+                }
                 return Poll::Pending;
             }
         }

@@ -9,6 +9,7 @@ use pushsub::{Endpoint, Event, Identity, Monitor, Options, SocketType};
 
 use super::ours::Ours;
 use super::talk::{OURS, Theirs, talk};
+use super::{assert_page_shows, table};
 use crate::peer::{Folder, options, soon};
 use crate::support::{Script, python};
 
@@ -213,6 +214,13 @@ impl Theirs for Process {
         self.0.tell(&format!("repeat {frames}")).await;
         heard.await;
         self.tell("stop", "stopped").await;
+    }
+}
+
+#[test]
+fn the_page_shows_the_pairs_that_are_run() {
+    if cfg!(unix) {
+        assert_page_shows(&table(PAIRS, Cell::all().count()));
     }
 }
 
