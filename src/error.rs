@@ -12,13 +12,17 @@ use crate::options::SocketType;
 #[non_exhaustive]
 pub enum OptionsError {
     /// The value is out of the option's range.
-    #[error("the value of {option} is out of its range")]
+    #[error("the value of {option} is out of its range: it takes {range}")]
+    #[non_exhaustive]
     OutOfRange {
         /// The option.
         option: &'static str,
+        /// What it takes, for people to read.
+        range: &'static str,
     },
     /// Sockets of this type cannot heed the option.
     #[error("{option} means nothing to a socket of type {socket_type}")]
+    #[non_exhaustive]
     NotForType {
         /// The option.
         option: &'static str,
@@ -225,6 +229,9 @@ pub enum LinkError {
     /// The system reported an error.
     #[error("{0}")]
     Io(io::ErrorKind),
+    /// The peer could not be reached in time.
+    #[error("the peer could not be reached in time")]
+    ConnectTimeout,
     /// The handshake was not finished in time: the peer's fault, or it is no ZMTP peer.
     #[error("the peer did not finish its handshake in time")]
     HandshakeTimeout,

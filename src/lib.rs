@@ -68,8 +68,8 @@ pub use error::{
 };
 pub use message::Message;
 pub use options::{
-    Credentials, Identity, IdentityError, Network, NetworkError, Options, Overflow, Shown,
-    SocketType,
+    Credentials, Identity, IdentityError, Network, NetworkError, Options, Overflow, ReconnectStop,
+    Shown, SocketType,
 };
 pub use service::{
     CallError, Client, ClientBuilder, ClientError, ClientId, ClientIdError, ClientStats,
@@ -79,8 +79,8 @@ pub use service::{
 };
 pub use socket::{
     Closed, Dealer, Drops, Event, Monitor, NotWritten, Pair, PeerInfo, PeerStats, Pub, Pull, Push,
-    Receipt, Received, Rep, Req, Responder, Router, SendOptions, Sent, Stats, Sub, Written, XPub,
-    XSub,
+    Receipt, Received, Rep, Req, Responder, Router, SendOptions, Sent, Stats, Sub,
+    SubscriptionRequest, Upstream, Written, XPub, XSub,
 };
 
 /// The examples of the README are compiled and run with the tests.

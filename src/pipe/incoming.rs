@@ -20,6 +20,8 @@ pub(super) fn footprint(message: &Message) -> usize {
 /// until half of the limit is delivered.
 pub(crate) struct Incoming {
     messages: VecDeque<Message>,
+    /// How many were here and are not any more.
+    taken: u64,
     octets: usize,
     /// Of those that may expire.
     marks: Marks,
@@ -32,6 +34,7 @@ impl Incoming {
     pub(crate) fn new(limit: Limit) -> Self {
         Self {
             messages: VecDeque::new(),
+            taken: 0,
             octets: 0,
             marks: Marks::default(),
             limit,
@@ -41,6 +44,11 @@ impl Incoming {
 
     pub(crate) fn len(&self) -> usize {
         self.messages.len()
+    }
+
+    /// The number of the next message, counted from the first that ever was here.
+    pub(crate) fn position(&self) -> u64 {
+        self.taken
     }
 
     pub(crate) fn is_paused(&self) -> bool {
@@ -57,6 +65,7 @@ impl Incoming {
         let message = self.messages.pop_front()?;
         self.octets -= footprint(&message);
         self.marks.pass(1);
+        self.taken += 1;
         Some(message)
     }
 
@@ -83,6 +92,7 @@ impl Incoming {
     pub(crate) fn expire(&mut self, now: Instant) -> usize {
         let expired = self.marks.expire(now, 0);
         self.octets -= take_out(&mut self.messages, &expired);
+        self.taken += expired.len() as u64;
         expired.len()
     }
 

@@ -3,7 +3,10 @@
 use std::borrow::Cow;
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use super::batch::{Batch, Encoded, Progress};
+use super::keyed::Keyed;
 use super::marks::Mark;
 use super::plain::Plain;
 use super::receipt::Fate;
@@ -19,6 +22,9 @@ use crate::options::Limit;
 pub(crate) struct Outgoing {
     /// Accepted, and not yet taken by a writer.
     waiting: Batch,
+    /// Accepted behind all of it, where a newer message replaces one of its key.
+    /// Encoded when a writer takes it. Boxed, as hardly any pipe has it.
+    keyed: Option<Box<Keyed>>,
     /// Commands for the present connection; they go before the messages.
     commands: Vec<u8>,
     /// Taken by a writer and not yet written.
@@ -39,6 +45,7 @@ impl Outgoing {
         };
         Self {
             waiting,
+            keyed: None,
             commands: Vec::new(),
             taken_messages: 0,
             taken_octets: 0,
@@ -49,23 +56,33 @@ impl Outgoing {
 
     /// Messages that are not yet written.
     pub(crate) fn messages(&self) -> usize {
-        self.waiting.messages() + self.taken_messages
+        let keyed = self.keyed.as_ref().map_or(0, |keyed| keyed.messages());
+        self.waiting.messages() + keyed + self.taken_messages
+    }
+
+    /// Octets that no writer has taken.
+    fn waiting_octets(&self) -> usize {
+        let keyed = self.keyed.as_ref().map_or(0, |keyed| keyed.octets());
+        self.waiting.octets() + keyed
     }
 
     /// Whether as many octets wait as one write takes, and no writer is at work.
     pub(crate) fn fills_a_write(&self, octets: usize) -> bool {
-        self.taken_octets == 0 && self.waiting.octets() >= octets
+        self.taken_octets == 0 && self.waiting_octets() >= octets
     }
 
     /// Whether messages wait that do not yet fill a write, and nothing else.
     pub(crate) fn is_growing(&self, octets: usize) -> bool {
-        self.commands.is_empty() && !self.waiting.is_empty() && self.waiting.octets() < octets
+        self.commands.is_empty() && (1..octets).contains(&self.waiting_octets())
     }
 
     /// Gives up all that waits.
     pub(crate) fn clear(&mut self, reason: GivenUp) {
         while self.waiting.drop_first() {}
         self.waiting.settle_locked(Fate::GivenUp(reason));
+        let keyed = self.keyed.iter_mut().flat_map(|keyed| keyed.drain());
+        let slips = keyed.filter_map(|(_, mark)| mark?.slip);
+        slips.for_each(|slip| slip.end_locked(Fate::GivenUp(reason)));
         *self = Self::new(self.limit, matches!(self.waiting, Batch::Plain(_)));
     }
 
@@ -78,7 +95,7 @@ impl Outgoing {
     /// that a message above the limit in octets is slow, not stuck.
     pub(crate) fn has_room(&self) -> bool {
         let messages = self.messages();
-        let octets = self.waiting.octets() + self.taken_octets;
+        let octets = self.waiting_octets() + self.taken_octets;
         messages == 0 || (messages < self.limit.messages && octets < self.limit.bytes)
     }
 
@@ -94,7 +111,7 @@ impl Outgoing {
 
     /// Whether a message may expire that no writer has taken.
     pub(crate) fn is_timed(&self) -> bool {
-        self.waiting.is_timed()
+        self.earliest().is_some()
     }
 
     /// Whether a message may expire that a writer has taken.
@@ -104,14 +121,28 @@ impl Outgoing {
 
     /// Before this nothing expires that no writer has taken.
     pub(crate) fn earliest(&self) -> Option<Instant> {
-        self.waiting.earliest()
+        let keyed = self.keyed.as_ref().and_then(|keyed| keyed.earliest());
+        let earliest = [self.waiting.earliest(), keyed];
+        earliest.into_iter().flatten().min()
     }
 
     /// Gives up what has waited too long and no writer has taken. Returns how many.
     pub(crate) fn expire(&mut self, now: Instant) -> usize {
         let expired = self.waiting.expire(now).messages;
         self.waiting.settle_locked(Fate::GivenUp(GivenUp::Expired));
-        expired
+        let keyed = self.keyed.as_mut();
+        expired + keyed.map_or(0, |keyed| keyed.expire(now))
+    }
+
+    /// Gives up the message of this key that no writer has taken. Returns
+    /// whether there was one.
+    pub(crate) fn drop_of_key(&mut self, key: &Bytes) -> bool {
+        self.keyed.as_mut().is_some_and(|keyed| keyed.remove(key))
+    }
+
+    /// Accepts a message of which none waits with this key.
+    pub(crate) fn push_keyed(&mut self, key: Bytes, message: Message, mark: Option<Mark>) {
+        self.keyed.get_or_insert_default().push(key, message, mark);
     }
 
     /// Accepts a message before all that wait.
@@ -146,6 +177,13 @@ impl Outgoing {
             batch.is_empty(),
             "the writer finishes a batch before the next"
         );
+        if let Some(keyed) = &mut self.keyed {
+            for (message, mark) in keyed.drain() {
+                self.waiting.push(Cow::Owned(message));
+                mark.into_iter()
+                    .for_each(|mark| self.waiting.mark_last(mark));
+            }
+        }
         if self.waiting.is_empty() && self.commands.is_empty() {
             return false;
         }

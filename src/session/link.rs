@@ -8,7 +8,7 @@
 use std::io::IoSlice;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker, ready};
 use std::time::Instant;
 
@@ -19,6 +19,7 @@ use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::time;
 
 use super::expire;
+use super::heartbeat::Signs;
 use super::port::{self, PipeId, Port, Subscription, Taken};
 use super::stall::Intake;
 use crate::error::LinkError;
@@ -49,6 +50,11 @@ pub(crate) struct Wired {
     written: AtomicU64,
     /// Something was read since the driver last looked (H03).
     heard: AtomicBool,
+    /// Something was read behind the peer's last PING.
+    heard_since_ping: AtomicBool,
+    /// The time to live of a PING that the driver has not seen yet, in tenths of
+    /// a second; 0 is none.
+    promise: AtomicU16,
     /// What is queued is to be written, then the connection ends.
     finishing: AtomicBool,
     failure: Mutex<Option<LinkError>>,
@@ -150,6 +156,8 @@ impl Wired {
             pings: AtomicU64::new(0),
             written: AtomicU64::new(0),
             heard: AtomicBool::new(true),
+            heard_since_ping: AtomicBool::new(true),
+            promise: AtomicU16::new(0),
             finishing: AtomicBool::new(false),
             failure: Mutex::new(None),
         }
@@ -174,9 +182,24 @@ impl Wired {
         self.finishing.load(Ordering::Acquire)
     }
 
-    /// Whether anything was read since the last call.
-    pub(super) fn take_heard(&self) -> bool {
-        self.heard.swap(false, Ordering::Relaxed)
+    /// What was heard since the last call. A link that we have stopped reading
+    /// cannot show a sign of life.
+    pub(super) fn signs(&self) -> Signs {
+        let heard = self.heard.swap(false, Ordering::Relaxed);
+        let paused = self.port.is_paused(self.pipe);
+        Signs {
+            alive: heard || paused,
+            kept: self.heard_since_ping.load(Ordering::Relaxed) || paused,
+        }
+    }
+
+    /// The time to live that the peer's last PING said, in tenths of a second,
+    /// once. For the driver, at each of its turns: a load where there is none.
+    pub(super) fn take_promise(&self) -> Option<u16> {
+        if self.promise.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        Some(self.promise.swap(0, Ordering::Relaxed))
     }
 
     /// What tells whether the peer takes what is written to it.
@@ -350,6 +373,7 @@ impl Wired {
             return Ok(Step::Pending);
         };
         self.heard.store(true, Ordering::Relaxed);
+        self.heard_since_ping.store(true, Ordering::Relaxed);
         if !self.decode(reader)? {
             return Ok(Step::Paused);
         }
@@ -382,6 +406,7 @@ impl Wired {
             let decoded = decoder.decode(buffer, messages);
             // What came whole before an offence is delivered, as any of it would have been.
             if !messages.is_empty() {
+                self.heard_since_ping.store(true, Ordering::Relaxed);
                 going_on &= self.port.deliver(self.pipe, messages);
             }
             match decoded.map_err(|error| LinkError::Protocol(error.to_string()))? {
@@ -393,8 +418,17 @@ impl Wired {
 
     /// Does what a command asks for. Returns whether reading may go on.
     fn obey(&self, command: Command) -> Result<bool, LinkError> {
+        self.heard_since_ping.store(true, Ordering::Relaxed);
         match command {
-            Command::Ping { context, .. } => {
+            Command::Ping {
+                ttl_deciseconds,
+                context,
+            } => {
+                self.heard_since_ping.store(false, Ordering::Relaxed);
+                if ttl_deciseconds > 0 {
+                    self.promise.store(ttl_deciseconds, Ordering::Relaxed);
+                    self.wake();
+                }
                 self.pings.fetch_add(1, Ordering::Relaxed);
                 self.port.pong(self.pipe, context);
             }

@@ -15,6 +15,7 @@ mod backoff;
 mod dial;
 mod driver;
 mod handshake;
+mod heartbeat;
 mod inproc;
 mod link;
 mod listen;
@@ -22,18 +23,20 @@ mod port;
 mod stall;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::error::{GivenUp, LinkError};
-use crate::options::{Identity, Options, SocketType, TransportOptions};
+use crate::options::{ConnectionOptions, Identity, Options, SocketType, TransportOptions};
 use crate::pipe::{Batch, Fate};
 
 use inproc::Joined;
 use link::Wired;
 
 pub(crate) use crate::transport::WireName;
+pub(crate) use crate::zmtp::Metadata;
 pub(crate) use dial::dial;
 pub(crate) use listen::{Bound, Listener, adopt, bind, listen};
 pub(crate) use port::{Attach, Phase, PipeId, Port, Subscription, Taken, Writer, encode_pong};
@@ -43,10 +46,8 @@ pub(crate) use port::{Attach, Phase, PipeId, Port, Subscription, Taken, Writer, 
 pub(crate) struct Settings {
     pub(crate) socket_type: SocketType,
     pub(crate) identity: Option<Identity>,
-    pub(crate) reconnect_initial: Duration,
-    pub(crate) reconnect_max: Duration,
-    pub(crate) handshake_timeout: Duration,
-    pub(crate) heartbeat_interval: Option<Duration>,
+    pub(crate) metadata: Arc<[(String, Bytes)]>,
+    pub(crate) connection: ConnectionOptions,
     pub(crate) max_message_size: usize,
     pub(crate) max_frames: usize,
     pub(crate) transport: Arc<TransportOptions>,
@@ -57,10 +58,8 @@ impl Settings {
         Self {
             socket_type,
             identity: options.identity.clone(),
-            reconnect_initial: options.reconnect_initial,
-            reconnect_max: options.reconnect_max,
-            handshake_timeout: options.handshake_timeout,
-            heartbeat_interval: options.heartbeat_interval,
+            metadata: options.metadata.clone().into(),
+            connection: options.connection,
             max_message_size: options.max_message_size,
             max_frames: options.max_frames,
             transport: options.transport.clone(),

@@ -160,8 +160,17 @@ pub(crate) trait Port: Send + Sync {
     /// Whether nothing waits to be written through this pipe any more.
     fn is_drained(&self, pipe: PipeId) -> bool;
 
+    /// The endpoint is dialled no more.
+    fn released(&self, endpoint: &Endpoint);
+
+    /// The endpoint is free again.
+    fn unbound(&self, endpoint: &Endpoint);
+
     /// An attempt to connect failed or its link ended: the next one comes after `wait`.
     fn retrying(&self, endpoint: &Endpoint, wait: Duration, reason: &LinkError);
+
+    /// A connected endpoint is not tried again: its pipe ends, with what it holds.
+    fn gave_up(&self, pipe: PipeId, endpoint: &Endpoint, reason: &LinkError);
 
     /// A peer that dialled in was turned away before it had a pipe.
     fn refused(&self, endpoint: &Endpoint, address: &str, reason: &LinkError);

@@ -1,10 +1,7 @@
 //! What is taken in of what a peer sends, as the pattern wants it.
 
 use super::envelope;
-use super::pattern::{
-    Pattern, TOPIC_LENGTH, TOPIC_OCTETS, TOPIC_OCTETS_OF_ALL, TOPICS, TOPICS_OF_ALL,
-    subscription_message,
-};
+use super::pattern::{Pattern, TOPIC_OCTETS_OF_ALL, TOPICS_OF_ALL, subscription_message};
 use super::state::State;
 use crate::error::LinkError;
 use crate::message::Message;
@@ -31,8 +28,11 @@ impl State {
                 !*filters || wanted.matches_any(message.first()) != options.pattern.invert_matching
             }
             Pattern::Router(_) => {
-                message.push_front(self.pipes[index].identity.clone());
-                true
+                let identity = self.pipes[index].identity.clone();
+                // One whose identity was taken over is nobody any more, and is being cut.
+                let known = !identity.is_empty();
+                message.push_front(identity);
+                known
             }
             Pattern::FanOut { shown, .. } => {
                 let shown = *shown;
@@ -67,13 +67,17 @@ impl State {
         else {
             return;
         };
+        if self.pipes[index].asks.is_some() {
+            return self.apply_manually(index, subscription, &options.pattern.topics);
+        }
         let shown = *shown;
         let level = options.pattern.shown;
         let (news, show) = match subscription {
             Subscription::Subscribe(topic) => {
-                let full = subscriptions.len(index) >= TOPICS
-                    || subscriptions.octets(index) >= TOPIC_OCTETS
-                    || topic.len() > TOPIC_LENGTH
+                let limits = &options.pattern.topics;
+                let full = subscriptions.len(index) >= limits.count
+                    || subscriptions.octets(index) >= limits.octets
+                    || topic.len() > limits.longest
                     || subscriptions.total() >= TOPICS_OF_ALL
                     || subscriptions.total_octets() >= TOPIC_OCTETS_OF_ALL;
                 if full {

@@ -152,7 +152,8 @@ impl State {
             *matched = others.filter(|index| !matched.contains(index)).collect();
         }
         let overflow = options.pattern.overflow.unwrap_or(Overflow::DropNewest);
-        if overflow == Overflow::Block && !matched.iter().all(|index| pipes[*index].has_room()) {
+        let waits = matches!(overflow, Overflow::Block);
+        if waits && !matched.iter().all(|index| pipes[*index].has_room()) {
             return Offer::Full(message);
         }
         let mut flush = Flush::None;

@@ -41,13 +41,8 @@ pub(super) enum Pattern {
     Reply(Identities<usize>),
 }
 
-/// The most topics, and the most octets of topics, that one peer may subscribe
-/// to, and the longest topic. A peer that wants more is disconnected.
-pub(super) const TOPICS: usize = 100_000;
-pub(super) const TOPIC_OCTETS: usize = 16 << 20;
-pub(super) const TOPIC_LENGTH: usize = 64 << 10;
-
-/// The same for all peers of a socket together (BI-59).
+/// The most topics, and the most octets of topics, that all peers of a socket
+/// may subscribe to together (BI-59). A peer that wants more is disconnected.
 pub(super) const TOPICS_OF_ALL: usize = 1_000_000;
 pub(super) const TOPIC_OCTETS_OF_ALL: usize = 64 << 20;
 

@@ -1,12 +1,14 @@
 //! A socket's place for one peer: what goes out to it, what came in from it, and the counters.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::monitor::PeerInfo;
+use super::manual::Asks;
+use super::peer::PeerInfo;
 use super::receipt::{Terms, expiry};
 use super::stats::{Received, Sent};
 use crate::endpoint::Endpoint;
@@ -35,13 +37,19 @@ pub(super) struct Pipe {
     /// The pipe of a connected endpoint: it survives its connections.
     pub(super) kept: bool,
     pub(super) link: Option<Arc<Link>>,
-    pub(super) peer: Option<PeerInfo>,
+    /// Who is there, or was last.
+    pub(super) peer: Option<Arc<PeerInfo>>,
+    /// By whom came what still waits and was not sent by `peer`: each with the
+    /// number of the first message that is not of it, ascending.
+    former: VecDeque<(u64, Arc<PeerInfo>)>,
     /// The first frame of what a ROUTER delivers of it.
     pub(super) identity: Bytes,
     pub(super) outgoing: Outgoing,
     pub(super) incoming: Incoming,
     /// Its identity was given by `connect_as`, and stays between connections.
     pub(super) assigned: bool,
+    /// Of a manual XPUB: what the peer has asked for.
+    pub(super) asks: Option<Box<Asks>>,
     /// It takes messages only while it is connected.
     immediate: bool,
     /// Of all that wait only the newest is kept.
@@ -92,10 +100,12 @@ impl Pipe {
             kept,
             link: None,
             peer: None,
+            former: VecDeque::new(),
             identity: Bytes::new(),
             outgoing: Outgoing::new(options.send_limit, plain),
             incoming: Incoming::new(receive_limit),
             assigned: false,
+            asks: options.pattern.manual.then(Box::default),
             immediate: options.pattern.immediate,
             conflate: options.pattern.conflate,
             time_to_live: options.time_to_live,
@@ -109,6 +119,38 @@ impl Pipe {
             sent: Sent::default(),
             received: Received::default(),
             own_words: 0,
+        }
+    }
+
+    /// Takes a new connection. What waits came by the last one.
+    pub(super) fn meet(&mut self, link: Arc<Link>, peer: Arc<PeerInfo>) {
+        self.link = Some(link);
+        let Some(last) = self.peer.replace(peer) else {
+            return;
+        };
+        self.forget_former();
+        let end = self.incoming.position() + self.incoming.len() as u64;
+        let told = self
+            .former
+            .back()
+            .map_or(self.incoming.position(), |of| of.0);
+        if end > told {
+            self.former.push_back((end, last));
+        }
+    }
+
+    /// By whom the next message came, which waits.
+    pub(super) fn sender_of_next(&mut self) -> Option<Arc<PeerInfo>> {
+        self.forget_former();
+        let former = self.former.front().map(|(_, peer)| peer);
+        former.or(self.peer.as_ref()).cloned()
+    }
+
+    /// Forgets connections of which nothing waits any more.
+    fn forget_former(&mut self) {
+        let next = self.incoming.position();
+        while self.former.front().is_some_and(|(end, _)| *end <= next) {
+            self.former.pop_front();
         }
     }
 
@@ -154,7 +196,10 @@ impl Pipe {
         terms: Option<&Terms<'_>>,
         overflow: Overflow,
     ) -> Option<Arc<Link>> {
-        if overflow == Overflow::DropOldest && !self.resetting {
+        if let Overflow::ConflateBy(key) = overflow {
+            return self.push_keyed(key(&message), message.into_owned(), terms);
+        }
+        if matches!(overflow, Overflow::DropOldest) && !self.resetting {
             while !self.has_room() && self.outgoing.drop_oldest() {
                 self.sent.dropped.replaced += 1;
             }
@@ -170,13 +215,35 @@ impl Pipe {
         if let Some(terms) = terms {
             terms.give_up(GivenUp::Full);
         }
-        if overflow == Overflow::Disconnect
+        if matches!(overflow, Overflow::Disconnect)
             && let Some(link) = &self.link
         {
             // Its waker only queues the driver, which takes the lock later.
             link.fail(LinkError::TooSlow);
         }
         None
+    }
+
+    /// Queues a message in place of the one of its key that waits, or else where there is room.
+    fn push_keyed(
+        &mut self,
+        key: Bytes,
+        message: Message,
+        terms: Option<&Terms<'_>>,
+    ) -> Option<Arc<Link>> {
+        let replaced = !self.resetting && self.outgoing.drop_of_key(&key);
+        if !replaced && !self.has_room() {
+            self.sent.accepted += 1;
+            self.sent.dropped.full += 1;
+            terms
+                .into_iter()
+                .for_each(|terms| terms.give_up(GivenUp::Full));
+            return None;
+        }
+        self.sent.dropped.replaced += u64::from(replaced);
+        self.outgoing
+            .push_keyed(key, message, terms.map(Terms::mark));
+        self.accepted()
     }
 
     /// Queues what is said first on a new connection.
@@ -213,6 +280,11 @@ impl Pipe {
         if let Some(terms) = terms {
             self.outgoing.mark_last(terms.mark());
         }
+        self.accepted()
+    }
+
+    /// Counts a message that was queued. Returns the link if this task is to flush it.
+    fn accepted(&mut self) -> Option<Arc<Link>> {
         self.sent.accepted += 1;
         let link = self.link.as_ref()?;
         // A lone message leaves at once; those that follow before its writer

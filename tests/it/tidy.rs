@@ -75,13 +75,18 @@ const EXCEPTIONS: &[Exception] = &[
     },
     Exception {
         rule: "sleep",
-        place: "src/session/driver.rs::new",
+        place: "src/session/driver.rs::arm",
         reason: "the timer of the heartbeat",
     },
     Exception {
         rule: "sleep",
         place: "src/session/listen.rs::accept_for_ever",
         reason: "the wait after a failed accept, which keeps it from spinning",
+    },
+    Exception {
+        rule: "sleep",
+        place: "src/session/stall.rs::poll",
+        reason: "the timer of a write that does not go on",
     },
     Exception {
         rule: "sleep",

@@ -224,6 +224,7 @@ fn the_page_shows_the_pairs_that_are_run() {
     }
 }
 
+/// A3: the tests above are of all pairs, each in eight ways.
 #[test]
 fn every_pair_that_may_talk_has_a_test() {
     for ours in SocketType::ALL {

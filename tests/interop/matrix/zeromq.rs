@@ -22,7 +22,6 @@ macro_rules! pairs {
             &[$((SocketType::$ours, SocketType::$theirs)),*];
 
         $(
-            /// A3.
             #[tokio::test]
             async fn $name() {
                 for we_bind in [true, false] {

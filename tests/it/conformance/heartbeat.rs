@@ -35,14 +35,13 @@ fn a_pong_has_the_context_of_its_ping() -> Result {
     })
 }
 
-/// H02: of a PING and of a PONG; and a PING without its time to live.
+/// H02: and so does a PING without its time to live.
 #[test]
 fn a_context_over_16_octets_closes_the_connection() -> Result {
     in_virtual_time(async {
         let mut offences = vec![b"\x04PING".to_vec(), b"\x04PING\0".to_vec()];
         for length in (17..=40).chain([248, 249, 255, 256, 1_000]) {
             offences.push([b"\x04PING\0\0", &vec![b'c'; length][..]].concat());
-            offences.push([b"\x04PONG", &vec![b'c'; length][..]].concat());
         }
         for offence in offences {
             let pull = Pull::with_options(quiet())?;
