@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::context::Context;
 use crate::error::OptionsError;
 use crate::message::Message;
 
@@ -155,6 +156,7 @@ impl fmt::Debug for Identity {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Options {
+    pub(crate) context: Context,
     pub(crate) identity: Option<Identity>,
     pub(crate) send_limit: Limit,
     pub(crate) receive_limit: Limit,
@@ -188,6 +190,7 @@ impl Default for Options {
             bytes: 8 << 20,
         };
         Self {
+            context: Context::default(),
             identity: None,
             send_limit: limit,
             receive_limit: limit,
@@ -208,6 +211,15 @@ impl Default for Options {
 }
 
 impl Options {
+    /// The context of the socket: the names of inproc that it knows, and the
+    /// budget of memory that it shares. Default: that of the process,
+    /// [`Context::default`].
+    #[must_use]
+    pub fn context(mut self, context: impl Into<Context>) -> Self {
+        self.context = context.into();
+        self
+    }
+
     /// The name by which a ROUTER at the other end knows this socket (`ZMQ_ROUTING_ID`).
     /// Default: none, the ROUTER draws one.
     #[must_use]

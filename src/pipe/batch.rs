@@ -7,6 +7,7 @@ use std::io::IoSlice;
 
 use bytes::Bytes;
 
+use super::incoming::footprint;
 use super::plain::Plain;
 use crate::message::Message;
 use crate::zmtp::frame;
@@ -17,6 +18,9 @@ const SHARED_FROM: usize = 4 << 10;
 
 /// An emptied arena above this is given back, so that a link at rest costs little.
 const ARENA_KEPT: usize = 256 << 10;
+
+/// What the index costs for a message.
+const ENTRY: usize = 32;
 
 /// What waits to be written, or was taken by a writer. A pipe's batches are all of one kind.
 pub(crate) enum Batch {
@@ -64,6 +68,22 @@ impl Batch {
         match self {
             Self::Encoded(encoded) => encoded.octets(),
             Self::Plain(plain) => plain.octets(),
+        }
+    }
+
+    /// Octets of memory that it holds.
+    pub(super) fn pinned(&self) -> usize {
+        match self {
+            Self::Encoded(encoded) => encoded.pinned,
+            Self::Plain(plain) => plain.octets(),
+        }
+    }
+
+    /// The most that it will hold more with this message.
+    pub(super) fn cost(&self, message: &Message) -> usize {
+        match self {
+            Self::Encoded(_) => ENTRY + frame::encoded_length(message),
+            Self::Plain(_) => footprint(message),
         }
     }
 
@@ -128,12 +148,23 @@ pub(crate) struct Encoded {
     octets: usize,
     /// Messages that are not yet wholly written.
     messages: usize,
+    /// Octets of memory held: of the arena also those that are written, of a
+    /// shared frame all until the last is written.
+    pinned: usize,
 }
 
 enum Piece {
     /// The next octets of the arena.
     Arena(usize),
-    Shared(Bytes),
+    Shared(Shared),
+}
+
+/// A frame that is not copied.
+struct Shared {
+    /// What is not yet written of it.
+    rest: Bytes,
+    /// Octets of all of it, which stay in memory until the last is written.
+    whole: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -156,6 +187,8 @@ pub(crate) struct Progress {
     pub(crate) messages: usize,
     /// Octets written, those of commands and of unfinished messages included.
     pub(crate) octets: usize,
+    /// Octets of memory given back.
+    pub(crate) freed: usize,
 }
 
 impl Encoded {
@@ -187,6 +220,7 @@ impl Encoded {
             kind: EntryKind::Message,
         });
         self.messages += 1;
+        self.pinned += ENTRY;
         octets
     }
 
@@ -203,10 +237,18 @@ impl Encoded {
                 }
             });
             if payload.len() >= SHARED_FROM {
-                self.octets += payload.len();
-                self.pieces.push_back(Piece::Shared(payload.clone()));
+                self.share(payload.clone());
             }
         }
+    }
+
+    fn share(&mut self, octets: Bytes) {
+        self.octets += octets.len();
+        self.pinned += octets.len();
+        self.pieces.push_back(Piece::Shared(Shared {
+            whole: octets.len(),
+            rest: octets,
+        }));
     }
 
     fn in_arena(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
@@ -214,6 +256,7 @@ impl Encoded {
         write(&mut self.arena);
         let added = self.arena.len() - before;
         self.octets += added;
+        self.pinned += added;
         if let Some(Piece::Arena(octets)) = self.pieces.back_mut() {
             *octets += added;
         } else {
@@ -225,11 +268,15 @@ impl Encoded {
     pub(crate) fn push_commands_front(&mut self, commands: Vec<u8>) {
         debug_assert_eq!(self.begun, 0, "commands never cut a message");
         self.octets += commands.len();
+        self.pinned += commands.len();
         self.index.push_front(Entry {
             octets: commands.len(),
             kind: EntryKind::Commands,
         });
-        self.pieces.push_front(Piece::Shared(commands.into()));
+        self.pieces.push_front(Piece::Shared(Shared {
+            whole: commands.len(),
+            rest: commands.into(),
+        }));
     }
 
     /// The octets to be written next, as many as `slices` takes. Returns how many slices.
@@ -243,7 +290,7 @@ impl Encoded {
                     arena = rest;
                     piece
                 }
-                Piece::Shared(octets) => octets,
+                Piece::Shared(shared) => &shared.rest,
             });
             count += 1;
         }
@@ -252,6 +299,7 @@ impl Encoded {
 
     /// Takes off what was written.
     pub(crate) fn advance(&mut self, written: usize) -> Progress {
+        let pinned = self.pinned;
         self.octets -= written;
         self.advance_pieces(written);
         let mut left = self.begun + written;
@@ -266,12 +314,14 @@ impl Encoded {
         }
         self.begun = left;
         self.messages -= messages;
+        self.pinned -= messages * ENTRY;
         if self.octets == 0 {
             self.rest();
         }
         Progress {
             messages,
             octets: written,
+            freed: pinned - self.pinned,
         }
     }
 
@@ -290,12 +340,13 @@ impl Encoded {
                     }
                     step
                 }
-                Piece::Shared(octets) => {
-                    let step = written.min(octets.len());
-                    if step == octets.len() {
+                Piece::Shared(shared) => {
+                    let step = written.min(shared.rest.len());
+                    if step == shared.rest.len() {
+                        self.pinned -= shared.whole;
                         self.pieces.pop_front();
                     } else {
-                        let _ = octets.split_to(step);
+                        let _ = shared.rest.split_to(step);
                     }
                     step
                 }
@@ -315,6 +366,7 @@ impl Encoded {
         // What is dropped from the front for ever would grow the arena for ever.
         if self.consumed > ARENA_KEPT && self.consumed > self.arena.len() / 2 {
             self.arena.drain(..self.consumed);
+            self.pinned -= self.consumed;
             self.consumed = 0;
         }
         true
@@ -322,6 +374,7 @@ impl Encoded {
 
     /// Everything is written: keep the memory for the next batch, unless it is much.
     fn rest(&mut self) {
+        self.pinned -= self.arena.len();
         self.consumed = 0;
         self.arena.clear();
         if self.arena.capacity() > ARENA_KEPT {
@@ -355,14 +408,12 @@ impl Encoded {
                     arena = rest;
                     self.in_arena(|arena| arena.extend_from_slice(piece));
                 }
-                Piece::Shared(octets) => {
-                    self.octets += octets.len();
-                    self.pieces.push_back(Piece::Shared(octets));
-                }
+                Piece::Shared(shared) => self.share(shared.rest),
             }
         }
         self.index.extend(later.index);
         self.messages += later.messages;
+        self.pinned += later.messages * ENTRY;
     }
 }
 
@@ -412,7 +463,9 @@ mod tests {
                 batch.advance(cut),
                 Progress {
                     messages: cut / 3,
-                    octets: cut
+                    octets: cut,
+                    // The arena is one piece, and given back as one.
+                    freed: cut / 3 * super::ENTRY + cut / 6 * 6,
                 }
             );
             assert_eq!(batch.messages(), 2 - cut / 3);
@@ -439,6 +492,18 @@ mod tests {
             assert_eq!((rest.messages(), died), expected, "cut at {cut}");
             assert!(wire(&rest).ends_with(&[0, 1, b'b']));
         }
+    }
+
+    /// BI-63.
+    #[test]
+    fn a_large_frame_counts_whole_until_its_last_octet_is_written() {
+        let mut batch = Encoded::default();
+        batch.push(&large(7));
+        let (octets, pinned) = (batch.octets(), batch.pinned);
+        assert_eq!(batch.advance(octets - 1).freed, 0);
+        assert_eq!(batch.pinned, pinned);
+        assert_eq!(batch.advance(1).freed, pinned);
+        assert_eq!(batch.pinned, 0);
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod plain;
 mod waiters;
 
 pub(crate) use batch::{Batch, Encoded, Progress};
-pub(crate) use incoming::Incoming;
+pub(crate) use incoming::{Incoming, OVERHEAD};
 pub(crate) use outgoing::Outgoing;
 pub(crate) use plain::Plain;
 pub(crate) use waiters::{Ticket, Waiters};

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::batch::{Batch, Encoded, Progress};
 use super::plain::Plain;
+use crate::context::Lease;
 use crate::message::Message;
 use crate::options::Limit;
 
@@ -20,12 +21,16 @@ pub(crate) struct Outgoing {
     /// Taken by a writer and not yet written.
     taken_messages: usize,
     taken_octets: usize,
+    taken_pinned: usize,
+    /// Places that were promised to messages yet to come.
+    reserved: usize,
     limit: Limit,
+    lease: Lease,
 }
 
 impl Outgoing {
     /// `plain`: the peer is in this process, and nothing is encoded.
-    pub(crate) fn new(limit: Limit, plain: bool) -> Self {
+    pub(crate) fn new(limit: Limit, plain: bool, lease: Lease) -> Self {
         let waiting = if plain {
             Batch::Plain(Plain::default())
         } else {
@@ -36,7 +41,10 @@ impl Outgoing {
             commands: Vec::new(),
             taken_messages: 0,
             taken_octets: 0,
+            taken_pinned: 0,
+            reserved: 0,
             limit,
+            lease,
         }
     }
 
@@ -57,7 +65,10 @@ impl Outgoing {
 
     /// Gives up all that waits.
     pub(crate) fn clear(&mut self) {
-        *self = Self::new(self.limit, matches!(self.waiting, Batch::Plain(_)));
+        let plain = matches!(self.waiting, Batch::Plain(_));
+        let reserved = self.reserved;
+        *self = Self::new(self.limit, plain, self.lease.another());
+        self.reserved = reserved;
     }
 
     /// Whether everything is written.
@@ -68,14 +79,47 @@ impl Outgoing {
     /// Whether one more message fits. An empty pipe admits one of any size, so
     /// that a message above the limit in octets is slow, not stuck.
     pub(crate) fn has_room(&self) -> bool {
-        let messages = self.messages();
+        let messages = self.messages() + self.reserved;
         let octets = self.waiting.octets() + self.taken_octets;
         messages == 0 || (messages < self.limit.messages && octets < self.limit.bytes)
     }
 
-    /// Accepts a message; the caller has asked for room.
+    /// Whether the budget has room for this message, beside what waits here or
+    /// in its place. What it is granted is kept for it: it is to be pushed, or
+    /// [`settle`](Self::settle) called.
+    pub(crate) fn try_charge(&mut self, message: &Message, in_place: bool) -> bool {
+        let kept = if in_place {
+            self.taken_pinned
+        } else {
+            self.pinned()
+        };
+        self.lease.try_cover(kept + self.waiting.cost(message))
+    }
+
+    /// Gives back to the budget what is not needed.
+    pub(crate) fn settle(&mut self) {
+        self.lease.settle(self.pinned());
+    }
+
+    fn pinned(&self) -> usize {
+        self.waiting.pinned() + self.taken_pinned
+    }
+
+    /// Promises a place; the caller has asked for room.
+    pub(crate) fn reserve(&mut self) {
+        self.reserved += 1;
+    }
+
+    /// Takes one promise back.
+    pub(crate) fn unreserve(&mut self) {
+        self.reserved -= 1;
+    }
+
+    /// Accepts a message; the caller has asked for room and charged it, or it
+    /// is charged though the budget has nothing left.
     pub(crate) fn push(&mut self, message: Cow<'_, Message>) {
         self.waiting.push(message);
+        self.lease.cover(self.pinned());
     }
 
     /// Accepts a message before all that wait.
@@ -85,11 +129,14 @@ impl Outgoing {
         let none = first.another();
         first.append(std::mem::replace(&mut self.waiting, none));
         self.waiting = first;
+        self.lease.cover(self.pinned());
     }
 
     /// Gives up the oldest message that no writer has taken. Returns whether there was one.
     pub(crate) fn drop_oldest(&mut self) -> bool {
-        self.waiting.drop_first()
+        let dropped = self.waiting.drop_first();
+        self.settle();
+        dropped
     }
 
     /// Octets of commands that no writer has taken.
@@ -117,6 +164,7 @@ impl Outgoing {
         }
         self.taken_messages = batch.messages();
         self.taken_octets = batch.octets();
+        self.taken_pinned = batch.pinned();
         true
     }
 
@@ -124,6 +172,8 @@ impl Outgoing {
     pub(crate) fn written(&mut self, progress: Progress) {
         self.taken_messages -= progress.messages;
         self.taken_octets -= progress.octets;
+        self.taken_pinned -= progress.freed;
+        self.settle();
     }
 
     /// The connection is gone: what its writer had not begun goes to the next
@@ -133,9 +183,11 @@ impl Outgoing {
         self.commands = Vec::new();
         self.taken_messages = 0;
         self.taken_octets = 0;
+        self.taken_pinned = 0;
         let none = self.waiting.another();
         unwritten.append(std::mem::replace(&mut self.waiting, none));
         self.waiting = unwritten;
+        self.settle();
         died
     }
 }
@@ -145,6 +197,7 @@ mod tests {
     use std::borrow::Cow;
 
     use super::Outgoing;
+    use crate::context::Context;
     use crate::message::Message;
     use crate::options::Limit;
     use crate::pipe::batch::{Batch, Encoded};
@@ -157,7 +210,7 @@ mod tests {
     }
 
     fn filled(limit: Limit, offered: usize) -> (Outgoing, usize) {
-        let mut outgoing = Outgoing::new(limit, false);
+        let mut outgoing = Outgoing::new(limit, false, Context::new().lease());
         let mut accepted = 0;
         for _ in 0..offered {
             if outgoing.has_room() {
@@ -202,6 +255,7 @@ mod tests {
                 bytes: 1,
             },
             false,
+            Context::new().lease(),
         );
         assert!(outgoing.has_room());
         outgoing.push(Cow::Owned(Message::from("much more than one octet")));
@@ -234,6 +288,7 @@ mod tests {
                 bytes: 1 << 20,
             },
             false,
+            Context::new().lease(),
         );
         for text in ["one", "two"] {
             outgoing.push(Cow::Owned(Message::from(text)));

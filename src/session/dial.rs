@@ -6,14 +6,13 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::backoff::Backoff;
-use super::handshake::{local, shake_hands};
+use super::handshake::shake_hands;
 use super::link::Wired;
 use super::port::{Attach, Phase, PipeId, Port};
 use super::{Link, Settings, inproc};
 use crate::endpoint::Endpoint;
 use crate::error::LinkError;
 use crate::transport;
-use crate::zmtp::Decoder;
 
 /// Keeps `endpoint` connected to `pipe` until the phase says to end. While the
 /// phase is finishing, goes on for as long as the pipe has something to write.
@@ -84,7 +83,7 @@ async fn connect(
 ) -> Option<Result<Arc<Link>, LinkError>> {
     let attempt = async {
         if let Endpoint::Inproc(name) = endpoint {
-            return inproc::connect(port, endpoint, name, pipe, local(settings)).await;
+            return inproc::connect(port, endpoint, name, pipe, settings).await;
         }
         // The time for a handshake is time enough for the dialling before it.
         let dialled = timeout(
@@ -106,8 +105,7 @@ async fn connect(
         let mut parts = Some((wire, early));
         port.attach(attach, &mut |pipe| {
             let (wire, early) = parts.take().expect("attach makes one link");
-            let decoder = Decoder::new(settings.max_message_size, settings.max_frames);
-            let wired = Wired::new(port, pipe, wire, peer.version, early, decoder);
+            let wired = Wired::new(port, pipe, wire, &peer, early, settings);
             Arc::new(Link::Wired(wired))
         })
     };

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::Settings;
 use super::link::Wired;
@@ -35,7 +35,14 @@ pub(super) async fn drive(
     let mut heartbeat = heartbeat.map(Heartbeat::new);
     // What came with the handshake is decoded, and the wire's waker set.
     link.read();
-    let run = poll_fn(|context| poll(link, &mut heartbeat, context));
+    let mut patience = None;
+    let run = poll_fn(|context| {
+        let ended = poll(link, &mut heartbeat, context);
+        if ended.is_pending() && poll_patience(link, &mut patience, context).is_ready() {
+            return Poll::Ready(LinkError::OutOfBudget);
+        }
+        ended
+    });
     end.reason = tokio::select! {
         reason = run => reason,
         _ = phase.wait_for(|phase| *phase == Phase::Closed) => LinkError::ClosedHere,
@@ -94,6 +101,44 @@ fn ended(link: &Wired, reason: LinkError) -> LinkError {
         link.read_rest();
     }
     reason
+}
+
+/// How long the rest of a message may have no place in the budget: what has
+/// come of it has one, which others want.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Waits for a link that has no place in the budget.
+struct Patience {
+    since: Instant,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Patience {
+    fn new(since: Instant) -> Self {
+        Self {
+            since,
+            timer: Box::pin(sleep_until(since + PATIENCE)),
+        }
+    }
+}
+
+/// Ready when the link has had no place for long enough.
+fn poll_patience(
+    link: &Wired,
+    patience: &mut Option<Patience>,
+    context: &mut Context<'_>,
+) -> Poll<()> {
+    let Some(since) = link.starved() else {
+        *patience = None;
+        return Poll::Pending;
+    };
+    if patience.as_ref().is_none_or(|other| other.since != since) {
+        *patience = Some(Patience::new(since));
+    }
+    let patience = patience.as_mut();
+    patience.map_or(Poll::Pending, |patience| {
+        patience.timer.as_mut().poll(context)
+    })
 }
 
 /// Asks a peer for a sign of life, and counts the intervals without one.

@@ -19,12 +19,14 @@ mod inproc;
 mod link;
 mod listen;
 mod port;
+mod reading;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::context::Context;
 use crate::error::LinkError;
 use crate::options::{Identity, Options, SocketType, TransportOptions};
 
@@ -38,6 +40,7 @@ pub(crate) use port::{Attach, Phase, PipeId, Port, Subscription, Taken, Writer};
 /// What a session needs to know of its socket's options.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
+    pub(crate) context: Context,
     pub(crate) socket_type: SocketType,
     pub(crate) identity: Option<Identity>,
     pub(crate) reconnect_initial: Duration,
@@ -52,6 +55,7 @@ pub(crate) struct Settings {
 impl Settings {
     pub(crate) fn new(socket_type: SocketType, options: &Options) -> Self {
         Self {
+            context: options.context.clone(),
             socket_type,
             identity: options.identity.clone(),
             reconnect_initial: options.reconnect_initial,

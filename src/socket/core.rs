@@ -1,7 +1,7 @@
 //! The socket itself: offers messages to pipes and takes them from pipes, under one lock.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker, ready};
 
 use parking_lot::Mutex;
@@ -9,6 +9,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::coop::{RestoreOnPending, poll_proceed};
 
 use super::handle::Endpoints;
+use super::lock::Lock;
 use super::offer::Offer;
 use super::pattern::Pattern;
 use super::state::State;
@@ -20,7 +21,8 @@ use crate::session::{Link, Phase, Settings};
 
 /// What all handles and sessions of a socket share.
 pub(super) struct Core {
-    pub(super) state: Mutex<State>,
+    pub(super) me: Weak<Self>,
+    pub(super) state: Lock,
     pub(super) options: Options,
     pub(super) settings: Settings,
     pub(super) socket_type: SocketType,
@@ -38,10 +40,14 @@ pub(super) struct Core {
 const OPERATIONS_A_STEP: u32 = 8;
 
 impl Core {
-    pub(super) fn new(socket_type: SocketType, mut options: Options) -> Self {
+    pub(super) fn new(socket_type: SocketType, mut options: Options) -> Arc<Self> {
         options.pattern.limit_to(socket_type);
-        Self {
-            state: Mutex::new(State::new(Pattern::new(socket_type))),
+        let largest = options.context.largest_message();
+        options.max_message_size = options.max_message_size.min(largest);
+        let budget = options.context.shared_budget().clone();
+        Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            state: Lock::new(State::new(Pattern::new(socket_type)), budget),
             settings: Settings::new(socket_type, &options),
             options,
             socket_type,
@@ -49,7 +55,7 @@ impl Core {
             connections: watch::Sender::new(Phase::Open),
             operations: AtomicU32::new(0),
             progress: Notify::new(),
-        }
+        })
     }
 
     pub(super) fn try_send(&self, message: Message) -> Result<(), TrySendError> {
@@ -80,6 +86,9 @@ impl Core {
             let mut state = self.state.lock();
             offer = state.offer(returned, &self.options);
             if let Offer::Full(returned) = offer {
+                offer = self.offer_when_told(&mut state, returned);
+            }
+            if let Offer::Full(returned) = offer {
                 *message = Some(returned);
                 state.senders.wait(ticket, context.waker());
                 return Poll::Pending;
@@ -107,7 +116,7 @@ impl Core {
 
     /// Takes a step of the task's budget where one is due, so that a task that
     /// never has to wait still yields.
-    fn poll_turn(&self, context: &mut Context<'_>) -> Poll<Option<RestoreOnPending>> {
+    pub(super) fn poll_turn(&self, context: &mut Context<'_>) -> Poll<Option<RestoreOnPending>> {
         let operations = self.operations.load(Ordering::Relaxed);
         // Two tasks that count as one make a step no more than later.
         self.operations
@@ -116,6 +125,14 @@ impl Core {
             return poll_proceed(context).map(Some);
         }
         Poll::Ready(None)
+    }
+
+    /// Offers once more, to be told from now on when the budget has room.
+    fn offer_when_told(&self, state: &mut State, message: Message) -> Offer {
+        if self.wait_for_budget(state) {
+            return state.offer(message, &self.options);
+        }
+        Offer::Full(message)
     }
 
     fn offer(&self, message: Message) -> Offer {

@@ -64,7 +64,7 @@ impl Drop for Handle {
 
 impl Handle {
     pub(super) fn new(socket_type: SocketType, options: Options) -> Self {
-        let core = Arc::new(Core::new(socket_type, options));
+        let core = Core::new(socket_type, options);
         Self::of(Arc::new(Owner { core }))
     }
 

@@ -3,7 +3,10 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use slab::Slab;
+
 use super::pattern::Pattern;
+use super::place::Pipe;
 use super::state::State;
 use crate::error::SendError;
 use crate::message::Message;
@@ -47,6 +50,20 @@ impl Flush {
     }
 }
 
+/// Whether all these pipes have room for the message, which is charged then.
+fn all_admit(pipes: &mut Slab<Pipe>, indexes: &[usize], message: &Message) -> bool {
+    let all = indexes.iter().all(|index| {
+        let pipe = &mut pipes[*index];
+        pipe.has_room() && pipe.try_charge(message)
+    });
+    if !all {
+        indexes
+            .iter()
+            .for_each(|index| pipes[*index].outgoing.settle());
+    }
+    all
+}
+
 impl State {
     /// Offers a message to whom the pattern sends it.
     pub(super) fn offer(&mut self, message: Message, options: &Options) -> Offer {
@@ -88,7 +105,7 @@ impl State {
             return Offer::Accepted(Flush::None);
         };
         let pipe = &mut pipes[index];
-        if options.mandatory && !pipe.has_room() {
+        if options.mandatory && !(pipe.has_room() && pipe.try_charge(&message)) {
             return Offer::Refused(SendError::PeerFull(message));
         }
         let (_, Some(body)) = message.split_first() else {
@@ -102,7 +119,7 @@ impl State {
 
     /// PS05, DL06: the next peer that has room.
     fn offer_next(&mut self, message: Message) -> Offer {
-        let Some(index) = self.next_with_room() else {
+        let Some(index) = self.next_for(&message) else {
             return Offer::Full(message);
         };
         let mut flush = Flush::None;
@@ -133,7 +150,7 @@ impl State {
             *matched = others.filter(|index| !matched.contains(index)).collect();
         }
         let overflow = options.pattern.overflow.unwrap_or(Overflow::DropNewest);
-        if overflow == Overflow::Block && !matched.iter().all(|index| pipes[*index].has_room()) {
+        if overflow == Overflow::Block && !all_admit(pipes, matched, &message) {
             return Offer::Full(message);
         }
         let mut flush = Flush::None;

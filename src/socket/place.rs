@@ -50,6 +50,8 @@ pub(super) struct Pipe {
     pub(super) readable: bool,
     /// It stands in the list of readable links.
     pub(super) listed: bool,
+    /// Its link is left unread because the budget has no place for what it would read.
+    pub(super) unread: bool,
     /// A writer is at work or on its way: what is queued will be written.
     pub(super) flushing: bool,
     /// Its link is being cut, with what it holds: nothing is to follow that.
@@ -84,14 +86,15 @@ impl Pipe {
             link: None,
             peer: None,
             identity: Bytes::new(),
-            outgoing: Outgoing::new(options.send_limit, plain),
-            incoming: Incoming::new(receive_limit),
+            outgoing: Outgoing::new(options.send_limit, plain, options.context.lease()),
+            incoming: Incoming::new(receive_limit, options.context.lease()),
             assigned: false,
             immediate: options.pattern.immediate,
             conflate: options.pattern.conflate,
             queued: false,
             readable: false,
             listed: false,
+            unread: false,
             flushing: false,
             resetting: false,
             burst: Burst::default(),
@@ -123,6 +126,22 @@ impl Pipe {
         !self.resetting && reachable && (self.conflate || self.outgoing.has_room())
     }
 
+    /// Whether the budget has room for a message, which is charged then: it is
+    /// to be pushed.
+    pub(super) fn try_charge(&mut self, message: &Message) -> bool {
+        self.outgoing.try_charge(message, self.conflate)
+    }
+
+    /// Whether a message may be queued, which is charged then.
+    fn admits(&mut self, message: &Message) -> bool {
+        self.has_room() && self.try_charge(message)
+    }
+
+    /// Whether the link is left unread, whatever for.
+    pub(super) fn is_paused(&self) -> bool {
+        self.unread || self.incoming.is_paused()
+    }
+
     /// Gives up and counts what waits to be written.
     pub(super) fn discard(&mut self) {
         self.sent.dropped.discarded += self.outgoing.messages() as u64;
@@ -136,14 +155,15 @@ impl Pipe {
         overflow: Overflow,
     ) -> Option<Arc<Link>> {
         if overflow == Overflow::DropOldest && !self.resetting {
-            while !self.has_room() && self.outgoing.drop_oldest() {
+            while !self.admits(&message) && self.outgoing.drop_oldest() {
                 self.sent.dropped.replaced += 1;
             }
             // What a writer has taken is not dropped, and may be all there is:
-            // the newest is queued even so, one above the mark.
-            return self.push(message);
-        }
-        if self.has_room() {
+            // the newest is queued even so, one above the mark, but not above the budget.
+            if self.try_charge(&message) {
+                return self.push(message);
+            }
+        } else if self.admits(&message) {
             return self.push(message);
         }
         self.sent.accepted += 1;

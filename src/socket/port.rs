@@ -166,6 +166,7 @@ impl Port for Core {
         let mut wakers = Vec::new();
         state.wake_receivers(count, &mut wakers);
         let paused = state.pipe(id).is_some_and(|pipe| pipe.incoming.is_paused());
+        self.resume_or_wait(&mut state, id);
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
         !paused
@@ -189,6 +190,7 @@ impl Port for Core {
         }
         let mut wakers = Vec::new();
         state.wake_receivers(progress.messages, &mut wakers);
+        self.resume_or_wait(&mut state, id);
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
         progress
@@ -241,7 +243,15 @@ impl Port for Core {
         self.state
             .lock()
             .pipe(id)
-            .is_some_and(|pipe| pipe.incoming.is_paused())
+            .is_some_and(|pipe| pipe.is_paused())
+    }
+
+    fn starving(&self, id: PipeId) {
+        let mut state = self.state.lock();
+        if let Some(pipe) = state.pipe(id) {
+            pipe.unread = true;
+            self.wait_for_budget(&mut state);
+        }
     }
 
     fn is_drained(&self, id: PipeId) -> bool {

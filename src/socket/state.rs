@@ -28,6 +28,8 @@ pub(super) struct State {
     pub(super) receivers: Waiters,
     pub(super) senders: Waiters,
     pub(super) phase: Phase,
+    /// It waits to be told that the budget has room.
+    pub(super) starving: bool,
     /// The counters of pipes that are gone.
     gone: (Sent, Received),
     pub(super) unmatched: u64,
@@ -61,6 +63,7 @@ impl State {
             receivers: Waiters::default(),
             senders: Waiters::default(),
             phase: Phase::Open,
+            starving: false,
             gone: (Sent::default(), Received::default()),
             unmatched: 0,
             monitors: Monitors::default(),
