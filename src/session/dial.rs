@@ -95,10 +95,12 @@ async fn connect(
         let mut wire = dialled.map_err(LinkError::io)?;
         let (peer, early) = shake_hands(&mut wire, settings).await?;
         let (address, credentials) = (wire.address.clone(), wire.origin.credentials());
+        let name = wire.name;
         let attach = Attach {
             pipe: Some(pipe),
             endpoint,
             address: &address,
+            wire: name,
             credentials,
             peer: &peer,
         };

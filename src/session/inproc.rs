@@ -29,6 +29,7 @@ use crate::context::Context as Owner;
 use crate::endpoint::Endpoint;
 use crate::error::LinkError;
 use crate::pipe::{Batch, Plain};
+use crate::transport::WireName;
 use crate::zmtp::{Command, Decoder, Local, Peer};
 
 /// What both ends speak.
@@ -286,6 +287,7 @@ pub(crate) struct Listener {
 /// A socket that wants to be joined.
 pub(super) struct Offer {
     local: Local,
+    wire: WireName,
     answer: oneshot::Sender<Result<(Half, Peer), LinkError>>,
 }
 
@@ -335,7 +337,7 @@ impl Offer {
         local: Local,
     ) -> Result<Arc<Link>, LinkError> {
         let (ours, theirs) = introduce(local, self.local);
-        let attached = ours.and_then(|peer| attach(port, None, endpoint, &peer));
+        let attached = ours.and_then(|peer| attach(port, None, endpoint, self.wire, &peer));
         match (attached, theirs) {
             (Ok((link, joined)), Ok(peer)) => {
                 // Who has given up meanwhile drops it, which ends it.
@@ -366,15 +368,19 @@ pub(super) async fn connect(
 ) -> Result<Arc<Link>, LinkError> {
     let (answer, answered) = oneshot::channel();
     let offers = listener(&(settings.context.id(), name.to_owned())).await;
-    let local = local(settings);
-    let offer = Offer { local, answer };
+    let wire = WireName::next();
+    let offer = Offer {
+        local: local(settings),
+        wire,
+        answer,
+    };
     let gone = |_| LinkError::ClosedByPeer;
     offers
         .send(offer)
         .await
         .map_err(|_| LinkError::ClosedByPeer)?;
     let (half, peer) = answered.await.map_err(gone)??;
-    let (link, ours) = attach(port, Some(pipe), endpoint, &peer)?;
+    let (link, ours) = attach(port, Some(pipe), endpoint, wire, &peer)?;
     join(&ours, &half.0);
     Ok(link)
 }
@@ -397,12 +403,14 @@ fn attach(
     port: &Arc<dyn Port>,
     pipe: Option<PipeId>,
     endpoint: &Endpoint,
+    wire: WireName,
     peer: &Peer,
 ) -> Result<(Arc<Link>, Arc<Joined>), LinkError> {
     let attach = Attach {
         pipe,
         endpoint,
         address: "inproc",
+        wire,
         credentials: None,
         peer,
     };

@@ -176,11 +176,13 @@ async fn serve(
     };
     drop(half_open);
     let (address, credentials) = (wire.address.clone(), wire.origin.credentials());
+    let name = wire.name;
     let attached = shaken.and_then(|(peer, early)| {
         let attach = Attach {
             pipe: None,
             endpoint: &bound.endpoint,
             address: &address,
+            wire: name,
             credentials,
             peer: &peer,
         };

@@ -33,6 +33,7 @@ use crate::options::{Identity, Options, SocketType, TransportOptions};
 use inproc::Joined;
 use link::Wired;
 
+pub(crate) use crate::transport::WireName;
 pub(crate) use dial::dial;
 pub(crate) use listen::{Bound, Listener, adopt, bind, listen};
 pub(crate) use port::{Attach, Phase, PipeId, Port, Subscription, Taken, Writer};

@@ -11,6 +11,7 @@ use crate::error::LinkError;
 use crate::message::Message;
 use crate::options::Credentials;
 use crate::pipe::{Batch, Plain, Progress};
+use crate::transport::WireName;
 use crate::zmtp::{Command, Peer, encode_subscription};
 
 /// A pipe of one socket. The serial number tells it from a later one in the same place.
@@ -89,6 +90,8 @@ pub(crate) struct Attach<'a> {
     pub(crate) endpoint: &'a Endpoint,
     /// The other end, for people to read.
     pub(crate) address: &'a str,
+    /// The connection, as both its ends know it.
+    pub(crate) wire: WireName,
     /// Whose process it is, where the system vouches for it.
     pub(crate) credentials: Option<Credentials>,
     pub(crate) peer: &'a Peer,

@@ -88,8 +88,7 @@ impl State {
             }
         };
         if news && shown {
-            self.pipes[index].received.received += 1;
-            self.enqueue(index, show);
+            self.say(index, show);
         }
     }
 }

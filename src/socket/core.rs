@@ -1,7 +1,7 @@
 //! The socket itself: offers messages to pipes and takes them from pipes, under one lock.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll, Waker, ready};
 
 use parking_lot::Mutex;
@@ -9,6 +9,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::coop::{RestoreOnPending, poll_proceed};
 
 use super::handle::Endpoints;
+use super::ledger::Entry;
 use super::lock::Lock;
 use super::offer::Offer;
 use super::pattern::Pattern;
@@ -33,6 +34,8 @@ pub(super) struct Core {
     operations: AtomicU32,
     /// Something was written, or a connection ended, since the socket is closing.
     pub(super) progress: Notify,
+    /// In the ledger of a test that made it.
+    pub(super) entry: OnceLock<Entry>,
 }
 
 /// A send or receive takes some 50 ns; the budget of a tokio task, 128 steps,
@@ -55,6 +58,7 @@ impl Core {
             connections: watch::Sender::new(Phase::Open),
             operations: AtomicU32::new(0),
             progress: Notify::new(),
+            entry: OnceLock::new(),
         })
     }
 

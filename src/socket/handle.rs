@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use super::closing::Closing;
 use super::core::Core;
+use super::ledger;
 use super::monitor::{Event, Monitor};
 use super::stats::Stats;
 use crate::endpoint::{Endpoint, IntoEndpoint};
@@ -65,6 +66,7 @@ impl Drop for Handle {
 impl Handle {
     pub(super) fn new(socket_type: SocketType, options: Options) -> Self {
         let core = Core::new(socket_type, options);
+        ledger::enter(&core);
         Self::of(Arc::new(Owner { core }))
     }
 

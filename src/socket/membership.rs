@@ -6,7 +6,7 @@ use super::pattern::{OWN, Pattern, subscription_message};
 use super::state::State;
 use crate::error::LinkError;
 use crate::options::Options;
-use crate::session::{Attach, Subscription};
+use crate::session::{Attach, Phase, Subscription};
 
 /// Makes the peer known to the routing. Returns the name by which it is known.
 pub(super) fn join_pattern(
@@ -86,7 +86,8 @@ pub(super) fn leave_pattern(state: &mut State, index: usize) {
             shown,
         } => {
             let ended = subscriptions.remove(index);
-            if !*shown {
+            // Who closes hears nothing more, and has not missed it.
+            if !*shown || state.phase != Phase::Open {
                 return;
             }
             ended
@@ -94,14 +95,16 @@ pub(super) fn leave_pattern(state: &mut State, index: usize) {
         Pattern::Sink | Pattern::Subscriber { .. } | Pattern::Pair(_) => return,
     };
     for topic in topics {
-        state.pipes[index].received.received += 1;
-        state.enqueue(index, subscription_message(false, &topic));
+        state.say(index, subscription_message(false, &topic));
     }
 }
 
 /// What the application is to hear when a connection has ended: of a ROUTER's
 /// accepted peer that it is gone, of a DEALER's endpoint that it is dialled again.
 pub(super) fn last_words(state: &mut State, index: usize, options: &Options) {
+    if state.phase != Phase::Open {
+        return;
+    }
     let pipe = &mut state.pipes[index];
     let words = match pipe.kept {
         true => options.pattern.hiccup.clone(),
@@ -113,8 +116,7 @@ pub(super) fn last_words(state: &mut State, index: usize, options: &Options) {
         }),
     };
     if let Some(words) = words {
-        pipe.received.received += 1;
-        state.enqueue(index, words);
+        state.say(index, words);
     }
 }
 

@@ -18,6 +18,7 @@ mod dealer_router;
 mod envelope;
 mod exchange;
 mod handle;
+mod ledger;
 mod lock;
 mod membership;
 mod monitor;
@@ -39,6 +40,7 @@ mod subscriber;
 pub use closing::Closed;
 pub use dealer_router::{Dealer, Router};
 
+pub use ledger::{Ledger, Passage};
 pub use monitor::{Event, Monitor, PeerInfo};
 pub use pair::Pair;
 pub use permit::Permit;

@@ -59,6 +59,8 @@ pub(super) struct Pipe {
     burst: Burst,
     pub(super) sent: Sent,
     pub(super) received: Received,
+    /// Of those received, what this socket told its application itself.
+    pub(super) own_words: u64,
 }
 
 /// What the driver saw of a burst in its last turn.
@@ -100,6 +102,7 @@ impl Pipe {
             burst: Burst::default(),
             sent: Sent::default(),
             received: Received::default(),
+            own_words: 0,
         }
     }
 

@@ -51,6 +51,9 @@ impl Port for Core {
             return Err(LinkError::ClosedHere);
         };
         pipe.link = Some(link.clone());
+        if let Some(entry) = self.entry.get() {
+            entry.attached(&attach, id, pipe);
+        }
         pipe.peer = Some(peer.clone());
         if matches!(self.socket_type, SocketType::Router | SocketType::Rep) {
             pipe.identity = identity;
@@ -83,6 +86,9 @@ impl Port for Core {
     fn detach(&self, id: PipeId, unwritten: Batch, reason: &LinkError) {
         let mut state = self.state.lock();
         let Some(pipe) = state.pipe(id) else { return };
+        if let Some(entry) = self.entry.get() {
+            entry.detached(id, pipe);
+        }
         pipe.sent.dropped.cut += pipe.outgoing.restore(unwritten) as u64;
         let link = pipe.link.take();
         pipe.flushing = false;

@@ -138,6 +138,14 @@ impl State {
         }
     }
 
+    /// Tells the application something of a peer that the peer did not write as a message.
+    pub(super) fn say(&mut self, index: usize, words: Message) {
+        let pipe = &mut self.pipes[index];
+        pipe.received.received += 1;
+        pipe.own_words += 1;
+        self.enqueue(index, words);
+    }
+
     /// The next message, from one peer after the other, and a link to wake
     /// because it may be read again.
     pub(super) fn pop(&mut self) -> Option<(Message, Option<Arc<Link>>)> {

@@ -92,4 +92,5 @@ def main(kind, role, endpoint, identity=None):
             print("bad:", error)
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])

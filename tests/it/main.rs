@@ -2,20 +2,25 @@
 
 mod broker;
 mod concurrency;
+mod conformance;
 mod dealer_router;
 mod devices;
+mod guard;
 mod inproc;
 #[cfg(unix)]
 mod ipc;
 mod lifecycle;
+mod load;
 mod matrix;
 mod options;
 mod pair;
 mod pipeline;
 mod publish;
 mod request_reply;
+mod rows;
 mod service;
 mod session;
+mod soak;
 mod stack;
 mod stress;
 mod support;

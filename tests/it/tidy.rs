@@ -20,7 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("pipe", &["zmtp::frame"]),
     ("zmtp", &[]),
     ("transport", &[]),
-    ("testing", &["transport"]),
+    ("testing", &["socket", "transport"]),
     ("zeromq", &[]),
 ];
 
