@@ -1,6 +1,7 @@
 //! The tests of the library from outside, in one binary: a module for each pattern, layer or behaviour.
 
 mod broker;
+mod budget;
 mod concurrency;
 mod conformance;
 mod dealer_router;
@@ -14,6 +15,7 @@ mod load;
 mod matrix;
 mod options;
 mod pair;
+mod permit;
 mod pipeline;
 mod publish;
 mod request_reply;
