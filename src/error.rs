@@ -70,6 +70,33 @@ impl SendError {
     }
 }
 
+/// Why a copy of a message was given up before it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum GivenUp {
+    /// It waited longer than its time to live.
+    #[error("it waited longer than its time to live")]
+    Expired,
+    /// The peer's pipe was full, and the pattern drops.
+    #[error("the peer's pipe was full")]
+    Full,
+    /// A newer message took its place.
+    #[error("a newer message took its place")]
+    Replaced,
+    /// No peer has the identity that the first frame names.
+    #[error("no peer has the identity that the first frame names")]
+    Unroutable,
+    /// The link was cut when a part of it was written: the peer did not get it.
+    #[error("the link was cut when a part of it was written")]
+    Cut,
+    /// The peer went, and its queue with it.
+    #[error("the peer went, and its queue with it")]
+    Discarded,
+    /// The socket was closed, or its runtime ended, before it was written.
+    #[error("the socket was closed")]
+    Closed,
+}
+
 /// Why a request has no reply. The socket is ready for the next one.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -65,8 +65,8 @@ pub use device::{
 pub use discovery::{Discovery, Freshness, Instance, Registration, Registry, Static, View, Watch};
 pub use endpoint::{Endpoint, EndpointError, Host, IntoEndpoint, IpcName};
 pub use error::{
-    BindError, ConnectError, LinkError, OptionsError, PermitError, RecvError, RequestError,
-    ReserveError, SendError, TryRecvError, TrySendError,
+    BindError, ConnectError, GivenUp, LinkError, OptionsError, PermitError, RecvError,
+    RequestError, ReserveError, SendError, TryRecvError, TrySendError,
 };
 pub use message::Message;
 pub use options::{
@@ -80,8 +80,9 @@ pub use service::{
     Unknown,
 };
 pub use socket::{
-    Closed, Dealer, Drops, Event, Monitor, Pair, PeerInfo, PeerStats, Permit, Pub, Pull, Push,
-    Received, Rep, Req, Responder, Router, Sent, Stats, Sub, XPub, XSub,
+    Closed, Dealer, Drops, Event, Monitor, NotWritten, Pair, PeerInfo, PeerStats, Permit, Pub,
+    Pull, Push, Receipt, Received, Rep, Req, Responder, Router, SendOptions, Sent, Stats, Sub,
+    Written, XPub, XSub,
 };
 
 /// The examples of the README are compiled and run with the tests.

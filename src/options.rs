@@ -161,6 +161,7 @@ pub struct Options {
     pub(crate) send_limit: Limit,
     pub(crate) receive_limit: Limit,
     pub(crate) linger: Duration,
+    pub(crate) time_to_live: Option<Duration>,
     pub(crate) reconnect_initial: Duration,
     pub(crate) reconnect_max: Duration,
     pub(crate) handshake_timeout: Duration,
@@ -195,6 +196,7 @@ impl Default for Options {
             send_limit: limit,
             receive_limit: limit,
             linger: Duration::from_secs(1),
+            time_to_live: None,
             reconnect_initial: Duration::from_millis(100),
             reconnect_max: Duration::from_secs(30),
             handshake_timeout: Duration::from_secs(10),
@@ -269,6 +271,23 @@ impl Options {
         self
     }
 
+    /// How long a message may wait in a queue of this socket: from the moment
+    /// when it is accepted to the first octet that is written, and again from
+    /// its arrival to its delivery. One that waits longer is given up and
+    /// counted as expired ([`Sent`](crate::Sent), [`Received`](crate::Received)),
+    /// within about a millisecond, and makes room. `None` waits for ever, which is the default.
+    ///
+    /// What the system's own buffers hold is in no queue of this socket, and is
+    /// sent and read however old it is: [`send_buffer`](Self::send_buffer) and
+    /// [`receive_buffer`](Self::receive_buffer) bound it. What the socket tells
+    /// the application of its own accord, as an XPUB of subscriptions, never
+    /// expires. A REQ cannot heed this: a timeout around its request does it.
+    #[must_use]
+    pub fn time_to_live(mut self, limit: Option<Duration>) -> Self {
+        self.time_to_live = limit;
+        self
+    }
+
     /// The wait before the first reconnect and the longest one between two
     /// (`ZMQ_RECONNECT_IVL`, `ZMQ_RECONNECT_IVL_MAX`): it doubles from the one to the
     /// other, with full jitter. Default 100 ms and 30 s; at least 1 ms, and the
@@ -334,7 +353,14 @@ impl Options {
     }
 
     /// Whether a socket of this type can heed them all.
-    pub(crate) fn check(&self, _socket_type: SocketType) -> Result<(), OptionsError> {
+    pub(crate) fn check(&self, socket_type: SocketType) -> Result<(), OptionsError> {
+        if self.time_to_live.is_some() && socket_type == SocketType::Req {
+            let option = "time_to_live";
+            return Err(OptionsError::NotForType {
+                option,
+                socket_type,
+            });
+        }
         Ok(())
     }
 

@@ -4,11 +4,14 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::time::Instant;
 
 use bytes::Bytes;
 
 use super::incoming::footprint;
+use super::marks::{Mark, Marks};
 use super::plain::Plain;
+use super::receipt::Fate;
 use crate::message::Message;
 use crate::zmtp::frame;
 
@@ -97,6 +100,55 @@ impl Batch {
         }
     }
 
+    /// Marks the last message.
+    pub(super) fn mark_last(&mut self, mark: Mark) {
+        let last = self.messages() - 1;
+        self.marks_mut().mark(last, mark);
+    }
+
+    fn marks(&self) -> &Marks {
+        match self {
+            Self::Encoded(encoded) => &encoded.marks,
+            Self::Plain(plain) => &plain.marks,
+        }
+    }
+
+    fn marks_mut(&mut self) -> &mut Marks {
+        match self {
+            Self::Encoded(encoded) => &mut encoded.marks,
+            Self::Plain(plain) => &mut plain.marks,
+        }
+    }
+
+    /// Whether a message in it may expire.
+    pub(crate) fn is_timed(&self) -> bool {
+        self.marks().is_timed()
+    }
+
+    /// Before this nothing in it expires.
+    pub(crate) fn earliest(&self) -> Option<Instant> {
+        self.marks().earliest()
+    }
+
+    /// Takes out the messages whose time has passed and of which nothing is
+    /// written; the caller counts them, and settles.
+    pub(crate) fn expire(&mut self, now: Instant) -> Progress {
+        match self {
+            Self::Encoded(encoded) => encoded.expire(now),
+            Self::Plain(plain) => plain.expire(now),
+        }
+    }
+
+    /// Says what became of the messages that have left; the socket's lock is not held.
+    pub(crate) fn settle(&mut self, fate: Fate) {
+        self.marks_mut().settle(fate);
+    }
+
+    /// As [`settle`](Self::settle), under the socket's lock.
+    pub(super) fn settle_locked(&mut self, fate: Fate) {
+        self.marks_mut().settle_locked(fate);
+    }
+
     /// Puts commands before the first message, of which nothing is written yet.
     pub(super) fn push_commands_front(&mut self, commands: Vec<u8>) {
         match self {
@@ -106,7 +158,7 @@ impl Batch {
     }
 
     /// What the next connection may still write, and the number of messages
-    /// that died because they were begun.
+    /// that died because they were begun; the caller settles.
     pub(super) fn into_unwritten(self) -> (Self, usize) {
         match self {
             Self::Encoded(encoded) => {
@@ -151,6 +203,7 @@ pub(crate) struct Encoded {
     /// Octets of memory held: of the arena also those that are written, of a
     /// shared frame all until the last is written.
     pinned: usize,
+    marks: Marks,
 }
 
 enum Piece {
@@ -315,6 +368,7 @@ impl Encoded {
         self.begun = left;
         self.messages -= messages;
         self.pinned -= messages * ENTRY;
+        self.marks.pass(messages);
         if self.octets == 0 {
             self.rest();
         }
@@ -412,8 +466,101 @@ impl Encoded {
             }
         }
         self.index.extend(later.index);
+        self.marks.append(self.messages, later.marks);
         self.messages += later.messages;
         self.pinned += later.messages * ENTRY;
+    }
+
+    /// Takes out the messages whose time has passed and of which nothing is written.
+    fn expire(&mut self, now: Instant) -> Progress {
+        let first = self.index.front().map(|entry| entry.kind);
+        let begun = self.begun > 0 && first == Some(EntryKind::Message);
+        let expired = self.marks.expire(now, usize::from(begun));
+        let (before, pinned) = (self.octets, self.pinned);
+        if !expired.is_empty() {
+            self.take_out(&expired);
+        }
+        Progress {
+            messages: expired.len(),
+            octets: before - self.octets,
+            freed: pinned - self.pinned,
+        }
+    }
+
+    /// Takes out the messages at these places, ascending; their marks are out.
+    fn take_out(&mut self, places: &[usize]) {
+        let old = std::mem::take(self);
+        self.marks = old.marks;
+        let mut rest = Rest {
+            arena: &old.arena[old.consumed..],
+            pieces: old.pieces,
+        };
+        let mut places = places.iter().copied().peekable();
+        let mut place = 0;
+        // What is written of the first entry is in no piece any more.
+        let mut written = old.begun;
+        for entry in old.index {
+            let octets = entry.octets - std::mem::take(&mut written);
+            let is_message = entry.kind == EntryKind::Message;
+            if is_message && places.next_if_eq(&place).is_some() {
+                rest.split(octets, |_| {});
+            } else {
+                rest.split(octets, |part| self.keep(part));
+                self.index.push_back(entry);
+                self.messages += usize::from(is_message);
+                self.pinned += usize::from(is_message) * ENTRY;
+            }
+            place += usize::from(is_message);
+        }
+        self.begun = old.begun;
+    }
+
+    fn keep(&mut self, part: Part<'_>) {
+        match part {
+            Part::Copied(octets) => self.in_arena(|arena| arena.extend_from_slice(octets)),
+            Part::Shared(shared) => {
+                self.octets += shared.rest.len();
+                self.pinned += shared.whole;
+                self.pieces.push_back(Piece::Shared(shared));
+            }
+        }
+    }
+}
+
+/// What is still to be taken of the pieces of a batch.
+struct Rest<'a> {
+    arena: &'a [u8],
+    pieces: VecDeque<Piece>,
+}
+
+/// Octets of one message, or of a part of it.
+enum Part<'a> {
+    Copied(&'a [u8]),
+    Shared(Shared),
+}
+
+impl Rest<'_> {
+    /// Takes off so many octets, and hands them over as they lie.
+    fn split(&mut self, mut octets: usize, mut part: impl FnMut(Part<'_>)) {
+        while octets > 0 {
+            match self.pieces.pop_front() {
+                Some(Piece::Arena(length)) => {
+                    let step = length.min(octets);
+                    let (taken, rest) = self.arena.split_at(step);
+                    self.arena = rest;
+                    if step < length {
+                        self.pieces.push_front(Piece::Arena(length - step));
+                    }
+                    octets -= step;
+                    part(Part::Copied(taken));
+                }
+                Some(Piece::Shared(shared)) => {
+                    octets -= shared.rest.len();
+                    part(Part::Shared(shared));
+                }
+                None => return,
+            }
+        }
     }
 }
 

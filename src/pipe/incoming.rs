@@ -1,7 +1,10 @@
 //! What was received from one peer and not yet delivered.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
+use super::marks::{Mark, Marks};
+use super::plain::take_out;
 use crate::context::Lease;
 use crate::message::Message;
 use crate::options::Limit;
@@ -19,6 +22,8 @@ pub(super) fn footprint(message: &Message) -> usize {
 pub(crate) struct Incoming {
     messages: VecDeque<Message>,
     octets: usize,
+    /// Of those that may expire.
+    marks: Marks,
     limit: Limit,
     /// The link is left unread because the limit was reached.
     paused: bool,
@@ -32,6 +37,7 @@ impl Incoming {
         Self {
             messages: VecDeque::new(),
             octets: 0,
+            marks: Marks::default(),
             limit,
             paused: false,
             lease,
@@ -68,7 +74,35 @@ impl Incoming {
         let message = self.messages.pop_front()?;
         self.octets -= footprint(&message);
         self.lease.settle(self.octets);
+        self.marks.pass(1);
         Some(message)
+    }
+
+    /// The message that was pushed last is given up at that time, if it is still here.
+    pub(crate) fn expire_last(&mut self, expires: Instant) {
+        let mark = Mark {
+            expires: Some(expires),
+            slip: None,
+        };
+        self.marks.mark(self.messages.len() - 1, mark);
+    }
+
+    /// Whether a message may expire.
+    pub(crate) fn is_timed(&self) -> bool {
+        self.marks.is_timed()
+    }
+
+    /// Before this nothing expires.
+    pub(crate) fn earliest(&self) -> Option<Instant> {
+        self.marks.earliest()
+    }
+
+    /// Takes out the messages whose time has passed. Returns how many.
+    pub(crate) fn expire(&mut self, now: Instant) -> usize {
+        let expired = self.marks.expire(now, 0);
+        self.octets -= take_out(&mut self.messages, &expired);
+        self.lease.settle(self.octets);
+        expired.len()
     }
 
     /// Whether the link may be read again; says so once for each pause.

@@ -1,10 +1,14 @@
 //! What waits to be written to one peer: bounded in messages and octets, outlives a connection.
 
 use std::borrow::Cow;
+use std::time::Instant;
 
 use super::batch::{Batch, Encoded, Progress};
+use super::marks::Mark;
 use super::plain::Plain;
+use super::receipt::Fate;
 use crate::context::Lease;
+use crate::error::GivenUp;
 use crate::message::Message;
 use crate::options::Limit;
 
@@ -24,6 +28,8 @@ pub(crate) struct Outgoing {
     taken_pinned: usize,
     /// Places that were promised to messages yet to come.
     reserved: usize,
+    /// What a writer took last may expire.
+    taken_timed: bool,
     limit: Limit,
     lease: Lease,
 }
@@ -43,6 +49,7 @@ impl Outgoing {
             taken_octets: 0,
             taken_pinned: 0,
             reserved: 0,
+            taken_timed: false,
             limit,
             lease,
         }
@@ -64,7 +71,9 @@ impl Outgoing {
     }
 
     /// Gives up all that waits.
-    pub(crate) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self, reason: GivenUp) {
+        while self.waiting.drop_first() {}
+        self.waiting.settle_locked(Fate::GivenUp(reason));
         let plain = matches!(self.waiting, Batch::Plain(_));
         let reserved = self.reserved;
         *self = Self::new(self.limit, plain, self.lease.another());
@@ -122,6 +131,34 @@ impl Outgoing {
         self.lease.cover(self.pinned());
     }
 
+    /// Gives the message that was accepted last a time to live or a receipt.
+    pub(crate) fn mark_last(&mut self, mark: Mark) {
+        self.waiting.mark_last(mark);
+    }
+
+    /// Whether a message may expire that no writer has taken.
+    pub(crate) fn is_timed(&self) -> bool {
+        self.waiting.is_timed()
+    }
+
+    /// Whether a message may expire that a writer has taken.
+    pub(crate) fn is_taken_timed(&self) -> bool {
+        self.taken_timed
+    }
+
+    /// Before this nothing expires that no writer has taken.
+    pub(crate) fn earliest(&self) -> Option<Instant> {
+        self.waiting.earliest()
+    }
+
+    /// Gives up what has waited too long and no writer has taken. Returns how many.
+    pub(crate) fn expire(&mut self, now: Instant) -> usize {
+        let expired = self.waiting.expire(now).messages;
+        self.settle();
+        self.waiting.settle_locked(Fate::GivenUp(GivenUp::Expired));
+        expired
+    }
+
     /// Accepts a message before all that wait.
     pub(crate) fn push_first(&mut self, message: &Message) {
         let mut first = self.waiting.another();
@@ -136,6 +173,7 @@ impl Outgoing {
     pub(crate) fn drop_oldest(&mut self) -> bool {
         let dropped = self.waiting.drop_first();
         self.settle();
+        self.waiting.settle_locked(Fate::GivenUp(GivenUp::Replaced));
         dropped
     }
 
@@ -165,10 +203,11 @@ impl Outgoing {
         self.taken_messages = batch.messages();
         self.taken_octets = batch.octets();
         self.taken_pinned = batch.pinned();
+        self.taken_timed = batch.is_timed();
         true
     }
 
-    /// The writer finished so much of what it took.
+    /// The writer finished so much of what it took, or gave it up.
     pub(crate) fn written(&mut self, progress: Progress) {
         self.taken_messages -= progress.messages;
         self.taken_octets -= progress.octets;
@@ -180,6 +219,8 @@ impl Outgoing {
     /// one, before all else. Returns how many messages died half written.
     pub(crate) fn restore(&mut self, batch: Batch) -> usize {
         let (mut unwritten, died) = batch.into_unwritten();
+        unwritten.settle_locked(Fate::GivenUp(GivenUp::Cut));
+        self.taken_timed = false;
         self.commands = Vec::new();
         self.taken_messages = 0;
         self.taken_octets = 0;

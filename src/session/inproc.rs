@@ -16,19 +16,22 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::BytesMut;
 use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::time;
 
+use super::expire;
 use super::handshake::{introduce, local};
 use super::port::{Attach, Phase, PipeId, Port, Subscription, Taken, Writer};
 use super::{Link, Settings};
 use crate::context::Context as Owner;
 use crate::endpoint::Endpoint;
 use crate::error::LinkError;
-use crate::pipe::{Batch, Plain};
+use crate::pipe::{Batch, Fate, Plain};
 use crate::transport::WireName;
 use crate::zmtp::{Command, Decoder, Local, Peer};
 
@@ -122,6 +125,14 @@ impl Joined {
         peer.wake();
     }
 
+    /// Gives up what was taken, and kept too long because the other socket has
+    /// no room. Returns the time before which nothing else of it expires.
+    pub(super) fn expire(&self, now: Instant) -> Option<Instant> {
+        let batch = &mut self.outgoing.lock().batch;
+        expire(batch, &*self.port, self.pipe, now);
+        batch.earliest()
+    }
+
     /// Passes on one batch, as far as the other socket has room.
     fn pass_on(&self, outgoing: &mut Direction, writer: Writer) -> Step {
         let Direction {
@@ -139,6 +150,10 @@ impl Joined {
                 Taken::Nothing => return Step::Done,
             }
         }
+        if batch.is_timed() {
+            let now = time::Instant::now().into_std();
+            expire(batch, &*self.port, self.pipe, now);
+        }
         let Batch::Plain(messages) = batch else {
             unreachable!("what stays in the process is not encoded")
         };
@@ -146,6 +161,7 @@ impl Joined {
         let progress = peer.port.accept(peer.pipe, messages);
         if progress.messages > 0 {
             self.port.written(self.pipe, progress);
+            messages.settle(Fate::Written);
         }
         if messages.is_empty() {
             Step::More

@@ -10,20 +10,22 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker, ready};
+use std::time::Instant;
 
 use bytes::BytesMut;
 use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 use tokio::io::AsyncWrite;
-use tokio::time::Instant;
+use tokio::time;
 
 use super::Settings;
+use super::expire;
 use super::port::{self, PipeId, Port, Subscription, Taken};
 use super::reading::Reading;
 use crate::context::Budget;
 use crate::error::LinkError;
 use crate::message::Message;
-use crate::pipe::{Batch, Encoded};
+use crate::pipe::{Batch, Encoded, Fate};
 use crate::transport::{Wire, WriteHalf};
 use crate::zmtp::{Command, Peer};
 
@@ -45,7 +47,7 @@ pub(crate) struct Wired {
     finishing: AtomicBool,
     failure: Mutex<Option<LinkError>>,
     /// Since when the rest of a message has had no place in the budget.
-    starved: Mutex<Option<Instant>>,
+    starved: Mutex<Option<time::Instant>>,
     budget: Arc<Budget>,
 }
 
@@ -236,11 +238,18 @@ impl Wired {
         batch: &mut Batch,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), LinkError>> {
-        let Batch::Encoded(batch) = batch else {
+        if batch.is_timed() {
+            let now = time::Instant::now().into_std();
+            expire(batch, &*self.port, self.pipe, now);
+            if batch.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        let Batch::Encoded(encoded) = batch else {
             unreachable!("what goes on a wire is encoded")
         };
         let mut slices = [IoSlice::new(&[]); SLICES];
-        let count = batch.slices(&mut slices);
+        let count = encoded.slices(&mut slices);
         let wire = Pin::new(wire);
         let written = ready!(match &slices[..count] {
             // A plain write is a cheaper call, and all that a lone message needs.
@@ -249,11 +258,20 @@ impl Wired {
         });
         let progress = match written {
             Ok(0) => return Poll::Ready(Err(LinkError::ClosedByPeer)),
-            Ok(octets) => batch.advance(octets),
+            Ok(octets) => encoded.advance(octets),
             Err(error) => return Poll::Ready(Err(LinkError::io(error))),
         };
         self.port.written(self.pipe, progress);
+        batch.settle(Fate::Written);
         Poll::Ready(Ok(()))
+    }
+
+    /// Gives up what the writer has taken, not begun, and kept too long.
+    /// Returns the time before which nothing else of it expires.
+    pub(super) fn expire(&self, now: Instant) -> Option<Instant> {
+        let batch = &mut self.writer.lock().batch;
+        expire(batch, &*self.port, self.pipe, now);
+        batch.earliest()
     }
 
     /// Ends our direction of the wire, so that the peer reads to the end. For the driver.
@@ -345,7 +363,7 @@ impl Wired {
         }
         if made == reading.is_starved() {
             reading.set_starved(!made);
-            let since = (!made && reading.holds_a_part()).then(Instant::now);
+            let since = (!made && reading.holds_a_part()).then(time::Instant::now);
             *self.starved.lock() = since;
             // It keeps the time.
             self.wake();
@@ -354,7 +372,7 @@ impl Wired {
     }
 
     /// Since when the rest of a message has had no place in the budget.
-    pub(super) fn starved(&self) -> Option<Instant> {
+    pub(super) fn starved(&self) -> Option<time::Instant> {
         *self.starved.lock()
     }
 

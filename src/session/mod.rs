@@ -22,13 +22,14 @@ mod port;
 mod reading;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
 use crate::context::Context;
-use crate::error::LinkError;
+use crate::error::{GivenUp, LinkError};
 use crate::options::{Identity, Options, SocketType, TransportOptions};
+use crate::pipe::{Batch, Fate};
 
 use inproc::Joined;
 use link::Wired;
@@ -67,6 +68,18 @@ impl Settings {
             max_frames: options.max_frames,
             transport: options.transport.clone(),
         }
+    }
+}
+
+/// Gives up what a writer has taken, not begun, and kept too long.
+fn expire(batch: &mut Batch, port: &dyn Port, pipe: PipeId, now: Instant) {
+    if !batch.is_timed() {
+        return;
+    }
+    let expired = batch.expire(now);
+    if expired.messages > 0 {
+        port.expired(pipe, expired);
+        batch.settle(Fate::GivenUp(GivenUp::Expired));
     }
 }
 
@@ -120,6 +133,15 @@ impl Link {
         match self {
             Self::Wired(wired) => wired.flush_now(),
             Self::Joined(joined) => joined.flush_now(),
+        }
+    }
+
+    /// Gives up what its writer has taken, not begun, and kept too long.
+    /// Returns the time before which nothing else of it expires.
+    pub(crate) fn expire(&self, now: Instant) -> Option<Instant> {
+        match self {
+            Self::Wired(wired) => wired.expire(now),
+            Self::Joined(joined) => joined.expire(now),
         }
     }
 

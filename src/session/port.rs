@@ -119,6 +119,9 @@ pub(crate) trait Port: Send + Sync {
     /// So much of what was taken is written.
     fn written(&self, pipe: PipeId, progress: Progress);
 
+    /// So much of what was taken was given up: it had waited too long.
+    fn expired(&self, pipe: PipeId, progress: Progress);
+
     /// Hands over what was received. Returns whether the link may be read on at once.
     fn deliver(&self, pipe: PipeId, messages: &mut Vec<Message>) -> bool;
 

@@ -41,6 +41,7 @@ impl State {
         self.pipes[index].received.received += 1;
         if admitted {
             self.enqueue(index, message);
+            self.pipes[index].time_last();
         } else {
             self.pipes[index].received.dropped += 1;
         }

@@ -18,7 +18,7 @@ use crate::session::{Link, Phase};
 #[non_exhaustive]
 pub struct Closed {
     /// Messages that were accepted and never written: the linger was too short,
-    /// or there was no peer.
+    /// there was no peer, or they expired meanwhile.
     pub unsent: u64,
     /// Messages that had been read and were not received by the application.
     pub undelivered: u64,
@@ -157,8 +157,11 @@ impl Core {
         state.monitors.end();
         let stats = state.stats();
         Closed {
-            unsent: stats.sent.dropped.total() - before.sent.dropped.total(),
-            undelivered: stats.received.queued + stats.received.dropped - before.received.dropped,
+            unsent: stats.sent.dropped.total() - before.sent.dropped.total() + stats.sent.expired
+                - before.sent.expired,
+            undelivered: stats.received.queued + stats.received.dropped - before.received.dropped
+                + stats.received.expired
+                - before.received.expired,
         }
     }
 }

@@ -10,10 +10,12 @@ use tokio::task::coop::{RestoreOnPending, poll_proceed};
 
 use super::handle::Endpoints;
 use super::ledger::Entry;
-use super::lock::Lock;
+use super::locked::Guarded;
 use super::offer::Offer;
 use super::pattern::Pattern;
+use super::receipt::Sending;
 use super::state::State;
+use super::timekeeper::Timekeeper;
 use crate::error::{RecvError, SendError, TryRecvError, TrySendError};
 use crate::message::Message;
 use crate::options::{Options, SocketType};
@@ -23,7 +25,7 @@ use crate::session::{Link, Phase, Settings};
 /// What all handles and sessions of a socket share.
 pub(super) struct Core {
     pub(super) me: Weak<Self>,
-    pub(super) state: Lock,
+    pub(super) state: Guarded,
     pub(super) options: Options,
     pub(super) settings: Settings,
     pub(super) socket_type: SocketType,
@@ -34,6 +36,7 @@ pub(super) struct Core {
     operations: AtomicU32,
     /// Something was written, or a connection ended, since the socket is closing.
     pub(super) progress: Notify,
+    pub(super) timekeeper: Timekeeper,
     /// In the ledger of a test that made it.
     pub(super) entry: OnceLock<Entry>,
 }
@@ -50,7 +53,7 @@ impl Core {
         let budget = options.context.shared_budget().clone();
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
-            state: Lock::new(State::new(Pattern::new(socket_type)), budget),
+            state: Guarded::new(State::new(Pattern::new(socket_type)), budget),
             settings: Settings::new(socket_type, &options),
             options,
             socket_type,
@@ -58,12 +61,21 @@ impl Core {
             connections: watch::Sender::new(Phase::Open),
             operations: AtomicU32::new(0),
             progress: Notify::new(),
+            timekeeper: Timekeeper::default(),
             entry: OnceLock::new(),
         })
     }
 
     pub(super) fn try_send(&self, message: Message) -> Result<(), TrySendError> {
-        match self.offer(message) {
+        self.try_send_with(message, &Sending::PLAIN)
+    }
+
+    pub(super) fn try_send_with(
+        &self,
+        message: Message,
+        sending: &Sending,
+    ) -> Result<(), TrySendError> {
+        match self.offer(message, sending) {
             Offer::Accepted(flush) => {
                 flush.run();
                 Ok(())
@@ -80,17 +92,27 @@ impl Core {
         message: &mut Option<Message>,
         ticket: &mut Ticket,
     ) -> Poll<Result<(), SendError>> {
+        self.poll_send_with(context, message, &Sending::PLAIN, ticket)
+    }
+
+    pub(super) fn poll_send_with(
+        &self,
+        context: &mut Context<'_>,
+        message: &mut Option<Message>,
+        sending: &Sending,
+        ticket: &mut Ticket,
+    ) -> Poll<Result<(), SendError>> {
         let turn = ready!(self.poll_turn(context));
         let Some(offered) = message.take() else {
             return Poll::Ready(Ok(()));
         };
-        let mut offer = self.offer(offered);
+        let mut offer = self.offer(offered, sending);
         if let Offer::Full(returned) = offer {
             // Room may have come between the two looks: the second one waits under the lock.
             let mut state = self.state.lock();
-            offer = state.offer(returned, &self.options);
+            offer = self.offer_locked(&mut state, returned, sending);
             if let Offer::Full(returned) = offer {
-                offer = self.offer_when_told(&mut state, returned);
+                offer = self.offer_when_told(&mut state, returned, sending);
             }
             if let Offer::Full(returned) = offer {
                 *message = Some(returned);
@@ -132,15 +154,26 @@ impl Core {
     }
 
     /// Offers once more, to be told from now on when the budget has room.
-    fn offer_when_told(&self, state: &mut State, message: Message) -> Offer {
+    fn offer_when_told(&self, state: &mut State, message: Message, sending: &Sending) -> Offer {
         if self.wait_for_budget(state) {
-            return state.offer(message, &self.options);
+            return self.offer_locked(state, message, sending);
         }
         Offer::Full(message)
     }
 
-    fn offer(&self, message: Message) -> Offer {
-        self.state.lock().offer(message, &self.options)
+    fn offer(&self, message: Message, sending: &Sending) -> Offer {
+        self.offer_locked(&mut self.state.lock(), message, sending)
+    }
+
+    fn offer_locked(&self, state: &mut State, message: Message, sending: &Sending) -> Offer {
+        let Some(terms) = sending.terms(&self.options) else {
+            return state.offer(message, None, &self.options);
+        };
+        let offer = state.offer(message, Some(&terms), &self.options);
+        if matches!(offer, Offer::Accepted(_)) {
+            self.expect_expiry(state, terms.expires);
+        }
+        offer
     }
 
     pub(super) fn try_recv(&self) -> Result<Message, TryRecvError> {

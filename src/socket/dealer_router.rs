@@ -12,6 +12,7 @@ use super::handle::Handle;
 use super::monitor::Monitor;
 use super::operations::{every_socket, receiving_socket, sending_socket};
 use super::permit::reserving_socket;
+use super::receipt::{Receipt, SendOptions};
 use super::stats::Stats;
 use crate::endpoint::{Endpoint, IntoEndpoint};
 use crate::error::{

@@ -116,6 +116,7 @@ impl Handle {
         runtime: runtime::Handle,
     ) -> Result<Endpoint, BindError> {
         let core = self.core();
+        core.timekeeper.prepare(core, &runtime);
         let (sender, phase) = watch::channel(Phase::Open);
         let mut endpoints = core.endpoints.lock();
         if core.state.lock().phase != Phase::Open {
@@ -158,6 +159,7 @@ impl Handle {
         }
         let runtime = runtime::Handle::try_current().map_err(|_| ConnectError::NoRuntime)?;
         let core = self.core();
+        core.timekeeper.prepare(core, &runtime);
         let (sender, phase) = watch::channel(Phase::Open);
         let mut endpoints = core.endpoints.lock();
         let mut state = core.state.lock();

@@ -7,8 +7,9 @@ use slab::Slab;
 
 use super::pattern::Pattern;
 use super::place::Pipe;
+use super::receipt::Terms;
 use super::state::State;
-use crate::error::SendError;
+use crate::error::{GivenUp, SendError};
 use crate::message::Message;
 use crate::options::{Options, Overflow};
 use crate::session::{Link, Phase};
@@ -66,7 +67,12 @@ fn all_admit(pipes: &mut Slab<Pipe>, indexes: &[usize], message: &Message) -> bo
 
 impl State {
     /// Offers a message to whom the pattern sends it.
-    pub(super) fn offer(&mut self, message: Message, options: &Options) -> Offer {
+    pub(super) fn offer(
+        &mut self,
+        message: Message,
+        terms: Option<&Terms<'_>>,
+        options: &Options,
+    ) -> Offer {
         if self.phase != Phase::Open {
             return Offer::Refused(SendError::Closed(message));
         }
@@ -74,18 +80,23 @@ impl State {
             return Offer::Refused(SendError::TooLarge(message));
         }
         match &self.pattern {
-            Pattern::RoundRobin(_) | Pattern::Pair(_) => self.offer_next(message),
-            Pattern::FanOut { .. } => self.offer_all(message, options),
-            Pattern::Router(_) | Pattern::Reply(_) => self.offer_named(message, options),
-            Pattern::Request { .. } => self.offer_request(message, options.correlate),
-            Pattern::Subscriber { .. } => self.offer_upstream(&message, options),
+            Pattern::RoundRobin(_) | Pattern::Pair(_) => self.offer_next(message, terms),
+            Pattern::FanOut { .. } => self.offer_all(message, terms, options),
+            Pattern::Router(_) | Pattern::Reply(_) => self.offer_named(message, terms, options),
+            Pattern::Request { .. } => self.offer_request(message, terms, options.correlate),
+            Pattern::Subscriber { .. } => self.offer_upstream(&message, terms, options),
             Pattern::Sink => unreachable!("PULL has no send"),
         }
     }
 
     /// RT08 to RT12: the first frame names the peer; what cannot go is dropped
     /// and counted, or refused where the options say so.
-    fn offer_named(&mut self, message: Message, options: &Options) -> Offer {
+    fn offer_named(
+        &mut self,
+        message: Message,
+        terms: Option<&Terms<'_>>,
+        options: &Options,
+    ) -> Offer {
         let State {
             pattern: Pattern::Router(identities) | Pattern::Reply(identities),
             pipes,
@@ -102,6 +113,9 @@ impl State {
                 return Offer::Refused(SendError::Unroutable(message));
             }
             self.count_unroutable();
+            if let Some(terms) = terms {
+                terms.give_up(GivenUp::Unroutable);
+            }
             return Offer::Accepted(Flush::None);
         };
         let pipe = &mut pipes[index];
@@ -113,17 +127,17 @@ impl State {
         };
         let overflow = options.pattern.overflow.unwrap_or(Overflow::DropNewest);
         let mut flush = Flush::None;
-        flush.add(pipe.push_or(Cow::Owned(body), overflow));
+        flush.add(pipe.push_or(Cow::Owned(body), terms, overflow));
         Offer::Accepted(flush)
     }
 
     /// PS05, DL06: the next peer that has room.
-    fn offer_next(&mut self, message: Message) -> Offer {
+    fn offer_next(&mut self, message: Message, terms: Option<&Terms<'_>>) -> Offer {
         let Some(index) = self.next_for(&message) else {
             return Offer::Full(message);
         };
         let mut flush = Flush::None;
-        flush.add(self.pipes[index].push(Cow::Owned(message)));
+        flush.add(self.pipes[index].push(Cow::Owned(message), terms));
         if let Some(peers) = self.pattern.rotation() {
             peers.advance();
         }
@@ -132,7 +146,12 @@ impl State {
 
     /// PB07 to PB09: everybody who subscribed; who has no room misses it, unless
     /// the options say otherwise.
-    fn offer_all(&mut self, message: Message, options: &Options) -> Offer {
+    fn offer_all(
+        &mut self,
+        message: Message,
+        terms: Option<&Terms<'_>>,
+        options: &Options,
+    ) -> Offer {
         let State {
             pattern: Pattern::FanOut { subscriptions, .. },
             pipes,
@@ -155,7 +174,7 @@ impl State {
         }
         let mut flush = Flush::None;
         for index in matched.iter() {
-            flush.add(pipes[*index].push_or(Cow::Borrowed(&message), overflow));
+            flush.add(pipes[*index].push_or(Cow::Borrowed(&message), terms, overflow));
         }
         self.unmatched += u64::from(self.matched.is_empty());
         Offer::Accepted(flush)

@@ -5,7 +5,8 @@ use std::task::{Context, Poll};
 
 use super::core::Core;
 use super::handle::Handle;
-use crate::error::{RecvError, SendError};
+use super::receipt::{Receipt, SendOptions, Sending};
+use crate::error::{RecvError, SendError, TrySendError};
 use crate::message::Message;
 use crate::pipe::Ticket;
 
@@ -51,6 +52,33 @@ impl Handle {
         let mut waiting = Waiting::to_send(core);
         let mut message = Some(message);
         poll_fn(move |context| core.poll_send(context, &mut message, &mut waiting.ticket))
+    }
+
+    pub(super) async fn send_with(
+        &self,
+        message: Message,
+        options: SendOptions,
+    ) -> Result<Receipt, SendError> {
+        let core = self.core();
+        let sending = Sending::new(options, core.state.wakeups());
+        let mut waiting = Waiting::to_send(core);
+        let mut message = Some(message);
+        poll_fn(|context| {
+            core.poll_send_with(context, &mut message, &sending, &mut waiting.ticket)
+        })
+        .await?;
+        Ok(sending.into_receipt())
+    }
+
+    pub(super) fn try_send_with(
+        &self,
+        message: Message,
+        options: SendOptions,
+    ) -> Result<Receipt, TrySendError> {
+        let core = self.core();
+        let sending = Sending::new(options, core.state.wakeups());
+        core.try_send_with(message, &sending)?;
+        Ok(sending.into_receipt())
     }
 
     /// Sends what a `Sink` took when there was no room for it.
@@ -238,6 +266,39 @@ macro_rules! sending_socket {
             /// See [`TrySendError`], which gives the message back.
             pub fn try_send(&self, message: impl Into<Message>) -> Result<(), TrySendError> {
                 self.handle.core().try_send(message.into())
+            }
+
+            /// As [`send`](Self::send), with a time to live of its own where
+            /// `options` give one. Returns a receipt as soon as the message is
+            /// accepted; the receipt tells when it is written.
+            ///
+            /// # Errors
+            ///
+            /// See [`SendError`], which gives the message back.
+            ///
+            /// # Cancel safety
+            ///
+            /// A future that is dropped before it was ready has sent nothing,
+            /// and its message is dropped with it.
+            pub async fn send_with(
+                &self,
+                message: impl Into<Message>,
+                options: SendOptions,
+            ) -> Result<Receipt, SendError> {
+                self.handle.send_with(message.into(), options).await
+            }
+
+            /// As [`send_with`](Self::send_with), if that is possible without waiting.
+            ///
+            /// # Errors
+            ///
+            /// See [`TrySendError`], which gives the message back.
+            pub fn try_send_with(
+                &self,
+                message: impl Into<Message>,
+                options: SendOptions,
+            ) -> Result<Receipt, TrySendError> {
+                self.handle.try_send_with(message.into(), options)
             }
         }
 

@@ -171,7 +171,7 @@ impl State {
             return Err(PermitError::NoPeer(message));
         };
         let mut flush = Flush::None;
-        flush.add(self.pipes[index].push(std::borrow::Cow::Owned(message)));
+        flush.add(self.pipes[index].push(std::borrow::Cow::Owned(message), None));
         if !there && let Some(peers) = self.pattern.rotation() {
             peers.advance();
         }

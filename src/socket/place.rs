@@ -2,13 +2,15 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::monitor::PeerInfo;
+use super::receipt::{Terms, expiry};
 use super::stats::{Received, Sent};
 use crate::endpoint::Endpoint;
-use crate::error::LinkError;
+use crate::error::{GivenUp, LinkError};
 use crate::message::Message;
 use crate::options::{Options, Overflow};
 use crate::pipe::{Batch, Incoming, Outgoing};
@@ -44,6 +46,8 @@ pub(super) struct Pipe {
     immediate: bool,
     /// Of all that wait only the newest is kept.
     conflate: bool,
+    /// How long a message may wait to be received.
+    time_to_live: Option<Duration>,
     /// It stands in the fair queue.
     pub(super) queued: bool,
     /// Its link has something to read.
@@ -93,6 +97,7 @@ impl Pipe {
             assigned: false,
             immediate: options.pattern.immediate,
             conflate: options.pattern.conflate,
+            time_to_live: options.time_to_live,
             queued: false,
             readable: false,
             listed: false,
@@ -145,16 +150,23 @@ impl Pipe {
         self.unread || self.incoming.is_paused()
     }
 
+    /// Whether a message may expire in its queues or with its writer.
+    pub(super) fn is_timed(&self) -> bool {
+        let outgoing = &self.outgoing;
+        outgoing.is_timed() || outgoing.is_taken_timed() || self.incoming.is_timed()
+    }
+
     /// Gives up and counts what waits to be written.
-    pub(super) fn discard(&mut self) {
+    pub(super) fn discard(&mut self, reason: GivenUp) {
         self.sent.dropped.discarded += self.outgoing.messages() as u64;
-        self.outgoing.clear();
+        self.outgoing.clear(reason);
     }
 
     /// Queues a message, or does what is to be done where it has no room.
     pub(super) fn push_or(
         &mut self,
         message: Cow<'_, Message>,
+        terms: Option<&Terms<'_>>,
         overflow: Overflow,
     ) -> Option<Arc<Link>> {
         if overflow == Overflow::DropOldest && !self.resetting {
@@ -164,13 +176,16 @@ impl Pipe {
             // What a writer has taken is not dropped, and may be all there is:
             // the newest is queued even so, one above the mark, but not above the budget.
             if self.try_charge(&message) {
-                return self.push(message);
+                return self.push(message, terms);
             }
         } else if self.admits(&message) {
-            return self.push(message);
+            return self.push(message, terms);
         }
         self.sent.accepted += 1;
         self.sent.dropped.full += 1;
+        if let Some(terms) = terms {
+            terms.give_up(GivenUp::Full);
+        }
         if overflow == Overflow::Disconnect
             && let Some(link) = &self.link
         {
@@ -194,12 +209,26 @@ impl Pipe {
         self.incoming.push(message);
     }
 
+    /// What was taken in last is of a peer, and not to be kept for ever.
+    pub(super) fn time_last(&mut self) {
+        if let Some(expires) = self.time_to_live.and_then(expiry) {
+            self.incoming.expire_last(expires);
+        }
+    }
+
     /// Queues a message that has room. Returns the link if this task is to flush it.
-    pub(super) fn push(&mut self, message: Cow<'_, Message>) -> Option<Arc<Link>> {
+    pub(super) fn push(
+        &mut self,
+        message: Cow<'_, Message>,
+        terms: Option<&Terms<'_>>,
+    ) -> Option<Arc<Link>> {
         while self.conflate && self.outgoing.drop_oldest() {
             self.sent.dropped.replaced += 1;
         }
         self.outgoing.push(message);
+        if let Some(terms) = terms {
+            self.outgoing.mark_last(terms.mark());
+        }
         self.sent.accepted += 1;
         let link = self.link.as_ref()?;
         // A lone message leaves at once; those that follow before its writer

@@ -8,8 +8,10 @@ use super::core::Core;
 use super::membership::{join_pattern, last_words, leave_pattern, subscriptions_to_send};
 use super::monitor::{Event, PeerInfo};
 use super::pattern::Pattern;
+use super::receipt::now;
+use super::timekeeper::Afterwards;
 use crate::endpoint::Endpoint;
-use crate::error::LinkError;
+use crate::error::{GivenUp, LinkError};
 use crate::message::Message;
 use crate::options::SocketType;
 use crate::pipe::{Batch, Plain, Progress};
@@ -85,7 +87,12 @@ impl Port for Core {
 
     fn detach(&self, id: PipeId, unwritten: Batch, reason: &LinkError) {
         let mut state = self.state.lock();
-        let Some(pipe) = state.pipe(id) else { return };
+        let Some(pipe) = state.pipe(id) else {
+            // Those who hold receipts are woken when the lock is free.
+            drop(state);
+            drop(unwritten);
+            return;
+        };
         if let Some(entry) = self.entry.get() {
             entry.detached(id, pipe);
         }
@@ -94,8 +101,9 @@ impl Port for Core {
         pipe.flushing = false;
         // A reply belongs to the connection that its request came by (RP05).
         if std::mem::take(&mut pipe.resetting) || self.socket_type == SocketType::Rep {
-            pipe.discard();
+            pipe.discard(GivenUp::Discarded);
         }
+        let earliest = pipe.outgoing.earliest();
         let (kept, endpoint, peer) = (pipe.kept, pipe.endpoint.clone(), pipe.peer.take());
         last_words(&mut state, id.index, &self.options);
         leave_pattern(&mut state, id.index);
@@ -107,6 +115,7 @@ impl Port for Core {
         if state.phase == Phase::Closed && state.pipe(id).is_some() {
             state.discard_outgoing(id.index);
         }
+        self.expect_expiry(&mut state, earliest);
         if let Some(peer) = peer {
             state.emit(&Event::Disconnected {
                 endpoint,
@@ -125,9 +134,26 @@ impl Port for Core {
 
     fn take(&self, id: PipeId, batch: &mut Batch, writer: Writer) -> Taken {
         let mut state = self.state.lock();
+        if state.pipe(id).is_some_and(|pipe| pipe.outgoing.is_timed()) {
+            let mut afterwards = Afterwards::default();
+            state.expire_outgoing(id.index, now(), &mut afterwards);
+            drop(state);
+            afterwards.run(self);
+            state = self.state.lock();
+        }
         state
             .pipe(id)
             .map_or(Taken::Nothing, |pipe| pipe.take(batch, writer))
+    }
+
+    fn expired(&self, id: PipeId, progress: Progress) {
+        let mut afterwards = Afterwards::default();
+        let mut state = self.state.lock();
+        let Some(pipe) = state.pipe(id) else { return };
+        pipe.outgoing.written(progress);
+        state.count_expired(id.index, progress.messages, &mut afterwards);
+        drop(state);
+        afterwards.run(self);
     }
 
     fn written(&self, id: PipeId, progress: Progress) {
@@ -169,6 +195,7 @@ impl Port for Core {
         for message in messages.drain(..) {
             state.admit(id.index, message, &self.options);
         }
+        self.expect_arrivals_to_expire(&mut state, id);
         let mut wakers = Vec::new();
         state.wake_receivers(count, &mut wakers);
         let paused = state.pipe(id).is_some_and(|pipe| pipe.incoming.is_paused());
@@ -187,6 +214,7 @@ impl Port for Core {
             };
             progress.messages += 1;
             progress.octets += octets;
+            progress.freed += octets;
             if self.options.refuses(&message) {
                 pipe.received.received += 1;
                 pipe.received.dropped += 1;
@@ -194,6 +222,7 @@ impl Port for Core {
                 state.admit(id.index, message, &self.options);
             }
         }
+        self.expect_arrivals_to_expire(&mut state, id);
         let mut wakers = Vec::new();
         state.wake_receivers(progress.messages, &mut wakers);
         self.resume_or_wait(&mut state, id);

@@ -13,6 +13,7 @@ use super::envelope;
 use super::handle::Handle;
 use super::monitor::Monitor;
 use super::operations::every_socket;
+use super::receipt::{Receipt, SendOptions, Sending};
 use super::stats::Stats;
 use crate::endpoint::{Endpoint, IntoEndpoint};
 use crate::error::{
@@ -150,11 +151,30 @@ impl Responder {
     ///
     /// See [`SendError`], which gives the reply back.
     pub fn send(self, reply: impl Into<Message>) -> Result<(), SendError> {
-        let reply = reply.into();
+        self.send_as(reply.into(), &Sending::PLAIN)
+    }
+
+    /// As [`send`](Self::send), with a time to live of its own where the terms
+    /// give one. Returns a receipt, which tells when the reply is written.
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`], which gives the reply back.
+    pub fn send_with(
+        self,
+        reply: impl Into<Message>,
+        options: SendOptions,
+    ) -> Result<Receipt, SendError> {
+        let sending = Sending::new(options, self.handle.core().state.wakeups());
+        self.send_as(reply.into(), &sending)?;
+        Ok(sending.into_receipt())
+    }
+
+    fn send_as(self, reply: Message, sending: &Sending) -> Result<(), SendError> {
         let enveloped = envelope::join(self.envelope, &reply);
         self.handle
             .core()
-            .try_reply(enveloped)
+            .try_reply(enveloped, sending)
             .map_err(|error| error.with_message(reply))
     }
 }

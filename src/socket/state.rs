@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::Instant;
 
 use slab::Slab;
 
@@ -11,6 +12,7 @@ use super::pattern::Pattern;
 use super::place::Pipe;
 use super::stats::{PeerStats, Received, Sent, Stats};
 use crate::endpoint::Endpoint;
+use crate::error::GivenUp;
 use crate::message::Message;
 use crate::options::{Identity, Options};
 use crate::pipe::{Ticket, Waiters};
@@ -30,6 +32,8 @@ pub(super) struct State {
     pub(super) phase: Phase,
     /// It waits to be told that the budget has room.
     pub(super) starving: bool,
+    /// When the timekeeper looks at the queues next.
+    pub(super) next_expiry: Option<Instant>,
     /// The counters of pipes that are gone.
     gone: (Sent, Received),
     pub(super) unmatched: u64,
@@ -64,6 +68,7 @@ impl State {
             senders: Waiters::default(),
             phase: Phase::Open,
             starving: false,
+            next_expiry: None,
             gone: (Sent::default(), Received::default()),
             unmatched: 0,
             monitors: Monitors::default(),
@@ -125,7 +130,10 @@ impl State {
             identities.remove(&std::mem::take(&mut pipe.identity));
         }
         pipe.kept = false;
-        pipe.discard();
+        pipe.discard(match self.phase {
+            Phase::Open => GivenUp::Discarded,
+            Phase::Finishing | Phase::Closed => GivenUp::Closed,
+        });
         self.lose_request(index);
     }
 
@@ -162,6 +170,7 @@ impl State {
         &mut self,
         count: impl FnOnce(&mut Received),
     ) -> Option<(Message, Option<Arc<Link>>)> {
+        self.expire_next();
         let index = self.fair.pop()?;
         let pipe = &mut self.pipes[index];
         let message = pipe

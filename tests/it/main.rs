@@ -6,6 +6,7 @@ mod concurrency;
 mod conformance;
 mod dealer_router;
 mod devices;
+mod expiry;
 mod guard;
 mod inproc;
 #[cfg(unix)]
@@ -18,6 +19,7 @@ mod pair;
 mod permit;
 mod pipeline;
 mod publish;
+mod receipts;
 mod request_reply;
 mod rows;
 mod service;

@@ -62,10 +62,12 @@ pub(crate) fn broken_sums(stats: &Stats) -> Vec<String> {
     let mut broken = Vec::new();
     let sides = stats.peers.iter().map(|peer| (peer.sent, peer.received));
     for (sent, received) in sides.chain([(stats.sent, stats.received)]) {
-        if sent.accepted != sent.written + sent.dropped.total() + sent.queued {
+        let gone = sent.written + sent.dropped.total() + sent.expired;
+        if sent.accepted != gone + sent.queued {
             broken.push(format!("{sent:?}"));
         }
-        if received.received != received.delivered + received.dropped + received.queued {
+        let gone = received.delivered + received.dropped + received.expired;
+        if received.received != gone + received.queued {
             broken.push(format!("{received:?}"));
         }
     }
