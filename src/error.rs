@@ -12,13 +12,17 @@ use crate::options::SocketType;
 #[non_exhaustive]
 pub enum OptionsError {
     /// The value is out of the option's range.
-    #[error("the value of {option} is out of its range")]
+    #[error("the value of {option} is out of its range: it takes {range}")]
+    #[non_exhaustive]
     OutOfRange {
         /// The option.
         option: &'static str,
+        /// What it takes, for people to read.
+        range: &'static str,
     },
     /// Sockets of this type cannot heed the option.
     #[error("{option} means nothing to a socket of type {socket_type}")]
+    #[non_exhaustive]
     NotForType {
         /// The option.
         option: &'static str,
@@ -261,6 +265,9 @@ pub enum LinkError {
     /// The system reported an error.
     #[error("{0}")]
     Io(io::ErrorKind),
+    /// The peer could not be reached in time.
+    #[error("the peer could not be reached in time")]
+    ConnectTimeout,
     /// The handshake was not finished in time: the peer's fault, or it is no ZMTP peer.
     #[error("the peer did not finish its handshake in time")]
     HandshakeTimeout,
@@ -292,6 +299,10 @@ pub enum LinkError {
     /// The peer's pipe was full, and the options say to cut it then.
     #[error("the peer was too slow")]
     TooSlow,
+    /// The peer took nothing of what was written to it for too long: the
+    /// options set a limit, or it asked for answers all the time.
+    #[error("the peer takes nothing of what is written to it")]
+    Stalled,
     /// The endpoint has as many connections as the socket's options allow.
     #[error("the endpoint has as many connections as it may")]
     TooManyConnections,

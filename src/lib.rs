@@ -70,8 +70,8 @@ pub use error::{
 };
 pub use message::Message;
 pub use options::{
-    Credentials, Identity, IdentityError, Network, NetworkError, Options, Overflow, Shown,
-    SocketType,
+    Credentials, Identity, IdentityError, Network, NetworkError, Options, Overflow, ReconnectStop,
+    Shown, SocketType,
 };
 pub use service::{
     CallError, Client, ClientBuilder, ClientError, ClientId, ClientIdError, ClientStats,

@@ -1,5 +1,7 @@
 //! What a socket can be told when it is made, and the words for it.
 
+mod check;
+mod connection;
 mod network;
 mod pattern;
 mod transport;
@@ -11,9 +13,10 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::context::Context;
-use crate::error::OptionsError;
 use crate::message::Message;
 
+pub(crate) use connection::ConnectionOptions;
+pub use connection::ReconnectStop;
 pub use network::{Network, NetworkError};
 pub(crate) use pattern::PatternOptions;
 pub use pattern::{Overflow, Shown};
@@ -145,6 +148,11 @@ impl fmt::Debug for Identity {
 
 /// What a socket is told when it is made; the defaults suit most programs.
 ///
+/// Nothing is judged before a socket is to be made of them: `with_options` names
+/// the first value that is out of its range, and the first option that the type
+/// of the socket cannot heed. An option at its default is heeded by all. Limits,
+/// times and what concerns the transports are harmless where they have no use.
+///
 /// ```
 /// use std::time::Duration;
 /// use pushsub::{Options, Push};
@@ -162,10 +170,7 @@ pub struct Options {
     pub(crate) receive_limit: Limit,
     pub(crate) linger: Duration,
     pub(crate) time_to_live: Option<Duration>,
-    pub(crate) reconnect_initial: Duration,
-    pub(crate) reconnect_max: Duration,
-    pub(crate) handshake_timeout: Duration,
-    pub(crate) heartbeat_interval: Option<Duration>,
+    pub(crate) connection: ConnectionOptions,
     pub(crate) max_message_size: usize,
     pub(crate) max_frames: usize,
     pub(crate) mandatory: bool,
@@ -197,10 +202,7 @@ impl Default for Options {
             receive_limit: limit,
             linger: Duration::from_secs(1),
             time_to_live: None,
-            reconnect_initial: Duration::from_millis(100),
-            reconnect_max: Duration::from_secs(30),
-            handshake_timeout: Duration::from_secs(10),
-            heartbeat_interval: Some(Duration::from_secs(10)),
+            connection: ConnectionOptions::default(),
             max_message_size: 16 << 20,
             max_frames: 1_024,
             mandatory: false,
@@ -231,35 +233,38 @@ impl Options {
     }
 
     /// Messages that wait to be written to one peer before the pipe is full
-    /// (`ZMQ_SNDHWM`). Default 1,000; 0 counts as 1.
+    /// (`ZMQ_SNDHWM`). Default 1,000; at least 1. Where libzmq has 0, no limit,
+    /// there is `usize::MAX`.
     #[must_use]
     pub fn send_high_water_mark(mut self, messages: usize) -> Self {
-        self.send_limit.messages = messages.max(1);
+        self.send_limit.messages = messages;
         self
     }
 
     /// Octets that wait to be written to one peer before the pipe is full. An
-    /// empty pipe admits one message of any permitted size. Default 8 MiB; 0 counts as 1.
+    /// empty pipe admits one message of any permitted size. Default 8 MiB; at
+    /// least 1, and `usize::MAX` is no limit.
     #[must_use]
     pub fn send_high_water_mark_bytes(mut self, octets: usize) -> Self {
-        self.send_limit.bytes = octets.max(1);
+        self.send_limit.bytes = octets;
         self
     }
 
     /// Messages of one peer that wait to be received before its link is left
-    /// unread (`ZMQ_RCVHWM`). Default 1,000; 0 counts as 1. What one read of
-    /// the link held beyond the mark is kept.
+    /// unread (`ZMQ_RCVHWM`). Default 1,000; at least 1. Where libzmq has 0, no
+    /// limit, there is `usize::MAX`. What one read of the link held beyond the
+    /// mark is kept.
     #[must_use]
     pub fn receive_high_water_mark(mut self, messages: usize) -> Self {
-        self.receive_limit.messages = messages.max(1);
+        self.receive_limit.messages = messages;
         self
     }
 
     /// Octets of one peer that wait to be received before its link is left
-    /// unread. Default 8 MiB; 0 counts as 1.
+    /// unread. Default 8 MiB; at least 1, and `usize::MAX` is no limit.
     #[must_use]
     pub fn receive_high_water_mark_bytes(mut self, octets: usize) -> Self {
-        self.receive_limit.bytes = octets.max(1);
+        self.receive_limit.bytes = octets;
         self
     }
 
@@ -288,47 +293,20 @@ impl Options {
         self
     }
 
-    /// The wait before the first reconnect and the longest one between two
-    /// (`ZMQ_RECONNECT_IVL`, `ZMQ_RECONNECT_IVL_MAX`): it doubles from the one to the
-    /// other, with full jitter. Default 100 ms and 30 s; at least 1 ms, and the
-    /// longest is never shorter than the first.
-    #[must_use]
-    pub fn reconnect(mut self, initial: Duration, max: Duration) -> Self {
-        self.reconnect_initial = initial.max(Duration::from_millis(1));
-        self.reconnect_max = max.max(self.reconnect_initial);
-        self
-    }
-
-    /// How long a peer has from the accepted connection to the end of its
-    /// handshake (`ZMQ_HANDSHAKE_IVL`). Default 10 s.
-    #[must_use]
-    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
-        self.handshake_timeout = timeout;
-        self
-    }
-
-    /// The time between PINGs to a peer that speaks ZMTP 3.1 or later
-    /// (`ZMQ_HEARTBEAT_IVL`); a link on which nothing is heard for two of them
-    /// after a PING is cut. `None` sends none. Default 10 s.
-    #[must_use]
-    pub fn heartbeat_interval(mut self, interval: Option<Duration>) -> Self {
-        self.heartbeat_interval = interval.map(|interval| interval.max(Duration::from_millis(1)));
-        self
-    }
-
     /// The largest message that is sent or received, all frames together, in
     /// octets (`ZMQ_MAXMSGSIZE`). A peer that announces more is disconnected
-    /// before a byte of the body is read. Default 16 MiB.
+    /// before a byte of the body is read. Default 16 MiB; where libzmq has -1, no
+    /// limit, there is `usize::MAX`.
     #[must_use]
     pub fn max_message_size(mut self, octets: usize) -> Self {
         self.max_message_size = octets;
         self
     }
 
-    /// The most frames of a message that is sent or received. Default 1,024; 0 counts as 1.
+    /// The most frames of a message that is sent or received. Default 1,024; at least 1.
     #[must_use]
     pub fn max_frames(mut self, frames: usize) -> Self {
-        self.max_frames = frames.max(1);
+        self.max_frames = frames;
         self
     }
 
@@ -350,18 +328,6 @@ impl Options {
     pub fn correlate(mut self, correlate: bool) -> Self {
         self.correlate = correlate;
         self
-    }
-
-    /// Whether a socket of this type can heed them all.
-    pub(crate) fn check(&self, socket_type: SocketType) -> Result<(), OptionsError> {
-        if self.time_to_live.is_some() && socket_type == SocketType::Req {
-            let option = "time_to_live";
-            return Err(OptionsError::NotForType {
-                option,
-                socket_type,
-            });
-        }
-        Ok(())
     }
 
     /// Whether a message is over the limits of octets or frames.

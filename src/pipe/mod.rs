@@ -5,6 +5,7 @@
 
 mod batch;
 mod incoming;
+mod keyed;
 mod marks;
 #[cfg(test)]
 mod model;

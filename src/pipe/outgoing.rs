@@ -3,7 +3,10 @@
 use std::borrow::Cow;
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use super::batch::{Batch, Encoded, Progress};
+use super::keyed::Keyed;
 use super::marks::Mark;
 use super::plain::Plain;
 use super::receipt::Fate;
@@ -20,6 +23,9 @@ use crate::options::Limit;
 pub(crate) struct Outgoing {
     /// Accepted, and not yet taken by a writer.
     waiting: Batch,
+    /// Accepted behind all of it, where a newer message replaces one of its key.
+    /// Encoded when a writer takes it. Boxed, as hardly any pipe has it.
+    keyed: Option<Box<Keyed>>,
     /// Commands for the present connection; they go before the messages.
     commands: Vec<u8>,
     /// Taken by a writer and not yet written.
@@ -44,6 +50,7 @@ impl Outgoing {
         };
         Self {
             waiting,
+            keyed: None,
             commands: Vec::new(),
             taken_messages: 0,
             taken_octets: 0,
@@ -57,23 +64,33 @@ impl Outgoing {
 
     /// Messages that are not yet written.
     pub(crate) fn messages(&self) -> usize {
-        self.waiting.messages() + self.taken_messages
+        let keyed = self.keyed.as_ref().map_or(0, |keyed| keyed.messages());
+        self.waiting.messages() + keyed + self.taken_messages
+    }
+
+    /// Octets that no writer has taken.
+    fn waiting_octets(&self) -> usize {
+        let keyed = self.keyed.as_ref().map_or(0, |keyed| keyed.octets());
+        self.waiting.octets() + keyed
     }
 
     /// Whether as many octets wait as one write takes, and no writer is at work.
     pub(crate) fn fills_a_write(&self, octets: usize) -> bool {
-        self.taken_octets == 0 && self.waiting.octets() >= octets
+        self.taken_octets == 0 && self.waiting_octets() >= octets
     }
 
     /// Whether messages wait that do not yet fill a write, and nothing else.
     pub(crate) fn is_growing(&self, octets: usize) -> bool {
-        self.commands.is_empty() && !self.waiting.is_empty() && self.waiting.octets() < octets
+        self.commands.is_empty() && (1..octets).contains(&self.waiting_octets())
     }
 
     /// Gives up all that waits.
     pub(crate) fn clear(&mut self, reason: GivenUp) {
         while self.waiting.drop_first() {}
         self.waiting.settle_locked(Fate::GivenUp(reason));
+        let keyed = self.keyed.iter_mut().flat_map(|keyed| keyed.drain());
+        let slips = keyed.filter_map(|(_, mark)| mark?.slip);
+        slips.for_each(|slip| slip.end_locked(Fate::GivenUp(reason)));
         let plain = matches!(self.waiting, Batch::Plain(_));
         let reserved = self.reserved;
         *self = Self::new(self.limit, plain, self.lease.another());
@@ -89,7 +106,7 @@ impl Outgoing {
     /// that a message above the limit in octets is slow, not stuck.
     pub(crate) fn has_room(&self) -> bool {
         let messages = self.messages() + self.reserved;
-        let octets = self.waiting.octets() + self.taken_octets;
+        let octets = self.waiting_octets() + self.taken_octets;
         messages == 0 || (messages < self.limit.messages && octets < self.limit.bytes)
     }
 
@@ -111,7 +128,8 @@ impl Outgoing {
     }
 
     fn pinned(&self) -> usize {
-        self.waiting.pinned() + self.taken_pinned
+        let keyed = self.keyed.as_ref().map_or(0, |keyed| keyed.octets());
+        self.waiting.pinned() + keyed + self.taken_pinned
     }
 
     /// Promises a place; the caller has asked for room.
@@ -138,7 +156,7 @@ impl Outgoing {
 
     /// Whether a message may expire that no writer has taken.
     pub(crate) fn is_timed(&self) -> bool {
-        self.waiting.is_timed()
+        self.earliest().is_some()
     }
 
     /// Whether a message may expire that a writer has taken.
@@ -148,15 +166,31 @@ impl Outgoing {
 
     /// Before this nothing expires that no writer has taken.
     pub(crate) fn earliest(&self) -> Option<Instant> {
-        self.waiting.earliest()
+        let keyed = self.keyed.as_ref().and_then(|keyed| keyed.earliest());
+        let earliest = [self.waiting.earliest(), keyed];
+        earliest.into_iter().flatten().min()
     }
 
     /// Gives up what has waited too long and no writer has taken. Returns how many.
     pub(crate) fn expire(&mut self, now: Instant) -> usize {
         let expired = self.waiting.expire(now).messages;
-        self.settle();
         self.waiting.settle_locked(Fate::GivenUp(GivenUp::Expired));
+        let keyed = self.keyed.as_mut();
+        let expired = expired + keyed.map_or(0, |keyed| keyed.expire(now));
+        self.settle();
         expired
+    }
+
+    /// Gives up the message of this key that no writer has taken. Returns
+    /// whether there was one.
+    pub(crate) fn drop_of_key(&mut self, key: &Bytes) -> bool {
+        self.keyed.as_mut().is_some_and(|keyed| keyed.remove(key))
+    }
+
+    /// Accepts a message of which none waits with this key.
+    pub(crate) fn push_keyed(&mut self, key: Bytes, message: Message, mark: Option<Mark>) {
+        self.keyed.get_or_insert_default().push(key, message, mark);
+        self.lease.cover(self.pinned());
     }
 
     /// Accepts a message before all that wait.
@@ -193,6 +227,13 @@ impl Outgoing {
             batch.is_empty(),
             "the writer finishes a batch before the next"
         );
+        if let Some(keyed) = &mut self.keyed {
+            for (message, mark) in keyed.drain() {
+                self.waiting.push(Cow::Owned(message));
+                mark.into_iter()
+                    .for_each(|mark| self.waiting.mark_last(mark));
+            }
+        }
         if self.waiting.is_empty() && self.commands.is_empty() {
             return false;
         }
@@ -204,6 +245,8 @@ impl Outgoing {
         self.taken_octets = batch.octets();
         self.taken_pinned = batch.pinned();
         self.taken_timed = batch.is_timed();
+        // What is encoded may be more than it was.
+        self.lease.cover(self.pinned());
         true
     }
 

@@ -60,6 +60,22 @@ impl Waiters {
         self.next += 1;
     }
 
+    /// As [`wait`](Self::wait), and one that was woken for nothing has its place again. For
+    /// those who all wait for the same: elsewhere it would keep others from what is theirs.
+    pub(crate) fn wait_in_turn(&mut self, ticket: &mut Ticket, waker: &Waker) {
+        if let Some(number) = ticket.number
+            && let Err(position) = self.position(number)
+        {
+            let waiter = Waiter {
+                number,
+                waker: waker.clone(),
+                standing: ticket.standing,
+            };
+            self.queue.insert(position, waiter);
+        }
+        self.wait(ticket, waker);
+    }
+
     /// The first in the queue, and those with standing tickets before it; the
     /// caller wakes them all. With `None` it cannot count on anybody.
     pub(crate) fn next(&mut self, standing: &mut Vec<Waker>) -> Option<Waker> {
@@ -125,6 +141,24 @@ mod tests {
         waiters.wait(&mut first, Waker::noop());
         waiters.next(&mut Vec::new());
         assert!(waiters.leave(&mut first));
+    }
+
+    #[test]
+    fn waiting_in_turn_one_that_was_woken_has_its_place_again() {
+        for in_turn in [true, false] {
+            let mut waiters = Waiters::default();
+            let (mut first, mut second) = (Ticket::default(), Ticket::default());
+            waiters.wait(&mut first, Waker::noop());
+            waiters.wait(&mut second, Waker::noop());
+            waiters.next(&mut Vec::new());
+            match in_turn {
+                true => waiters.wait_in_turn(&mut first, Waker::noop()),
+                false => waiters.wait(&mut first, Waker::noop()),
+            }
+            waiters.next(&mut Vec::new());
+            assert_eq!(waiters.leave(&mut first), in_turn);
+            assert_eq!(waiters.leave(&mut second), !in_turn);
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! Connects an endpoint, for ever: dial, shake hands, drive, wait, again.
+//! Connects an endpoint, for ever or until it is given up: dial, shake hands, drive, wait, again.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -12,10 +13,11 @@ use super::port::{Attach, Phase, PipeId, Port};
 use super::{Link, Settings, inproc};
 use crate::endpoint::Endpoint;
 use crate::error::LinkError;
+use crate::options::ReconnectStop;
 use crate::transport;
 
-/// Keeps `endpoint` connected to `pipe` until the phase says to end. While the
-/// phase is finishing, goes on for as long as the pipe has something to write.
+/// Keeps `endpoint` connected to `pipe` until the phase says to end, or what
+/// happens is what the options want no more of. While the phase is finishing, goes on for as long as the pipe has something to write.
 pub(crate) async fn dial(
     port: Arc<dyn Port>,
     endpoint: Endpoint,
@@ -23,17 +25,21 @@ pub(crate) async fn dial(
     settings: Settings,
     mut phase: watch::Receiver<Phase>,
 ) {
-    let mut backoff = Backoff::new(settings.reconnect_initial, settings.reconnect_max);
+    let times = &settings.connection;
+    let mut backoff = Backoff::new(times.reconnect_initial, times.reconnect_max);
     loop {
         let connected = connect(&port, &endpoint, pipe, &settings, &mut phase).await;
-        let reason = match connected {
+        let (reason, stop) = match connected {
             Some(Ok(link)) => {
                 let since = Instant::now();
                 let reason = link.drive(&settings, &mut phase).await;
                 backoff.succeeded(since.elapsed());
-                reason
+                (reason, Some(ReconnectStop::Disconnected))
             }
-            Some(Err(reason)) => reason,
+            Some(Err(reason)) => {
+                let stop = failure(&reason);
+                (reason, stop)
+            }
             None => return,
         };
         if is_over(&port, pipe, &phase) {
@@ -43,6 +49,9 @@ pub(crate) async fn dial(
         if reason == LinkError::GivenUp {
             continue;
         }
+        if stop.is_some_and(|stop| times.reconnect_stop.contains(stop)) {
+            return port.gave_up(pipe, &endpoint, &reason);
+        }
         let wait = backoff.wait();
         port.retrying(&endpoint, wait, &reason);
         let mut watched = phase.clone();
@@ -50,6 +59,23 @@ pub(crate) async fn dial(
             () = sleep(wait) => {}
             () = over(&port, pipe, &mut watched) => return,
         }
+    }
+}
+
+/// What kind of failure an attempt ended with; others may pass by themselves.
+fn failure(reason: &LinkError) -> Option<ReconnectStop> {
+    match reason {
+        LinkError::Io(ErrorKind::ConnectionRefused | ErrorKind::NotFound) => {
+            Some(ReconnectStop::Refused)
+        }
+        LinkError::Handshake(_)
+        | LinkError::HandshakeTimeout
+        | LinkError::PeerError(_)
+        | LinkError::ClosedByPeer
+        | LinkError::Io(
+            ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted,
+        ) => Some(ReconnectStop::HandshakeFailed),
+        _ => None,
     }
 }
 
@@ -85,13 +111,12 @@ async fn connect(
         if let Endpoint::Inproc(name) = endpoint {
             return inproc::connect(port, endpoint, name, pipe, settings).await;
         }
-        // The time for a handshake is time enough for the dialling before it.
         let dialled = timeout(
-            settings.handshake_timeout,
+            settings.connection.connect_timeout,
             transport::dial(endpoint, &settings.transport),
         )
         .await;
-        let dialled = dialled.map_err(|_| LinkError::HandshakeTimeout)?;
+        let dialled = dialled.map_err(|_| LinkError::ConnectTimeout)?;
         let mut wire = dialled.map_err(LinkError::io)?;
         let (peer, early) = shake_hands(&mut wire, settings).await?;
         let (address, credentials) = (wire.address.clone(), wire.origin.credentials());

@@ -2,20 +2,20 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::task::{Context, Poll, ready};
 
 use tokio::sync::watch;
-use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Settings;
+use super::heartbeat::{self, Due, Heartbeat};
 use super::link::Wired;
+use super::patience::Patience;
 use super::port::Phase;
+use super::stall::Stall;
 use crate::error::LinkError;
+use crate::options::ConnectionOptions;
 use crate::zmtp::Command;
-
-/// Intervals of silence in a row, each begun with a PING, after which a peer is dead (H05).
-const SILENT_INTERVALS: u32 = 2;
 
 /// Runs the link until it ends, however it ends, and tells the port.
 ///
@@ -29,16 +29,14 @@ pub(super) async fn drive(
         link,
         reason: LinkError::RuntimeGone,
     };
-    let heartbeat = settings
-        .heartbeat_interval
-        .filter(|_| link.version >= (3, 1));
-    let mut heartbeat = heartbeat.map(Heartbeat::new);
+    let mut pulse = Pulse::new(link, &settings.connection);
+    let mut stall = Stall::new(settings.transport.stall);
     // What came with the handshake is decoded, and the wire's waker set.
     link.read();
-    let mut patience = None;
+    let mut patience = Patience::default();
     let run = poll_fn(|context| {
-        let ended = poll(link, &mut heartbeat, context);
-        if ended.is_pending() && poll_patience(link, &mut patience, context).is_ready() {
+        let ended = poll(link, &mut pulse, &mut stall, context);
+        if ended.is_pending() && patience.poll(link, context).is_ready() {
             return Poll::Ready(LinkError::OutOfBudget);
         }
         ended
@@ -68,7 +66,8 @@ impl Drop for End<'_> {
 /// One turn. Every step may have been the reason for the wake-up, so each is looked at.
 fn poll(
     link: &Wired,
-    heartbeat: &mut Option<Heartbeat>,
+    pulse: &mut Pulse,
+    stall: &mut Stall,
     context: &mut Context<'_>,
 ) -> Poll<LinkError> {
     link.register_driver(context.waker());
@@ -78,10 +77,10 @@ fn poll(
     if let Some(reason) = link.failure() {
         return Poll::Ready(ended(link, reason));
     }
-    if let Some(heartbeat) = heartbeat
-        && heartbeat.poll(link, context).is_ready()
-    {
-        return Poll::Ready(LinkError::Silent);
+    if pulse.poll(link, context).is_ready() {
+        // The last look at the wire may have found the peer gone.
+        let reason = link.failure().unwrap_or(LinkError::Silent);
+        return Poll::Ready(ended(link, reason));
     }
     match link.poll_flush() {
         Poll::Ready(Ok(())) if link.is_finishing() && link.port.is_drained(link.pipe) => {
@@ -90,7 +89,12 @@ fn poll(
             let _ = link.poll_shutdown();
         }
         Poll::Ready(Err(reason)) => return Poll::Ready(ended(link, reason)),
-        Poll::Ready(Ok(())) | Poll::Pending => {}
+        Poll::Ready(Ok(())) => {}
+        Poll::Pending => {
+            if stall.poll(link.intake(), context).is_ready() {
+                return Poll::Ready(LinkError::Stalled);
+            }
+        }
     }
     Poll::Pending
 }
@@ -103,85 +107,70 @@ fn ended(link: &Wired, reason: LinkError) -> LinkError {
     reason
 }
 
-/// How long the rest of a message may have no place in the budget: what has
-/// come of it has one, which others want.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Waits for a link that has no place in the budget.
-struct Patience {
-    since: Instant,
-    timer: Pin<Box<Sleep>>,
+/// The timer of the heartbeat, set to when something is due.
+struct Pulse {
+    heartbeat: Heartbeat,
+    /// What our PINGs say of us.
+    time_to_live: u16,
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl Patience {
-    fn new(since: Instant) -> Self {
-        Self {
-            since,
-            timer: Box::pin(sleep_until(since + PATIENCE)),
-        }
+impl Pulse {
+    fn new(link: &Wired, options: &ConnectionOptions) -> Self {
+        // PINGs are of 3.1; to a peer of 3.0 they would be noise (H07).
+        let asks = link.version >= (3, 1);
+        let mut pulse = Self {
+            heartbeat: Heartbeat::new(Instant::now(), options, asks),
+            time_to_live: heartbeat::time_to_live(options),
+            timer: None,
+        };
+        pulse.arm();
+        pulse
     }
-}
 
-/// Ready when the link has had no place for long enough.
-fn poll_patience(
-    link: &Wired,
-    patience: &mut Option<Patience>,
-    context: &mut Context<'_>,
-) -> Poll<()> {
-    let Some(since) = link.starved() else {
-        *patience = None;
-        return Poll::Pending;
-    };
-    if patience.as_ref().is_none_or(|other| other.since != since) {
-        *patience = Some(Patience::new(since));
-    }
-    let patience = patience.as_mut();
-    patience.map_or(Poll::Pending, |patience| {
-        patience.timer.as_mut().poll(context)
-    })
-}
-
-/// Asks a peer for a sign of life, and counts the intervals without one.
-struct Heartbeat {
-    interval: Duration,
-    timer: Pin<Box<Sleep>>,
-    silent: u32,
-}
-
-impl Heartbeat {
-    fn new(interval: Duration) -> Self {
-        Self {
-            interval,
-            timer: Box::pin(sleep(interval)),
-            silent: 0,
+    fn arm(&mut self) {
+        let Some(next) = self.heartbeat.next() else {
+            self.timer = None;
+            return;
+        };
+        match &mut self.timer {
+            Some(timer) => timer.as_mut().reset(next),
+            None => self.timer = Some(Box::pin(sleep_until(next))),
         }
     }
 
     /// Ready when the peer is dead.
     fn poll(&mut self, link: &Wired, context: &mut Context<'_>) -> Poll<()> {
-        while self.timer.as_mut().poll(context).is_ready() {
-            self.timer.as_mut().reset(Instant::now() + self.interval);
-            // A link that we have stopped reading cannot show a sign of life.
-            let alive = link.take_heard() || link.port.is_paused(link.pipe);
-            self.silent = if alive { 0 } else { self.silent + 1 };
-            if self.silent >= SILENT_INTERVALS {
-                return Poll::Ready(());
+        if let Some(deciseconds) = link.take_promise() {
+            self.heartbeat.promise(Instant::now(), deciseconds);
+            self.arm();
+        }
+        while let Some(timer) = &mut self.timer {
+            ready!(timer.as_mut().poll(context));
+            let now = Instant::now();
+            let mut due = self.heartbeat.look(now, link.signs());
+            if due == Due::Cut {
+                // What the kernel holds is a sign of life too: whoever was to read
+                // it may not have had its turn.
+                link.read();
+                due = self.heartbeat.look(now, link.signs());
             }
-            let ping = Command::Ping {
-                ttl_deciseconds: self.time_to_live(),
-                context: [][..].into(),
-            };
-            link.port
-                .command(link.pipe, &mut |octets| ping.encode(octets));
+            match due {
+                Due::Cut => return Poll::Ready(()),
+                Due::Ping => self.ping(link),
+                Due::Nothing => {}
+            }
+            self.arm();
         }
         Poll::Pending
     }
 
-    /// How long the peer may wait for us: as long as we wait for it.
-    fn time_to_live(&self) -> u16 {
-        let deciseconds = (self.interval * (SILENT_INTERVALS + 1))
-            .as_millis()
-            .div_ceil(100);
-        u16::try_from(deciseconds).unwrap_or(u16::MAX)
+    fn ping(&self, link: &Wired) {
+        let ping = Command::Ping {
+            ttl_deciseconds: self.time_to_live,
+            context: [][..].into(),
+        };
+        link.port
+            .command(link.pipe, &mut |octets| ping.encode(octets));
     }
 }

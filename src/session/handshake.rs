@@ -19,7 +19,7 @@ pub(super) async fn shake_hands(
     settings: &Settings,
 ) -> Result<(Peer, BytesMut), LinkError> {
     match timeout(
-        settings.handshake_timeout,
+        settings.connection.handshake_timeout,
         exchange(wire, Handshake::new(local(settings))),
     )
     .await

@@ -8,7 +8,7 @@
 use std::io::IoSlice;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker, ready};
 use std::time::Instant;
 
@@ -20,8 +20,10 @@ use tokio::time;
 
 use super::Settings;
 use super::expire;
+use super::heartbeat::Signs;
 use super::port::{self, PipeId, Port, Subscription, Taken};
 use super::reading::Reading;
+use super::stall::Intake;
 use crate::context::Budget;
 use crate::error::LinkError;
 use crate::message::Message;
@@ -41,8 +43,17 @@ pub(crate) struct Wired {
     writer: Mutex<Writer>,
     reader: Mutex<Reader>,
     driver: Arc<DriverWaker>,
+    /// PINGs that came, and octets that were written, both roughly: who asks
+    /// and asks and never reads the answers is told by them.
+    pings: AtomicU64,
+    written: AtomicU64,
     /// Something was read since the driver last looked (H03).
     heard: AtomicBool,
+    /// Something was read behind the peer's last PING.
+    heard_since_ping: AtomicBool,
+    /// The time to live of a PING that the driver has not seen yet, in tenths of
+    /// a second; 0 is none.
+    promise: AtomicU16,
     /// What is queued is to be written, then the connection ends.
     finishing: AtomicBool,
     failure: Mutex<Option<LinkError>>,
@@ -139,7 +150,11 @@ impl Wired {
                 waker: Waker::from(readable),
             }),
             driver,
+            pings: AtomicU64::new(0),
+            written: AtomicU64::new(0),
             heard: AtomicBool::new(true),
+            heard_since_ping: AtomicBool::new(true),
+            promise: AtomicU16::new(0),
             finishing: AtomicBool::new(false),
             failure: Mutex::new(None),
             starved: Mutex::new(None),
@@ -166,9 +181,32 @@ impl Wired {
         self.finishing.load(Ordering::Acquire)
     }
 
-    /// Whether anything was read since the last call.
-    pub(super) fn take_heard(&self) -> bool {
-        self.heard.swap(false, Ordering::Relaxed)
+    /// What was heard since the last call. A link that we have stopped reading
+    /// cannot show a sign of life.
+    pub(super) fn signs(&self) -> Signs {
+        let heard = self.heard.swap(false, Ordering::Relaxed);
+        let paused = self.port.is_paused(self.pipe);
+        Signs {
+            alive: heard || paused,
+            kept: self.heard_since_ping.load(Ordering::Relaxed) || paused,
+        }
+    }
+
+    /// The time to live that the peer's last PING said, in tenths of a second,
+    /// once. For the driver, at each of its turns: a load where there is none.
+    pub(super) fn take_promise(&self) -> Option<u16> {
+        if self.promise.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        Some(self.promise.swap(0, Ordering::Relaxed))
+    }
+
+    /// What tells whether the peer takes what is written to it.
+    pub(super) fn intake(&self) -> Intake {
+        Intake {
+            written: self.written.load(Ordering::Relaxed),
+            pings: self.pings.load(Ordering::Relaxed),
+        }
     }
 
     pub(super) fn failure(&self) -> Option<LinkError> {
@@ -258,7 +296,13 @@ impl Wired {
         });
         let progress = match written {
             Ok(0) => return Poll::Ready(Err(LinkError::ClosedByPeer)),
-            Ok(octets) => encoded.advance(octets),
+            Ok(octets) => {
+                // Only who holds the writer's lock writes this one.
+                let before = self.written.load(Ordering::Relaxed);
+                self.written
+                    .store(before.wrapping_add(octets as u64), Ordering::Relaxed);
+                encoded.advance(octets)
+            }
             Err(error) => return Poll::Ready(Err(LinkError::io(error))),
         };
         self.port.written(self.pipe, progress);
@@ -330,6 +374,7 @@ impl Wired {
             return Ok(Step::Pending);
         };
         self.heard.store(true, Ordering::Relaxed);
+        self.heard_since_ping.store(true, Ordering::Relaxed);
         if !self.decode(reader)? {
             return Ok(Step::Paused);
         }
@@ -386,35 +431,45 @@ impl Wired {
             let decoded = reading.decode(messages);
             // What came whole before an offence is delivered, as any of it would have been.
             if !messages.is_empty() {
-                going_on = self.port.deliver(self.pipe, messages);
+                self.heard_since_ping.store(true, Ordering::Relaxed);
+                going_on &= self.port.deliver(self.pipe, messages);
             }
             match decoded.map_err(|error| LinkError::Protocol(error.to_string()))? {
-                Some(command) => self.obey(command)?,
+                Some(command) => going_on &= self.obey(command)?,
                 None => return Ok(going_on),
             }
         }
     }
 
-    fn obey(&self, command: Command) -> Result<(), LinkError> {
+    /// Does what a command asks for. Returns whether reading may go on.
+    fn obey(&self, command: Command) -> Result<bool, LinkError> {
+        self.heard_since_ping.store(true, Ordering::Relaxed);
         match command {
-            Command::Ping { context, .. } => {
-                let pong = Command::Pong { context };
-                self.port
-                    .command(self.pipe, &mut |octets| pong.encode(octets));
+            Command::Ping {
+                ttl_deciseconds,
+                context,
+            } => {
+                self.heard_since_ping.store(false, Ordering::Relaxed);
+                if ttl_deciseconds > 0 {
+                    self.promise.store(ttl_deciseconds, Ordering::Relaxed);
+                    self.wake();
+                }
+                self.pings.fetch_add(1, Ordering::Relaxed);
+                self.port.pong(self.pipe, context);
             }
             Command::Subscribe(topic) => {
-                self.port
-                    .subscription(self.pipe, Subscription::Subscribe(topic));
+                let subscription = Subscription::Subscribe(topic);
+                return Ok(self.port.subscription(self.pipe, subscription));
             }
             Command::Cancel(topic) => {
-                self.port
-                    .subscription(self.pipe, Subscription::Cancel(topic));
+                let subscription = Subscription::Cancel(topic);
+                return Ok(self.port.subscription(self.pipe, subscription));
             }
             Command::Error(reason) => return Err(LinkError::PeerError(reason)),
             // A PONG has done its work by being heard; the unknown is ignored (H07).
             Command::Pong { .. } | Command::Ready(_) | Command::Unknown => {}
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Closes the wire and returns what the writer had taken and not finished.

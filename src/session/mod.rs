@@ -15,20 +15,23 @@ mod backoff;
 mod dial;
 mod driver;
 mod handshake;
+mod heartbeat;
 mod inproc;
 mod link;
 mod listen;
+mod patience;
 mod port;
 mod reading;
+mod stall;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::watch;
 
 use crate::context::Context;
 use crate::error::{GivenUp, LinkError};
-use crate::options::{Identity, Options, SocketType, TransportOptions};
+use crate::options::{ConnectionOptions, Identity, Options, SocketType, TransportOptions};
 use crate::pipe::{Batch, Fate};
 
 use inproc::Joined;
@@ -37,7 +40,7 @@ use link::Wired;
 pub(crate) use crate::transport::WireName;
 pub(crate) use dial::dial;
 pub(crate) use listen::{Bound, Listener, adopt, bind, listen};
-pub(crate) use port::{Attach, Phase, PipeId, Port, Subscription, Taken, Writer};
+pub(crate) use port::{Attach, Phase, PipeId, Port, Subscription, Taken, Writer, encode_pong};
 
 /// What a session needs to know of its socket's options.
 #[derive(Clone, Debug)]
@@ -45,10 +48,7 @@ pub(crate) struct Settings {
     pub(crate) context: Context,
     pub(crate) socket_type: SocketType,
     pub(crate) identity: Option<Identity>,
-    pub(crate) reconnect_initial: Duration,
-    pub(crate) reconnect_max: Duration,
-    pub(crate) handshake_timeout: Duration,
-    pub(crate) heartbeat_interval: Option<Duration>,
+    pub(crate) connection: ConnectionOptions,
     pub(crate) max_message_size: usize,
     pub(crate) max_frames: usize,
     pub(crate) transport: Arc<TransportOptions>,
@@ -60,10 +60,7 @@ impl Settings {
             context: options.context.clone(),
             socket_type,
             identity: options.identity.clone(),
-            reconnect_initial: options.reconnect_initial,
-            reconnect_max: options.reconnect_max,
-            handshake_timeout: options.handshake_timeout,
-            heartbeat_interval: options.heartbeat_interval,
+            connection: options.connection,
             max_message_size: options.max_message_size,
             max_frames: options.max_frames,
             transport: options.transport.clone(),

@@ -82,6 +82,11 @@ impl Subscription {
     }
 }
 
+/// Appends the answer to a PING with this context.
+pub(crate) fn encode_pong(context: Bytes, octets: &mut Vec<u8>) {
+    Command::Pong { context }.encode(octets);
+}
+
 /// A connection that has finished its handshake and asks for its pipe.
 pub(crate) struct Attach<'a> {
     /// The pipe of the connected endpoint; `None` for an accepted connection.
@@ -129,11 +134,15 @@ pub(crate) trait Port: Send + Sync {
     /// for it. Messages above this socket's limits are dropped and counted.
     fn accept(&self, pipe: PipeId, messages: &mut Plain) -> Progress;
 
-    /// Hands over a subscription, in its place between the messages.
-    fn subscription(&self, pipe: PipeId, subscription: Subscription);
+    /// Hands over a subscription, in its place between the messages. Returns
+    /// whether the link may be read on at once.
+    fn subscription(&self, pipe: PipeId, subscription: Subscription) -> bool;
 
     /// Queues an encoded command for the connection.
     fn command(&self, pipe: PipeId, write: &mut dyn FnMut(&mut Vec<u8>));
+
+    /// Has a PONG with this context written, in place of one that waits (BI-52).
+    fn pong(&self, pipe: PipeId, context: Bytes);
 
     /// The link has something to read: whoever waits to receive reads it, or else the driver.
     fn readable(&self, pipe: PipeId);
@@ -153,6 +162,9 @@ pub(crate) trait Port: Send + Sync {
 
     /// An attempt to connect failed or its link ended: the next one comes after `wait`.
     fn retrying(&self, endpoint: &Endpoint, wait: Duration, reason: &LinkError);
+
+    /// A connected endpoint is not tried again: its pipe ends, with what it holds.
+    fn gave_up(&self, pipe: PipeId, endpoint: &Endpoint, reason: &LinkError);
 
     /// A peer that dialled in was turned away before it had a pipe.
     fn refused(&self, endpoint: &Endpoint, address: &str, reason: &LinkError);

@@ -1,7 +1,7 @@
 //! What is taken in of what a peer sends, as the pattern wants it.
 
 use super::envelope;
-use super::pattern::{Pattern, TOPIC_LENGTH, TOPIC_OCTETS, TOPICS, subscription_message};
+use super::pattern::{Pattern, TOPIC_OCTETS_OF_ALL, TOPICS_OF_ALL, subscription_message};
 use super::state::State;
 use crate::error::LinkError;
 use crate::message::Message;
@@ -13,7 +13,9 @@ impl State {
     /// Takes in a message that was read, as the pattern wants it.
     pub(super) fn admit(&mut self, index: usize, mut message: Message, options: &Options) {
         let admitted = match &mut self.pattern {
-            Pattern::Sink | Pattern::RoundRobin(_) | Pattern::Pair(_) => true,
+            Pattern::Sink | Pattern::Pair(_) => true,
+            // Nobody receives from a PUSH: what its peers send would wait for ever (BI-70).
+            Pattern::RoundRobin { receives, .. } => *receives,
             Pattern::Request { .. } => {
                 return self.admit_reply(index, message, options.correlate);
             }
@@ -66,9 +68,12 @@ impl State {
         let level = options.pattern.shown;
         let (news, show) = match subscription {
             Subscription::Subscribe(topic) => {
-                let full = subscriptions.len(index) >= TOPICS
-                    || subscriptions.octets(index) >= TOPIC_OCTETS
-                    || topic.len() > TOPIC_LENGTH;
+                let limits = &options.pattern.topics;
+                let full = subscriptions.len(index) >= limits.count
+                    || subscriptions.octets(index) >= limits.octets
+                    || topic.len() > limits.longest
+                    || subscriptions.total() >= TOPICS_OF_ALL
+                    || subscriptions.total_octets() >= TOPIC_OCTETS_OF_ALL;
                 if full {
                     let reason = "more subscriptions than a peer may have".to_owned();
                     let link = self.pipes[index].link.as_ref();

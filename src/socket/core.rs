@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::task::coop::{RestoreOnPending, poll_proceed};
 
+use super::complaints::Complaints;
 use super::handle::Endpoints;
 use super::ledger::Entry;
 use super::locked::Guarded;
@@ -32,6 +33,7 @@ pub(super) struct Core {
     pub(super) endpoints: Mutex<Endpoints>,
     /// Ends the accepted connections.
     pub(super) connections: watch::Sender<Phase>,
+    pub(super) complaints: Complaints,
     /// Sends and receives so far, roughly.
     operations: AtomicU32,
     /// Something was written, or a connection ended, since the socket is closing.
@@ -47,7 +49,7 @@ const OPERATIONS_A_STEP: u32 = 8;
 
 impl Core {
     pub(super) fn new(socket_type: SocketType, mut options: Options) -> Arc<Self> {
-        options.pattern.limit_to(socket_type);
+        debug_assert_eq!(options.check(socket_type), Ok(()), "checked, or our own");
         let largest = options.context.largest_message();
         options.max_message_size = options.max_message_size.min(largest);
         let budget = options.context.shared_budget().clone();
@@ -59,6 +61,7 @@ impl Core {
             socket_type,
             endpoints: Mutex::default(),
             connections: watch::Sender::new(Phase::Open),
+            complaints: Complaints::new(),
             operations: AtomicU32::new(0),
             progress: Notify::new(),
             timekeeper: Timekeeper::default(),
@@ -116,7 +119,11 @@ impl Core {
             }
             if let Offer::Full(returned) = offer {
                 *message = Some(returned);
-                state.senders.wait(ticket, context.waker());
+                match state.pattern {
+                    // RQ01: requests are made in the order of the calls.
+                    Pattern::Request { .. } => state.senders.wait_in_turn(ticket, context.waker()),
+                    _ => state.senders.wait(ticket, context.waker()),
+                }
                 return Poll::Pending;
             }
         }

@@ -265,6 +265,11 @@ impl Endpoints {
         self.sessions.clear();
     }
 
+    /// Forgets the session of a pipe that ended by itself.
+    pub(super) fn give_up(&mut self, pipe: PipeId) {
+        self.sessions.retain(|session| session.pipe != Some(pipe));
+    }
+
     fn remove(&mut self, endpoint: &Endpoint, connected: bool) -> Option<Session> {
         let position = self.sessions.iter().position(|session| {
             session.endpoint == *endpoint && session.pipe.is_some() == connected

@@ -48,7 +48,7 @@ pub(super) fn join_pattern(
         }
         // The name is for replies: another connection of the same peer is another asker.
         Pattern::Reply(identities) => Ok(identities.draw(index)),
-        Pattern::RoundRobin(peers) | Pattern::Request { peers, .. } => {
+        Pattern::RoundRobin { peers, .. } | Pattern::Request { peers, .. } => {
             if attach.pipe.is_none() {
                 peers.add(index);
             }
@@ -74,7 +74,7 @@ pub(super) fn leave_pattern(state: &mut State, index: usize) {
             identities.remove(&std::mem::take(&mut state.pipes[index].identity));
             return;
         }
-        Pattern::RoundRobin(peers) | Pattern::Request { peers, .. } => {
+        Pattern::RoundRobin { peers, .. } | Pattern::Request { peers, .. } => {
             // What the cut gave back may be less than what had filled the pipe.
             if state.pipes[index].has_room() {
                 peers.activate(index);

@@ -13,6 +13,7 @@
 
 mod admit;
 mod closing;
+mod complaints;
 mod core;
 mod dealer_router;
 mod envelope;

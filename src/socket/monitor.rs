@@ -49,6 +49,14 @@ pub enum Event {
         /// Why the last connection ended or was not made.
         reason: LinkError,
     },
+    /// A connected endpoint is not tried again, as
+    /// [`Options::reconnect_stop`](crate::Options::reconnect_stop) has it.
+    GaveUp {
+        /// The endpoint.
+        endpoint: Endpoint,
+        /// Why the last connection ended or was not made.
+        reason: LinkError,
+    },
     /// A peer that dialled in was turned away.
     Refused {
         /// The endpoint it came to.

@@ -80,7 +80,7 @@ impl State {
             return Offer::Refused(SendError::TooLarge(message));
         }
         match &self.pattern {
-            Pattern::RoundRobin(_) | Pattern::Pair(_) => self.offer_next(message, terms),
+            Pattern::RoundRobin { .. } | Pattern::Pair(_) => self.offer_next(message, terms),
             Pattern::FanOut { .. } => self.offer_all(message, terms, options),
             Pattern::Router(_) | Pattern::Reply(_) => self.offer_named(message, terms, options),
             Pattern::Request { .. } => self.offer_request(message, terms, options.correlate),
@@ -169,7 +169,8 @@ impl State {
             *matched = others.filter(|index| !matched.contains(index)).collect();
         }
         let overflow = options.pattern.overflow.unwrap_or(Overflow::DropNewest);
-        if overflow == Overflow::Block && !all_admit(pipes, matched, &message) {
+        let waits = matches!(overflow, Overflow::Block);
+        if waits && !all_admit(pipes, matched, &message) {
             return Offer::Full(message);
         }
         let mut flush = Flush::None;

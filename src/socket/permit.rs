@@ -182,7 +182,7 @@ impl State {
     fn sends_to(&mut self, index: usize) -> bool {
         match &self.pattern {
             Pattern::Pair(peer) => *peer == Some(index),
-            Pattern::RoundRobin(peers) => peers.contains(index),
+            Pattern::RoundRobin { peers, .. } => peers.contains(index),
             _ => false,
         }
     }

@@ -14,7 +14,7 @@ use crate::error::{GivenUp, LinkError};
 use crate::message::Message;
 use crate::options::{Options, Overflow};
 use crate::pipe::{Batch, Incoming, Outgoing};
-use crate::session::{Link, Taken, Writer};
+use crate::session::{Link, Taken, Writer, encode_pong};
 
 /// Octets that wait behind a write of the same burst before the sender writes
 /// them itself instead of leaving them to the driver.
@@ -60,6 +60,9 @@ pub(super) struct Pipe {
     pub(super) flushing: bool,
     /// Its link is being cut, with what it holds: nothing is to follow that.
     pub(super) resetting: bool,
+    /// What the newest PING of the present connection wants back, until it is
+    /// written: a peer that asks faster than it reads gets fewer answers.
+    pong: Option<Bytes>,
     burst: Burst,
     pub(super) sent: Sent,
     pub(super) received: Received,
@@ -104,6 +107,7 @@ impl Pipe {
             unread: false,
             flushing: false,
             resetting: false,
+            pong: None,
             burst: Burst::default(),
             sent: Sent::default(),
             received: Received::default(),
@@ -169,7 +173,10 @@ impl Pipe {
         terms: Option<&Terms<'_>>,
         overflow: Overflow,
     ) -> Option<Arc<Link>> {
-        if overflow == Overflow::DropOldest && !self.resetting {
+        if let Overflow::ConflateBy(key) = overflow {
+            return self.push_keyed(key(&message), message.into_owned(), terms);
+        }
+        if matches!(overflow, Overflow::DropOldest) && !self.resetting {
             while !self.admits(&message) && self.outgoing.drop_oldest() {
                 self.sent.dropped.replaced += 1;
             }
@@ -186,13 +193,38 @@ impl Pipe {
         if let Some(terms) = terms {
             terms.give_up(GivenUp::Full);
         }
-        if overflow == Overflow::Disconnect
+        if matches!(overflow, Overflow::Disconnect)
             && let Some(link) = &self.link
         {
             // Its waker only queues the driver, which takes the lock later.
             link.fail(LinkError::TooSlow);
         }
         None
+    }
+
+    /// Queues a message in place of the one of its key that waits, or else where there is room.
+    fn push_keyed(
+        &mut self,
+        key: Bytes,
+        message: Message,
+        terms: Option<&Terms<'_>>,
+    ) -> Option<Arc<Link>> {
+        let charged = self.try_charge(&message);
+        let replaced = charged && !self.resetting && self.outgoing.drop_of_key(&key);
+        let admitted = replaced || (charged && self.has_room());
+        if !admitted {
+            self.outgoing.settle();
+            self.sent.accepted += 1;
+            self.sent.dropped.full += 1;
+            terms
+                .into_iter()
+                .for_each(|terms| terms.give_up(GivenUp::Full));
+            return None;
+        }
+        self.sent.dropped.replaced += u64::from(replaced);
+        self.outgoing
+            .push_keyed(key, message, terms.map(Terms::mark));
+        self.accepted()
     }
 
     /// Queues what is said first on a new connection.
@@ -229,6 +261,11 @@ impl Pipe {
         if let Some(terms) = terms {
             self.outgoing.mark_last(terms.mark());
         }
+        self.accepted()
+    }
+
+    /// Counts a message that was queued. Returns the link if this task is to flush it.
+    fn accepted(&mut self) -> Option<Arc<Link>> {
         self.sent.accepted += 1;
         let link = self.link.as_ref()?;
         // A lone message leaves at once; those that follow before its writer
@@ -251,6 +288,9 @@ impl Pipe {
             return Taken::Growing;
         }
         self.burst.turns = 0;
+        if let Some(context) = self.pong.take() {
+            encode_pong(context, self.outgoing.commands());
+        }
         if self.outgoing.take(batch) {
             return Taken::Batch;
         }
@@ -263,6 +303,21 @@ impl Pipe {
     /// Whether a command that the peer can do without may be queued.
     pub(super) fn keeps_commands(&self) -> bool {
         self.outgoing.command_octets() < COMMANDS_KEPT
+    }
+
+    /// Queues a PONG for the present connection, in place of one that waits.
+    /// Returns the link to wake.
+    pub(super) fn push_pong(&mut self, context: Bytes) -> Option<Arc<Link>> {
+        let link = self.link.clone()?;
+        self.pong = Some(context);
+        self.flushing = true;
+        Some(link)
+    }
+
+    /// Takes the connection off, and what was to be said on it alone.
+    pub(super) fn unlink(&mut self) -> Option<Arc<Link>> {
+        self.pong = None;
+        self.link.take()
     }
 
     /// Queues a command for the present connection. Returns the link to wake.

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::core::Core;
 use super::membership::{join_pattern, last_words, leave_pattern, subscriptions_to_send};
 use super::monitor::{Event, PeerInfo};
@@ -97,7 +99,7 @@ impl Port for Core {
             entry.detached(id, pipe);
         }
         pipe.sent.dropped.cut += pipe.outgoing.restore(unwritten) as u64;
-        let link = pipe.link.take();
+        let link = pipe.unlink();
         pipe.flushing = false;
         // A reply belongs to the connection that its request came by (RP05).
         if std::mem::take(&mut pipe.resetting) || self.socket_type == SocketType::Rep {
@@ -117,6 +119,11 @@ impl Port for Core {
         }
         self.expect_expiry(&mut state, earliest);
         if let Some(peer) = peer {
+            if let LinkError::Protocol(reason) = reason
+                && let Some(withheld) = self.complaints.admit()
+            {
+                tracing::warn!(%endpoint, address = peer.address, reason, withheld, "peer cut off");
+            }
             state.emit(&Event::Disconnected {
                 endpoint,
                 peer,
@@ -231,18 +238,21 @@ impl Port for Core {
         progress
     }
 
-    fn subscription(&self, id: PipeId, subscription: Subscription) {
+    fn subscription(&self, id: PipeId, subscription: Subscription) -> bool {
         let mut state = self.state.lock();
         if state.pipe(id).is_none() {
-            return;
+            return false;
         }
         state.apply_subscription(id.index, &subscription, &self.options);
         let mut wakers = Vec::new();
         state.wake_receivers(1, &mut wakers);
         // A full pipe that cancels holds up no publication any more.
         state.share_room(&mut wakers);
+        // BI-61: an XPUB whose application does not look lets its peers wait.
+        let paused = state.pipe(id).is_some_and(|pipe| pipe.incoming.is_paused());
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
+        !paused
     }
 
     fn command(&self, id: PipeId, write: &mut dyn FnMut(&mut Vec<u8>)) {
@@ -252,6 +262,15 @@ impl Port for Core {
             .pipe(id)
             .filter(|pipe| pipe.keeps_commands())
             .and_then(|pipe| pipe.push_command(write));
+        link.inspect(|link| link.wake());
+    }
+
+    fn pong(&self, id: PipeId, context: Bytes) {
+        let link = self
+            .state
+            .lock()
+            .pipe(id)
+            .and_then(|pipe| pipe.push_pong(context));
         link.inspect(|link| link.wake());
     }
 
@@ -306,8 +325,30 @@ impl Port for Core {
         });
     }
 
+    fn gave_up(&self, id: PipeId, endpoint: &Endpoint, reason: &LinkError) {
+        tracing::info!(%endpoint, %reason, "not connecting again");
+        self.endpoints.lock().give_up(id);
+        let mut state = self.state.lock();
+        if state.pipe(id).is_some() {
+            state.discard_outgoing(id.index);
+            state.remove_if_done(id.index);
+        }
+        let (endpoint, reason) = (endpoint.clone(), reason.clone());
+        state.emit(&Event::GaveUp { endpoint, reason });
+        // A request may have been in it, whose end is to be told; and who waited
+        // for room in this pipe may find some in another.
+        let mut wakers = Vec::new();
+        state.wake_receivers(usize::MAX, &mut wakers);
+        state.share_room(&mut wakers);
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+        self.progress.notify_waiters();
+    }
+
     fn refused(&self, endpoint: &Endpoint, address: &str, reason: &LinkError) {
-        tracing::debug!(%endpoint, address, %reason, "peer turned away");
+        if let Some(withheld) = self.complaints.admit() {
+            tracing::warn!(%endpoint, address, %reason, withheld, "peer turned away");
+        }
         let (endpoint, address) = (endpoint.clone(), address.to_owned());
         let reason = reason.clone();
         self.state.lock().emit(&Event::Refused {

@@ -60,7 +60,8 @@ pub struct Sent {
 pub struct Drops {
     /// The peer's pipe was full, and the pattern drops (PUB, XPUB, ROUTER).
     pub full: u64,
-    /// A newer message took its place ([`Overflow::DropOldest`](crate::Overflow), conflate).
+    /// A newer message took its place ([`Overflow::DropOldest`](crate::Overflow),
+    /// [`Overflow::ConflateBy`](crate::Overflow), conflate).
     pub replaced: u64,
     /// No peer has the identity (ROUTER).
     pub unroutable: u64,

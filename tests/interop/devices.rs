@@ -97,7 +97,7 @@ async fn weather_reaches_who_subscribed_through_a_forwarder(python: &'static Pat
     assert_eq!(forwarder.back_socket().stats().unmatched, 0);
 }
 
-/// D1, D2, in spirit syncpub and syncsub, with the marks that they have themselves.
+/// In spirit syncpub and syncsub, with the marks that they have themselves.
 async fn all_publications_reach_subscribers_that_have_said_that_they_are_there(
     python: &'static Path,
 ) {

@@ -19,7 +19,6 @@ const SOURCES: &str = "src/pyzmq-27.3.0";
 /// The results by name of the test.
 type Results = BTreeMap<String, String>;
 
-/// D1, D2, D3.
 #[tokio::test]
 async fn what_passes_through_their_proxy_passes_through_our_devices() {
     let Some(python) = python() else { return };
@@ -37,9 +36,12 @@ async fn what_passes_through_their_proxy_passes_through_our_devices() {
             .filter(|name| ours.get(name).is_none_or(|result| result != "passed"))
             .collect()
     };
-    // Some of these tests measure time, and both runs want the machine.
-    let again = worse(&ours);
-    if !again.is_empty() {
+    // Some of these tests allow a message five milliseconds, which a busy machine may take.
+    for _ in 0..5 {
+        let again = worse(&ours);
+        if again.is_empty() {
+            break;
+        }
         ours.extend(run(python, &sources, "asked", &again).await);
     }
     println!("through zmq.proxy: {}", counted(&theirs));

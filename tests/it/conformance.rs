@@ -2,11 +2,15 @@
 //!
 //! The peer is played octet by octet, and the inputs are generated where a row speaks of all of them.
 
+mod connections;
 mod framing;
 mod greeting;
 mod heartbeat;
 mod null;
+mod operations;
+mod publish;
 mod queues;
+mod request_reply;
 
 use std::time::Duration;
 

@@ -8,13 +8,16 @@ mod dealer_router;
 mod devices;
 mod expiry;
 mod guard;
+mod heartbeat;
 mod inproc;
 #[cfg(unix)]
 mod ipc;
 mod lifecycle;
+mod limits;
 mod load;
 mod matrix;
 mod options;
+mod options_table;
 mod pair;
 mod permit;
 mod pipeline;

@@ -76,6 +76,7 @@ fn a_row_is_quoted_in_a_doc_comment_or_in_a_name() {
         "/// First\n/// (Z17).\n#[tokio::test(start_paused = true)]\nasync fn one() {}\n",
         "    #[test]\n    fn z17_says_so() {}\n",
         "on_every_transport! {\n    one;\n}\n/// Z17.\nasync fn one(e: String) {}\n",
+        "macro_rules! pairs {\n    () => {\n        /// Z17.\n        #[tokio::test]\n        async fn $name() {}\n",
         "in_both_roles!(one, two);\n/// Z17.\nasync fn two(e: String) {}\n",
         "in_both_roles!(\n    one,\n    two\n);\n/// Z17.\nasync fn two(e: String) {}\n",
     ] {

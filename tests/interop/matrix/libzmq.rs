@@ -9,6 +9,7 @@ use pushsub::{Endpoint, Event, Identity, Monitor, Options, SocketType};
 
 use super::ours::Ours;
 use super::talk::{OURS, Theirs, talk};
+use super::{assert_page_shows, table};
 use crate::peer::{Folder, options, soon};
 use crate::support::{Script, python};
 
@@ -216,6 +217,14 @@ impl Theirs for Process {
     }
 }
 
+#[test]
+fn the_page_shows_the_pairs_that_are_run() {
+    if cfg!(unix) {
+        assert_page_shows(&table(PAIRS, Cell::all().count()));
+    }
+}
+
+/// A3: the tests above are of all pairs, each in eight ways.
 #[test]
 fn every_pair_that_may_talk_has_a_test() {
     for ours in SocketType::ALL {

@@ -12,6 +12,7 @@ use zeromq::{Socket, SocketOptions, SocketRecv, SocketSend, SubSocket, ZmqError,
 
 use super::ours::Ours;
 use super::talk::{OURS, THEIRS, Theirs, talk};
+use super::{assert_page_shows, table};
 use crate::peer::{message, options, soon};
 
 /// A test for each pair, and the list of them.
@@ -21,7 +22,6 @@ macro_rules! pairs {
             &[$((SocketType::$ours, SocketType::$theirs)),*];
 
         $(
-            /// A3.
             #[tokio::test]
             async fn $name() {
                 for we_bind in [true, false] {
@@ -86,7 +86,7 @@ async fn join(our_type: SocketType, their_type: SocketType, we_bind: bool) {
         theirs.close().await;
         // A PULL of theirs that is closed leaves its connections open.
         if their_type == SocketType::Pull {
-            break;
+            return;
         }
         happens(&mut monitor, |event| {
             matches!(event, Event::Disconnected { .. })
@@ -125,6 +125,11 @@ async fn their_sub_is_back_with_its_subscription_when_we_are() {
     };
     let (received, ()) = soon(async { tokio::join!(receiving, publishing) }).await;
     assert_eq!(Message::try_from(received), Ok(message("t:news")));
+}
+
+#[test]
+fn the_page_shows_the_pairs_that_are_run() {
+    assert_page_shows(&table(PAIRS, 2));
 }
 
 #[test]

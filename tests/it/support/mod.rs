@@ -106,9 +106,14 @@ pub(crate) fn in_real_time(test: impl Future<Output = Result>) -> Result {
 /// Runs a test on a clock that jumps to the next timer when nothing else is to
 /// be done, for an hour of it at most.
 pub(crate) fn in_virtual_time(test: impl Future<Output = Result>) -> Result {
+    in_virtual_time_for(Duration::from_secs(3_600), test)
+}
+
+/// As [`in_virtual_time`], for so much of it at most.
+pub(crate) fn in_virtual_time_for(limit: Duration, test: impl Future<Output = Result>) -> Result {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.start_paused(true);
-    run(runtime, Duration::from_secs(3_600), test)
+    run(runtime, limit, test)
 }
 
 /// Runs a test on a real clock with two workers, for three minutes at most.
