@@ -82,7 +82,7 @@ pub use service::{
 pub use socket::{
     Closed, Dealer, Drops, Event, Monitor, NotWritten, Pair, PeerInfo, PeerStats, Permit, Pub,
     Pull, Push, Receipt, Received, Rep, Req, Responder, Router, SendOptions, Sent, Stats, Sub,
-    Written, XPub, XSub,
+    SubscriptionRequest, Upstream, Written, XPub, XSub,
 };
 
 /// The examples of the README are compiled and run with the tests.

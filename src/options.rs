@@ -2,6 +2,7 @@
 
 mod check;
 mod connection;
+mod metadata;
 mod network;
 mod pattern;
 mod transport;
@@ -17,9 +18,10 @@ use crate::message::Message;
 
 pub(crate) use connection::ConnectionOptions;
 pub use connection::ReconnectStop;
+pub(crate) use metadata::is_property_name;
 pub use network::{Network, NetworkError};
-pub(crate) use pattern::PatternOptions;
 pub use pattern::{Overflow, Shown};
+pub(crate) use pattern::{PatternOptions, TopicLimits};
 pub use transport::Credentials;
 pub(crate) use transport::{Origin, TcpOptions, TransportOptions};
 
@@ -166,6 +168,8 @@ impl fmt::Debug for Identity {
 pub struct Options {
     pub(crate) context: Context,
     pub(crate) identity: Option<Identity>,
+    /// What it says of itself: names and values.
+    pub(crate) metadata: Vec<(String, Bytes)>,
     pub(crate) send_limit: Limit,
     pub(crate) receive_limit: Limit,
     pub(crate) linger: Duration,
@@ -198,6 +202,7 @@ impl Default for Options {
         Self {
             context: Context::default(),
             identity: None,
+            metadata: Vec::new(),
             send_limit: limit,
             receive_limit: limit,
             linger: Duration::from_secs(1),

@@ -30,6 +30,7 @@ impl Options {
         self.check_limits()?;
         self.check_connection()?;
         self.transport.check()?;
+        self.check_metadata()?;
         self.check_type(socket_type)
     }
 
@@ -100,6 +101,7 @@ impl Options {
                 &[Pair, Pub, Sub, XPub, XSub, Push, Pull, Rep, Dealer, Router][..],
             ),
             ("shown", pattern.shown != Shown::default(), &[XPub][..]),
+            ("manual_subscriptions", pattern.manual, &[XPub][..]),
             (
                 "invert_matching",
                 pattern.invert_matching,

@@ -80,6 +80,7 @@ pub(crate) struct PatternOptions {
     pub(crate) handover: bool,
     pub(crate) probe_router: bool,
     pub(crate) shown: Shown,
+    pub(crate) manual: bool,
     pub(crate) invert_matching: bool,
     pub(crate) topics: TopicLimits,
     pub(crate) welcome: Option<Message>,
@@ -145,6 +146,17 @@ impl Options {
     #[must_use]
     pub fn shown(mut self, shown: Shown) -> Self {
         self.pattern.shown = shown;
+        self
+    }
+
+    /// Whether a subscription to an XPUB takes effect only as the application
+    /// decides (`ZMQ_XPUB_MANUAL`): see
+    /// [`XPub::recv_upstream`](crate::XPub::recv_upstream). Every subscription
+    /// is shown then, and of every one that was not refused its end, whatever
+    /// [`shown`](Self::shown) says. Default no.
+    #[must_use]
+    pub fn manual_subscriptions(mut self, manual: bool) -> Self {
+        self.pattern.manual = manual;
         self
     }
 

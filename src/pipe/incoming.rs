@@ -21,6 +21,8 @@ pub(super) fn footprint(message: &Message) -> usize {
 /// until half of the limit is delivered.
 pub(crate) struct Incoming {
     messages: VecDeque<Message>,
+    /// How many were here and are not any more.
+    taken: u64,
     octets: usize,
     /// Of those that may expire.
     marks: Marks,
@@ -36,6 +38,7 @@ impl Incoming {
     pub(crate) fn new(limit: Limit, lease: Lease) -> Self {
         Self {
             messages: VecDeque::new(),
+            taken: 0,
             octets: 0,
             marks: Marks::default(),
             limit,
@@ -47,6 +50,11 @@ impl Incoming {
 
     pub(crate) fn len(&self) -> usize {
         self.messages.len()
+    }
+
+    /// The number of the next message, counted from the first that ever was here.
+    pub(crate) fn position(&self) -> u64 {
+        self.taken
     }
 
     /// Whether the link is left unread.
@@ -75,6 +83,7 @@ impl Incoming {
         self.octets -= footprint(&message);
         self.lease.settle(self.octets);
         self.marks.pass(1);
+        self.taken += 1;
         Some(message)
     }
 
@@ -102,6 +111,7 @@ impl Incoming {
         let expired = self.marks.expire(now, 0);
         self.octets -= take_out(&mut self.messages, &expired);
         self.lease.settle(self.octets);
+        self.taken += expired.len() as u64;
         expired.len()
     }
 

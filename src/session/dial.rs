@@ -25,6 +25,10 @@ pub(crate) async fn dial(
     settings: Settings,
     mut phase: watch::Receiver<Phase>,
 ) {
+    let _released = Released {
+        port: &port,
+        endpoint: &endpoint,
+    };
     let times = &settings.connection;
     let mut backoff = Backoff::new(times.reconnect_initial, times.reconnect_max);
     loop {
@@ -76,6 +80,19 @@ fn failure(reason: &LinkError) -> Option<ReconnectStop> {
             ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted,
         ) => Some(ReconnectStop::HandshakeFailed),
         _ => None,
+    }
+}
+
+/// Tells the port that the endpoint is dialled no more, also when the runtime
+/// drops the session: after the end of its connection.
+struct Released<'a> {
+    port: &'a Arc<dyn Port>,
+    endpoint: &'a Endpoint,
+}
+
+impl Drop for Released<'_> {
+    fn drop(&mut self) {
+        self.port.released(self.endpoint);
     }
 }
 

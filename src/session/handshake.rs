@@ -34,6 +34,7 @@ pub(super) fn local(settings: &Settings) -> Local {
     Local {
         socket_type: settings.socket_type,
         identity: settings.identity.clone(),
+        metadata: settings.metadata.clone(),
     }
 }
 

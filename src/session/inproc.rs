@@ -353,14 +353,18 @@ impl Offer {
         local: Local,
     ) -> Result<Arc<Link>, LinkError> {
         let (ours, theirs) = introduce(local, self.local);
-        let attached = ours.and_then(|peer| attach(port, None, endpoint, self.wire, &peer));
-        match (attached, theirs) {
-            (Ok((link, joined)), Ok(peer)) => {
+        // Nobody has a pipe whom the other does not take.
+        let attached = ours.and_then(|peer| {
+            let theirs = theirs?;
+            Ok((attach(port, None, endpoint, self.wire, &peer)?, theirs))
+        });
+        match attached {
+            Ok(((link, joined), peer)) => {
                 // Who has given up meanwhile drops it, which ends it.
                 let _ = self.answer.send(Ok((Half(joined), peer)));
                 Ok(link)
             }
-            (Err(reason), _) | (Ok(_), Err(reason)) => {
+            Err(reason) => {
                 let _ = self.answer.send(Err(reason.clone()));
                 Err(reason)
             }

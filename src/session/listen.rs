@@ -85,12 +85,11 @@ pub(crate) fn adopt(
 }
 
 /// Accepts until `phase` leaves open. What was accepted goes on after that.
-pub(crate) async fn listen(
-    mut listener: Listener,
-    bound: Bound,
-    mut phase: watch::Receiver<Phase>,
-) {
+pub(crate) async fn listen(listener: Listener, bound: Bound, mut phase: watch::Receiver<Phase>) {
     let bound = Arc::new(bound);
+    let unbound = Unbound(&bound);
+    // Dropped before the end is told, however it comes.
+    let mut listener = listener;
     let accepting = async {
         match &mut listener {
             Listener::Wires(listener) => accept_for_ever(listener, &bound).await,
@@ -107,6 +106,16 @@ pub(crate) async fn listen(
     }
     // Whoever waits for the end of this session may bind the same endpoint next.
     drop(listener);
+    drop(unbound);
+}
+
+/// Tells the port that the endpoint is free again, also when the runtime drops the session.
+struct Unbound<'a>(&'a Bound);
+
+impl Drop for Unbound<'_> {
+    fn drop(&mut self) {
+        self.0.port.unbound(&self.0.endpoint);
+    }
 }
 
 /// Joins a socket of this process with ours.

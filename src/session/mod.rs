@@ -27,6 +27,7 @@ mod stall;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::context::Context;
@@ -38,6 +39,7 @@ use inproc::Joined;
 use link::Wired;
 
 pub(crate) use crate::transport::WireName;
+pub(crate) use crate::zmtp::Metadata;
 pub(crate) use dial::dial;
 pub(crate) use listen::{Bound, Listener, adopt, bind, listen};
 pub(crate) use port::{Attach, Phase, PipeId, Port, Subscription, Taken, Writer, encode_pong};
@@ -48,6 +50,7 @@ pub(crate) struct Settings {
     pub(crate) context: Context,
     pub(crate) socket_type: SocketType,
     pub(crate) identity: Option<Identity>,
+    pub(crate) metadata: Arc<[(String, Bytes)]>,
     pub(crate) connection: ConnectionOptions,
     pub(crate) max_message_size: usize,
     pub(crate) max_frames: usize,
@@ -60,6 +63,7 @@ impl Settings {
             context: options.context.clone(),
             socket_type,
             identity: options.identity.clone(),
+            metadata: options.metadata.clone().into(),
             connection: options.connection,
             max_message_size: options.max_message_size,
             max_frames: options.max_frames,

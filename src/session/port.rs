@@ -160,6 +160,12 @@ pub(crate) trait Port: Send + Sync {
     /// Whether nothing waits to be written through this pipe any more.
     fn is_drained(&self, pipe: PipeId) -> bool;
 
+    /// The endpoint is dialled no more.
+    fn released(&self, endpoint: &Endpoint);
+
+    /// The endpoint is free again.
+    fn unbound(&self, endpoint: &Endpoint);
+
     /// An attempt to connect failed or its link ended: the next one comes after `wait`.
     fn retrying(&self, endpoint: &Endpoint, wait: Duration, reason: &LinkError);
 

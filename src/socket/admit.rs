@@ -28,8 +28,11 @@ impl State {
                 !*filters || wanted.matches_any(message.first()) != options.pattern.invert_matching
             }
             Pattern::Router(_) => {
-                message.push_front(self.pipes[index].identity.clone());
-                true
+                let identity = self.pipes[index].identity.clone();
+                // One whose identity was taken over is nobody any more, and is being cut.
+                let known = !identity.is_empty();
+                message.push_front(identity);
+                known
             }
             Pattern::FanOut { shown, .. } => {
                 let shown = *shown;
@@ -64,6 +67,9 @@ impl State {
         else {
             return;
         };
+        if self.pipes[index].asks.is_some() {
+            return self.apply_manually(index, subscription, &options.pattern.topics);
+        }
         let shown = *shown;
         let level = options.pattern.shown;
         let (news, show) = match subscription {

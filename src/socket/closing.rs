@@ -150,12 +150,20 @@ impl Core {
         }
     }
 
+    /// Nothing more happens: all sessions have ended, or there never was one.
+    pub(super) fn end_monitors(&self) {
+        let mut wakers = Vec::new();
+        self.state.lock().monitors.end(&mut wakers);
+        wakers.into_iter().for_each(std::task::Waker::wake);
+    }
+
     /// All sessions have ended.
     fn closed(&self, before: &Stats) -> Closed {
         self.endpoints.lock().clear();
-        let mut state = self.state.lock();
-        state.monitors.end();
+        let state = self.state.lock();
         let stats = state.stats();
+        drop(state);
+        self.end_monitors();
         Closed {
             unsent: stats.sent.dropped.total() - before.sent.dropped.total() + stats.sent.expired
                 - before.sent.expired,

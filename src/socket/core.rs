@@ -12,8 +12,10 @@ use super::complaints::Complaints;
 use super::handle::Endpoints;
 use super::ledger::Entry;
 use super::locked::Guarded;
+use super::monitor::Event;
 use super::offer::Offer;
 use super::pattern::Pattern;
+use super::peer::PeerInfo;
 use super::receipt::Sending;
 use super::state::State;
 use super::timekeeper::Timekeeper;
@@ -183,11 +185,26 @@ impl Core {
         offer
     }
 
+    /// Tells the monitors.
+    pub(super) fn tell(&self, event: &Event) {
+        let mut wakers = Vec::new();
+        self.state.lock().monitors.emit(event, &mut wakers);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
     pub(super) fn try_recv(&self) -> Result<Message, TryRecvError> {
+        self.try_take(State::pop)
+    }
+
+    /// Takes what `pop` takes, if that is there, and wakes the link that it names.
+    pub(super) fn try_take<T>(
+        &self,
+        pop: impl Fn(&mut State) -> Option<(T, Option<Arc<Link>>)>,
+    ) -> Result<T, TryRecvError> {
         loop {
             let link = {
                 let mut state = self.state.lock();
-                if let Some((message, wake)) = state.pop() {
+                if let Some((message, wake)) = pop(&mut state) {
                     drop(state);
                     wake.inspect(|link| link.wake());
                     return Ok(message);
@@ -212,6 +229,23 @@ impl Core {
             resumed.extend(link);
             Some(message)
         })
+    }
+
+    /// As [`Self::poll_recv`], with whom the message came by.
+    pub(super) fn poll_recv_from(
+        &self,
+        context: &mut Context<'_>,
+        ticket: &mut Ticket,
+    ) -> Poll<Result<(Message, Arc<PeerInfo>), RecvError>> {
+        self.poll_take(context, ticket, |state, resumed| {
+            let (received, link) = state.pop_from()?;
+            resumed.extend(link);
+            Some(received)
+        })
+    }
+
+    pub(super) fn try_recv_from(&self) -> Result<(Message, Arc<PeerInfo>), TryRecvError> {
+        self.try_take(State::pop_from)
     }
 
     /// Receives all that is there, up to `limit`, behind what `messages` holds.

@@ -58,14 +58,21 @@ struct Entries {
     links: Vec<Record>,
     /// The newest record of each name.
     named: HashMap<Name, usize>,
-    /// The record of each connection that is there.
-    live: HashMap<(usize, PipeId), usize>,
+    /// Where the end of each connection that is there stands.
+    live: HashMap<(usize, PipeId), Standing>,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Name {
     Wire(WireName),
     Endpoint(Endpoint),
+}
+
+/// The place of an end: of its record, and on its side of that.
+struct Standing {
+    record: usize,
+    dialled: bool,
+    end: usize,
 }
 
 /// The ends of one link, or of all links of an endpoint.
@@ -192,25 +199,25 @@ impl Entry {
             WireName::Unnamed => Name::Endpoint(attach.endpoint.clone()),
             wire => Name::Wire(wire),
         };
+        let dialled = attach.pipe.is_some();
         let mut entries = self.shared.0.lock();
-        let place = entries.record_for(name, attach.pipe.is_some());
-        entries.live.insert((self.socket, id), place);
-        let record = &mut entries.links[place];
-        record.side(attach.pipe.is_some()).push(end);
+        let record = entries.record_for(name, dialled);
+        let side = entries.links[record].side(dialled);
+        side.push(end);
+        let standing = Standing {
+            record,
+            dialled,
+            end: side.len() - 1,
+        };
+        entries.live.insert((self.socket, id), standing);
     }
 
     /// A connection is gone, and its pipe has yet to be told. Called under the socket's lock.
     pub(super) fn detached(&self, id: PipeId, pipe: &Pipe) {
         let mut entries = self.shared.0.lock();
-        let Some(place) = entries.live.remove(&(self.socket, id)) else {
-            return;
-        };
-        let Record { dialled, accepted } = &mut entries.links[place];
-        let mut ends = dialled.iter_mut().chain(accepted);
-        let end =
-            ends.find(|end| (end.socket, end.pipe) == (self.socket, id) && end.after.is_none());
-        if let Some(end) = end {
-            end.after = Some(Count::of(pipe));
+        if let Some(standing) = entries.live.remove(&(self.socket, id)) {
+            let record = &mut entries.links[standing.record];
+            record.side(standing.dialled)[standing.end].after = Some(Count::of(pipe));
         }
     }
 }

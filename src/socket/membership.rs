@@ -40,6 +40,7 @@ pub(super) fn join_pattern(
             let former = former.and_then(|former| state.pipes.get_mut(former));
             if let Some(former) = former {
                 former.identity = Bytes::new();
+                former.assigned = false;
                 // Its waker only queues the driver, which takes the lock later.
                 let link = former.link.as_ref();
                 link.inspect(|link| link.fail(LinkError::HandedOver));
@@ -90,7 +91,11 @@ pub(super) fn leave_pattern(state: &mut State, index: usize) {
             if !*shown || state.phase != Phase::Open {
                 return;
             }
-            ended
+            // A manual one asked for other topics than it may have been granted.
+            match &mut state.pipes[index].asks {
+                Some(asks) => asks.end(),
+                None => ended.map(Bytes::from).collect(),
+            }
         }
         Pattern::Sink | Pattern::Subscriber { .. } | Pattern::Pair(_) => return,
     };

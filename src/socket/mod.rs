@@ -9,7 +9,7 @@
 //!
 //! A socket is a composition of routing policies over pipes. This layer never
 //! touches a wire, never holds its lock across IO or an await, and wakes nobody
-//! who sends or receives while it holds it.
+//! who sends, receives or reads events while it holds it.
 
 mod admit;
 mod closing;
@@ -21,12 +21,14 @@ mod exchange;
 mod handle;
 mod ledger;
 mod locked;
+mod manual;
 mod membership;
 mod monitor;
 mod offer;
 mod operations;
 mod pair;
 mod pattern;
+mod peer;
 mod permit;
 mod pipeline;
 mod place;
@@ -44,8 +46,10 @@ pub use closing::Closed;
 pub use dealer_router::{Dealer, Router};
 
 pub use ledger::{Ledger, Passage};
-pub use monitor::{Event, Monitor, PeerInfo};
+pub use manual::{SubscriptionRequest, Upstream};
+pub use monitor::{Event, Monitor};
 pub use pair::Pair;
+pub use peer::PeerInfo;
 pub use permit::Permit;
 pub use pipeline::{Pull, Push};
 pub use publish::{Pub, Sub, XPub, XSub};

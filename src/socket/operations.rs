@@ -1,10 +1,13 @@
 //! The operations that socket types share, written once: each type takes those that it has.
 
 use std::future::{Future, poll_fn};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::core::Core;
 use super::handle::Handle;
+use super::manual::Received;
+use super::peer::PeerInfo;
 use super::receipt::{Receipt, SendOptions, Sending};
 use crate::error::{RecvError, SendError, TrySendError};
 use crate::message::Message;
@@ -94,6 +97,28 @@ impl Handle {
         let core = self.core();
         let mut waiting = Waiting::to_receive(core);
         poll_fn(move |context| core.poll_recv(context, &mut waiting.ticket))
+    }
+
+    pub(super) fn recv_from(
+        &self,
+    ) -> impl Future<Output = Result<(Message, Arc<PeerInfo>), RecvError>> + Send + '_ {
+        let core = self.core();
+        let mut waiting = Waiting::to_receive(core);
+        poll_fn(move |context| core.poll_recv_from(context, &mut waiting.ticket))
+    }
+
+    pub(super) fn recv_upstream(
+        &self,
+    ) -> impl Future<Output = Result<Received, RecvError>> + Send + '_ {
+        let core = self.core();
+        let mut waiting = Waiting::to_receive(core);
+        poll_fn(move |context| {
+            core.poll_take(context, &mut waiting.ticket, |state, resumed| {
+                let (received, link) = state.pop_upstream()?;
+                resumed.extend(link);
+                Some(received)
+            })
+        })
     }
 
     pub(super) fn recv_many<'a>(
@@ -208,6 +233,13 @@ macro_rules! every_socket {
             #[must_use]
             pub fn stats(&self) -> Stats {
                 self.handle.stats()
+            }
+
+            /// Who is connected at present, in the order in which they came: those
+            /// whose `Connected` a [`Monitor`] has told and whose `Disconnected` not.
+            #[must_use]
+            pub fn peers(&self) -> Vec<std::sync::Arc<crate::PeerInfo>> {
+                self.handle.peers()
             }
 
             /// What happens to the connections of this socket from now on.
@@ -366,6 +398,33 @@ macro_rules! receiving_socket {
             /// See [`TryRecvError`].
             pub fn try_recv(&self) -> Result<Message, TryRecvError> {
                 self.handle.core().try_recv()
+            }
+
+            /// As [`recv`](Self::recv), with whom the message came by: also where
+            /// that connection has ended, or was followed by another, since.
+            ///
+            /// # Errors
+            ///
+            /// [`RecvError::Closed`] once the socket is closed.
+            ///
+            /// # Cancel safety
+            ///
+            /// A dropped future loses no message.
+            pub async fn recv_from(
+                &self,
+            ) -> Result<(Message, std::sync::Arc<crate::PeerInfo>), RecvError> {
+                self.handle.recv_from().await
+            }
+
+            /// As [`try_recv`](Self::try_recv), with whom the message came by.
+            ///
+            /// # Errors
+            ///
+            /// See [`TryRecvError`].
+            pub fn try_recv_from(
+                &self,
+            ) -> Result<(Message, std::sync::Arc<crate::PeerInfo>), TryRecvError> {
+                self.handle.core().try_recv_from()
             }
 
             /// Waits for a message and appends all that are there to

@@ -1,12 +1,14 @@
 //! A socket's place for one peer: what goes out to it, what came in from it, and the counters.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::monitor::PeerInfo;
+use super::manual::Asks;
+use super::peer::PeerInfo;
 use super::receipt::{Terms, expiry};
 use super::stats::{Received, Sent};
 use crate::endpoint::Endpoint;
@@ -35,13 +37,19 @@ pub(super) struct Pipe {
     /// The pipe of a connected endpoint: it survives its connections.
     pub(super) kept: bool,
     pub(super) link: Option<Arc<Link>>,
-    pub(super) peer: Option<PeerInfo>,
+    /// Who is there, or was last.
+    pub(super) peer: Option<Arc<PeerInfo>>,
+    /// By whom came what still waits and was not sent by `peer`: each with the
+    /// number of the first message that is not of it, ascending.
+    former: VecDeque<(u64, Arc<PeerInfo>)>,
     /// The first frame of what a ROUTER delivers of it.
     pub(super) identity: Bytes,
     pub(super) outgoing: Outgoing,
     pub(super) incoming: Incoming,
     /// Its identity was given by `connect_as`, and stays between connections.
     pub(super) assigned: bool,
+    /// Of a manual XPUB: what the peer has asked for.
+    pub(super) asks: Option<Box<Asks>>,
     /// It takes messages only while it is connected.
     immediate: bool,
     /// Of all that wait only the newest is kept.
@@ -94,10 +102,12 @@ impl Pipe {
             kept,
             link: None,
             peer: None,
+            former: VecDeque::new(),
             identity: Bytes::new(),
             outgoing: Outgoing::new(options.send_limit, plain, options.context.lease()),
             incoming: Incoming::new(receive_limit, options.context.lease()),
             assigned: false,
+            asks: options.pattern.manual.then(Box::default),
             immediate: options.pattern.immediate,
             conflate: options.pattern.conflate,
             time_to_live: options.time_to_live,
@@ -112,6 +122,38 @@ impl Pipe {
             sent: Sent::default(),
             received: Received::default(),
             own_words: 0,
+        }
+    }
+
+    /// Takes a new connection. What waits came by the last one.
+    pub(super) fn meet(&mut self, link: Arc<Link>, peer: Arc<PeerInfo>) {
+        self.link = Some(link);
+        let Some(last) = self.peer.replace(peer) else {
+            return;
+        };
+        self.forget_former();
+        let end = self.incoming.position() + self.incoming.len() as u64;
+        let told = self
+            .former
+            .back()
+            .map_or(self.incoming.position(), |of| of.0);
+        if end > told {
+            self.former.push_back((end, last));
+        }
+    }
+
+    /// By whom the next message came, which waits.
+    pub(super) fn sender_of_next(&mut self) -> Option<Arc<PeerInfo>> {
+        self.forget_former();
+        let former = self.former.front().map(|(_, peer)| peer);
+        former.or(self.peer.as_ref()).cloned()
+    }
+
+    /// Forgets connections of which nothing waits any more.
+    fn forget_former(&mut self) {
+        let next = self.incoming.position();
+        while self.former.front().is_some_and(|(end, _)| *end <= next) {
+            self.former.pop_front();
         }
     }
 

@@ -8,8 +8,9 @@ use bytes::Bytes;
 
 use super::core::Core;
 use super::membership::{join_pattern, last_words, leave_pattern, subscriptions_to_send};
-use super::monitor::{Event, PeerInfo};
+use super::monitor::Event;
 use super::pattern::Pattern;
+use super::peer::PeerInfo;
 use super::receipt::now;
 use super::timekeeper::Afterwards;
 use crate::endpoint::Endpoint;
@@ -44,21 +45,16 @@ impl Port for Core {
             }
         };
         let link = link(id);
-        let peer = PeerInfo {
-            address: attach.address.to_owned(),
-            socket_type: attach.peer.socket_type,
-            identity: identity.clone(),
-            credentials: attach.credentials,
-        };
+        let number = state.number_connection();
+        let peer = Arc::new(PeerInfo::new(number, &attach, identity.clone()));
         let preamble = subscriptions_to_send(&state, link.version());
         let Some(pipe) = state.pipe(id) else {
             return Err(LinkError::ClosedHere);
         };
-        pipe.link = Some(link.clone());
+        pipe.meet(link.clone(), peer.clone());
         if let Some(entry) = self.entry.get() {
             entry.attached(&attach, id, pipe);
         }
-        pipe.peer = Some(peer.clone());
         if matches!(self.socket_type, SocketType::Router | SocketType::Rep) {
             pipe.identity = identity;
         }
@@ -68,12 +64,11 @@ impl Port for Core {
         }
         // The driver's first turn writes what has waited for this connection.
         pipe.flushing = true;
-        state.emit(&Event::Connected {
-            endpoint: attach.endpoint.clone(),
-            peer,
-        });
         // A pipe that is new to the routing has room for those who wait.
-        let waiting = state.senders.all();
+        let mut waiting = state.senders.all();
+        let endpoint = attach.endpoint.clone();
+        let event = Event::Connected { endpoint, peer };
+        state.monitors.emit(&event, &mut waiting);
         let closing = state.phase != Phase::Open;
         drop(state);
         waiting.into_iter().for_each(Waker::wake);
@@ -106,7 +101,7 @@ impl Port for Core {
             pipe.discard(GivenUp::Discarded);
         }
         let earliest = pipe.outgoing.earliest();
-        let (kept, endpoint, peer) = (pipe.kept, pipe.endpoint.clone(), pipe.peer.take());
+        let (kept, endpoint, peer) = (pipe.kept, pipe.endpoint.clone(), pipe.peer.clone());
         last_words(&mut state, id.index, &self.options);
         leave_pattern(&mut state, id.index);
         state.lose_request(id.index);
@@ -118,19 +113,21 @@ impl Port for Core {
             state.discard_outgoing(id.index);
         }
         self.expect_expiry(&mut state, earliest);
-        if let Some(peer) = peer {
+        let mut wakers = Vec::new();
+        if let Some(peer) = peer.filter(|_| link.is_some()) {
             if let LinkError::Protocol(reason) = reason
                 && let Some(withheld) = self.complaints.admit()
             {
                 tracing::warn!(%endpoint, address = peer.address, reason, withheld, "peer cut off");
             }
-            state.emit(&Event::Disconnected {
+            let reason = reason.clone();
+            let event = Event::Disconnected {
                 endpoint,
                 peer,
-                reason: reason.clone(),
-            });
+                reason,
+            };
+            state.monitors.emit(&event, &mut wakers);
         }
-        let mut wakers = Vec::new();
         state.wake_receivers(usize::MAX, &mut wakers);
         state.share_room(&mut wakers);
         drop(state);
@@ -315,10 +312,20 @@ impl Port for Core {
             .is_none_or(|pipe| pipe.outgoing.is_drained())
     }
 
+    fn released(&self, endpoint: &Endpoint) {
+        let endpoint = endpoint.clone();
+        self.tell(&Event::Released { endpoint });
+    }
+
+    fn unbound(&self, endpoint: &Endpoint) {
+        let endpoint = endpoint.clone();
+        self.tell(&Event::Unbound { endpoint });
+    }
+
     fn retrying(&self, endpoint: &Endpoint, wait: Duration, reason: &LinkError) {
         tracing::debug!(%endpoint, ?wait, %reason, "connecting again");
         let (endpoint, reason) = (endpoint.clone(), reason.clone());
-        self.state.lock().emit(&Event::Retrying {
+        self.tell(&Event::Retrying {
             endpoint,
             wait,
             reason,
@@ -334,10 +341,11 @@ impl Port for Core {
             state.remove_if_done(id.index);
         }
         let (endpoint, reason) = (endpoint.clone(), reason.clone());
-        state.emit(&Event::GaveUp { endpoint, reason });
+        let mut wakers = Vec::new();
+        let event = Event::GaveUp { endpoint, reason };
+        state.monitors.emit(&event, &mut wakers);
         // A request may have been in it, whose end is to be told; and who waited
         // for room in this pipe may find some in another.
-        let mut wakers = Vec::new();
         state.wake_receivers(usize::MAX, &mut wakers);
         state.share_room(&mut wakers);
         drop(state);
@@ -351,7 +359,7 @@ impl Port for Core {
         }
         let (endpoint, address) = (endpoint.clone(), address.to_owned());
         let reason = reason.clone();
-        self.state.lock().emit(&Event::Refused {
+        self.tell(&Event::Refused {
             endpoint,
             address,
             reason,
@@ -361,7 +369,7 @@ impl Port for Core {
     fn accept_failed(&self, endpoint: &Endpoint, wait: Duration, error: &std::io::Error) {
         tracing::warn!(%endpoint, %error, ?wait, "cannot accept connections");
         let (endpoint, reason) = (endpoint.clone(), error.to_string());
-        self.state.lock().emit(&Event::AcceptFailed {
+        self.tell(&Event::AcceptFailed {
             endpoint,
             wait,
             reason,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use super::envelope;
 use super::handle::Handle;
 use super::monitor::Monitor;
 use super::operations::every_socket;
+use super::peer::PeerInfo;
 use super::receipt::{Receipt, SendOptions, Sending};
 use super::stats::Stats;
 use crate::endpoint::{Endpoint, IntoEndpoint};
@@ -112,6 +114,32 @@ impl Rep {
     pub fn try_recv(&self) -> Result<(Message, Responder), TryRecvError> {
         let message = self.handle.core().try_recv()?;
         Ok(self.open(message))
+    }
+
+    /// As [`recv`](Self::recv), with whom the request came by.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError::Closed`] once the socket is closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped future loses no request.
+    pub async fn recv_from(&self) -> Result<(Message, Responder, Arc<PeerInfo>), RecvError> {
+        let (message, peer) = self.handle.recv_from().await?;
+        let (request, responder) = self.open(message);
+        Ok((request, responder, peer))
+    }
+
+    /// As [`try_recv`](Self::try_recv), with whom the request came by.
+    ///
+    /// # Errors
+    ///
+    /// See [`TryRecvError`].
+    pub fn try_recv_from(&self) -> Result<(Message, Responder, Arc<PeerInfo>), TryRecvError> {
+        let (message, peer) = self.handle.core().try_recv_from()?;
+        let (request, responder) = self.open(message);
+        Ok((request, responder, peer))
     }
 
     fn open(&self, message: Message) -> (Message, Responder) {

@@ -7,8 +7,9 @@ use std::time::Instant;
 
 use slab::Slab;
 
-use super::monitor::{Event, Monitors};
+use super::monitor::Monitors;
 use super::pattern::Pattern;
+use super::peer::PeerInfo;
 use super::place::Pipe;
 use super::stats::{PeerStats, Received, Sent, Stats};
 use crate::endpoint::Endpoint;
@@ -22,6 +23,8 @@ use crate::session::{Link, Phase, PipeId};
 pub(super) struct State {
     pub(super) pipes: Slab<Pipe>,
     next_serial: u64,
+    /// The number of the last connection.
+    last_connection: u64,
     pub(super) pattern: Pattern,
     /// Pipes that have received something.
     pub(super) fair: FairQueue<usize>,
@@ -61,6 +64,7 @@ impl State {
         Self {
             pipes: Slab::new(),
             next_serial: 0,
+            last_connection: 0,
             pattern,
             fair: FairQueue::new(),
             readable: VecDeque::new(),
@@ -157,32 +161,51 @@ impl State {
     /// The next message, from one peer after the other, and a link to wake
     /// because it may be read again.
     pub(super) fn pop(&mut self) -> Option<(Message, Option<Arc<Link>>)> {
-        self.take_next(|received| received.delivered += 1)
+        let (message, link, ()) = self.take_next(|_, pipe| pipe.received.delivered += 1)?;
+        Some((message, link))
+    }
+
+    /// As [`pop`](Self::pop), with whom the message came by.
+    pub(super) fn pop_from(&mut self) -> Option<((Message, Arc<PeerInfo>), Option<Arc<Link>>)> {
+        let ((message, peer, _), link) = self.pop_with_pipe()?;
+        Some(((message, peer), link))
+    }
+
+    #[allow(clippy::type_complexity, reason = "what pop returns, and two more")]
+    pub(super) fn pop_with_pipe(
+        &mut self,
+    ) -> Option<((Message, Arc<PeerInfo>, PipeId), Option<Arc<Link>>)> {
+        let (message, link, (id, peer)) = self.take_next(|id, pipe| {
+            pipe.received.delivered += 1;
+            let peer = pipe.sender_of_next();
+            let peer = peer.expect("a message came by a connection, and the last one is kept");
+            (id, peer)
+        })?;
+        Some(((message, peer, id), link))
     }
 
     /// Drops the next message, which nobody wants any more. Returns a link to
     /// wake because it may be read again.
     pub(super) fn drop_next(&mut self) -> Option<Arc<Link>> {
-        self.take_next(|received| received.dropped += 1)?.1
+        self.take_next(|_, pipe| pipe.received.dropped += 1)?.1
     }
 
-    fn take_next(
+    /// Takes the next message; `look` sees its pipe while the message is there.
+    fn take_next<T>(
         &mut self,
-        count: impl FnOnce(&mut Received),
-    ) -> Option<(Message, Option<Arc<Link>>)> {
+        look: impl FnOnce(PipeId, &mut Pipe) -> T,
+    ) -> Option<(Message, Option<Arc<Link>>, T)> {
         self.expire_next();
         let index = self.fair.pop()?;
         let pipe = &mut self.pipes[index];
+        let serial = pipe.serial;
+        let id = PipeId { index, serial };
+        let seen = look(id, pipe);
         let message = pipe
             .incoming
             .pop()
             .expect("a pipe in the fair queue has a message");
-        count(&mut pipe.received);
         let resumes = pipe.incoming.resume();
-        let id = PipeId {
-            index,
-            serial: pipe.serial,
-        };
         if pipe.incoming.len() > 0 {
             self.fair.push(index);
         } else {
@@ -194,7 +217,7 @@ impl State {
             None
         };
         self.remove_if_done(index);
-        Some((message, wake))
+        Some((message, wake, seen))
     }
 
     /// Notes that a link has something to read, and returns it.
@@ -351,7 +374,9 @@ impl State {
         self.gone.0.dropped.unroutable += 1;
     }
 
-    pub(super) fn emit(&mut self, event: &Event) {
-        self.monitors.emit(event);
+    /// The number of a connection that is made.
+    pub(super) fn number_connection(&mut self) -> u64 {
+        self.last_connection += 1;
+        self.last_connection
     }
 }

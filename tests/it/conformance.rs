@@ -8,6 +8,7 @@ mod greeting;
 mod heartbeat;
 mod null;
 mod operations;
+mod overflow;
 mod publish;
 mod queues;
 mod request_reply;

@@ -8,6 +8,7 @@ const TABLE: &str = include_str!("../../docs/options.md");
 const SOURCES: &[&str] = &[
     include_str!("../../src/options.rs"),
     include_str!("../../src/options/connection.rs"),
+    include_str!("../../src/options/metadata.rs"),
     include_str!("../../src/options/pattern.rs"),
     include_str!("../../src/options/transport.rs"),
 ];

@@ -62,6 +62,15 @@ fn assert_verdict(due: &[&str], file: &str, text: &str, missing: &[&str]) {
 }
 
 #[test]
+fn every_due_row_of_this_tree_has_a_test() -> Result {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    if let Some((said, content)) = verdict(here)? {
+        assert!(content, "{said}");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_row_without_a_test_is_told_and_fails_the_check() {
     let text = "/// RT1.\n#[test]\nfn one() {}\n";
     assert_verdict(&["RT1", "RT11"], "src/a.rs", text, &["RT11"]);

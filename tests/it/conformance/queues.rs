@@ -188,7 +188,7 @@ fn a_queue_to_a_peer_holds_its_mark_and_no_more() -> Result {
                     match socket.offer(message_to(of, b"peer", large(sent))) {
                         Ok(()) => accepted += 1,
                         Err(TrySendError::Full(message)) => {
-                            assert_eq!(message.first(), &large(sent))
+                            assert_eq!(message.first(), &large(sent));
                         }
                         Err(error) => return Err(error.into()),
                     }

@@ -1,6 +1,8 @@
-//! What the tests share: every transport, a time limit, a guard over the counters, a scripted peer.
+//! What the tests share: every transport, a time limit, a guard over the counters, a scripted peer,
+//! the order of events.
 
 pub(crate) mod guard;
+pub(crate) mod order;
 pub(crate) mod peer;
 
 use std::future::Future;
