@@ -149,7 +149,7 @@ impl Batch {
         self.marks_mut().settle_locked(fate);
     }
 
-    /// Puts commands before the first message, of which nothing is written yet.
+    /// Puts commands before the first message of which nothing is written yet.
     pub(super) fn push_commands_front(&mut self, commands: Vec<u8>) {
         match self {
             Self::Encoded(encoded) => encoded.push_commands_front(commands),
@@ -317,19 +317,65 @@ impl Encoded {
         }
     }
 
-    /// Puts commands before the first message, of which nothing is written yet.
+    /// Puts commands before the first message of which nothing is written yet:
+    /// they never cut a message, and wait for no second one.
     pub(crate) fn push_commands_front(&mut self, commands: Vec<u8>) {
-        debug_assert_eq!(self.begun, 0, "commands never cut a message");
+        let begun = self.index.front().filter(|_| self.begun > 0);
+        let left = begun.map_or(0, |entry| entry.octets - self.begun);
+        let position = usize::from(begun.is_some());
+        let piece = self.piece_behind(left);
         self.octets += commands.len();
+        self.index.insert(
+            position,
+            Entry {
+                octets: commands.len(),
+                kind: EntryKind::Commands,
+            },
+        );
         self.pinned += commands.len();
-        self.index.push_front(Entry {
-            octets: commands.len(),
-            kind: EntryKind::Commands,
-        });
-        self.pieces.push_front(Piece::Shared(Shared {
+        let shared = Shared {
             whole: commands.len(),
             rest: commands.into(),
-        }));
+        };
+        self.pieces.insert(piece, Piece::Shared(shared));
+    }
+
+    /// Sees to it that a piece begins behind so many octets that are not
+    /// written yet. Returns which.
+    fn piece_behind(&mut self, mut octets: usize) -> usize {
+        let mut position = 0;
+        while octets > 0
+            && let Some(piece) = self.pieces.get_mut(position)
+        {
+            let rest = match piece {
+                Piece::Arena(length) if *length > octets => {
+                    let rest = *length - octets;
+                    *length = octets;
+                    Some(Piece::Arena(rest))
+                }
+                Piece::Shared(shared) if shared.rest.len() > octets => {
+                    // The memory of both goes with the last.
+                    Some(Piece::Shared(Shared {
+                        rest: shared.rest.split_off(octets),
+                        whole: std::mem::take(&mut shared.whole),
+                    }))
+                }
+                Piece::Arena(length) => {
+                    octets -= *length;
+                    None
+                }
+                Piece::Shared(shared) => {
+                    octets -= shared.rest.len();
+                    None
+                }
+            };
+            position += 1;
+            if let Some(rest) = rest {
+                self.pieces.insert(position, rest);
+                break;
+            }
+        }
+        position
     }
 
     /// The octets to be written next, as many as `slices` takes. Returns how many slices.

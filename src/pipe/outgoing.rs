@@ -250,6 +250,17 @@ impl Outgoing {
         true
     }
 
+    /// Moves the commands alone into `batch`, which the writer has not finished:
+    /// an answer to a PING waits for no queue (BI-55).
+    pub(crate) fn take_commands(&mut self, batch: &mut Batch) {
+        let commands = std::mem::take(&mut self.commands);
+        if !commands.is_empty() {
+            self.taken_octets += commands.len();
+            self.taken_pinned += commands.len();
+            batch.push_commands_front(commands);
+        }
+    }
+
     /// The writer finished so much of what it took, or gave it up.
     pub(crate) fn written(&mut self, progress: Progress) {
         self.taken_messages -= progress.messages;

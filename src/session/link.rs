@@ -305,8 +305,11 @@ impl Wired {
             }
             Err(error) => return Poll::Ready(Err(LinkError::io(error))),
         };
-        self.port.written(self.pipe, progress);
+        let has_commands = self.port.written(self.pipe, progress);
         batch.settle(Fate::Written);
+        if has_commands && !batch.is_empty() {
+            self.port.take_commands(self.pipe, batch);
+        }
         Poll::Ready(Ok(()))
     }
 

@@ -121,8 +121,12 @@ pub(crate) trait Port: Send + Sync {
     /// Moves what waits into the empty `batch`.
     fn take(&self, pipe: PipeId, batch: &mut Batch, writer: Writer) -> Taken;
 
-    /// So much of what was taken is written.
-    fn written(&self, pipe: PipeId, progress: Progress);
+    /// So much of what was taken is written. Returns whether commands wait
+    /// that are not to wait for the rest.
+    fn written(&self, pipe: PipeId, progress: Progress) -> bool;
+
+    /// Moves the commands into a batch that is being written.
+    fn take_commands(&self, pipe: PipeId, batch: &mut Batch);
 
     /// So much of what was taken was given up: it had waited too long.
     fn expired(&self, pipe: PipeId, progress: Progress);

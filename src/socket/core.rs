@@ -17,7 +17,7 @@ use super::offer::Offer;
 use super::pattern::Pattern;
 use super::peer::PeerInfo;
 use super::receipt::Sending;
-use super::state::State;
+use super::state::{Popped, State};
 use super::timekeeper::Timekeeper;
 use crate::error::{RecvError, SendError, TryRecvError, TrySendError};
 use crate::message::Message;
@@ -199,7 +199,7 @@ impl Core {
     /// Takes what `pop` takes, if that is there, and wakes the link that it names.
     pub(super) fn try_take<T>(
         &self,
-        pop: impl Fn(&mut State) -> Option<(T, Option<Arc<Link>>)>,
+        pop: impl Fn(&mut State) -> Option<Popped<T>>,
     ) -> Result<T, TryRecvError> {
         loop {
             let link = {

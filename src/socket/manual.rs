@@ -10,11 +10,11 @@ use super::core::Core;
 use super::handle::Handle;
 use super::pattern::{Pattern, subscription_message};
 use super::peer::PeerInfo;
-use super::state::State;
+use super::state::{Popped, State};
 use crate::error::LinkError;
 use crate::message::Message;
 use crate::options::TopicLimits;
-use crate::session::{Link, PipeId, Subscription};
+use crate::session::{PipeId, Subscription};
 
 /// What an [`XPub`](crate::XPub) receives from a subscriber.
 #[derive(Debug)]
@@ -265,7 +265,7 @@ impl State {
     }
 
     /// As [`pop_from`](Self::pop_from), and shows a request to the application.
-    pub(super) fn pop_upstream(&mut self) -> Option<(Received, Option<Arc<Link>>)> {
+    pub(super) fn pop_upstream(&mut self) -> Option<Popped<Received>> {
         let ((message, peer, pipe), link) = self.pop_with_pipe()?;
         let mut asked = Asked {
             pipe,

@@ -330,9 +330,7 @@ impl Pipe {
             return Taken::Growing;
         }
         self.burst.turns = 0;
-        if let Some(context) = self.pong.take() {
-            encode_pong(context, self.outgoing.commands());
-        }
+        self.answer();
         if self.outgoing.take(batch) {
             return Taken::Batch;
         }
@@ -354,6 +352,23 @@ impl Pipe {
         self.pong = Some(context);
         self.flushing = true;
         Some(link)
+    }
+
+    /// Moves what is to be said at once into a batch that is being written.
+    pub(super) fn take_commands(&mut self, batch: &mut Batch) {
+        self.answer();
+        self.outgoing.take_commands(batch);
+    }
+
+    /// Whether commands wait behind what is being written.
+    pub(super) fn has_commands(&self) -> bool {
+        self.pong.is_some() || self.outgoing.command_octets() > 0
+    }
+
+    fn answer(&mut self) {
+        if let Some(context) = self.pong.take() {
+            encode_pong(context, self.outgoing.commands());
+        }
     }
 
     /// Takes the connection off, and what was to be said on it alone.

@@ -160,11 +160,14 @@ impl Port for Core {
         afterwards.run(self);
     }
 
-    fn written(&self, id: PipeId, progress: Progress) {
+    fn written(&self, id: PipeId, progress: Progress) -> bool {
         let mut state = self.state.lock();
-        let Some(pipe) = state.pipe(id) else { return };
+        let Some(pipe) = state.pipe(id) else {
+            return false;
+        };
         pipe.sent.written += progress.messages as u64;
         pipe.outgoing.written(progress);
+        let has_commands = pipe.has_commands();
         let mut wakers = Vec::new();
         if pipe.has_room() {
             if let Some(peers) = state.pattern.rotation() {
@@ -178,6 +181,14 @@ impl Port for Core {
         wakers.into_iter().for_each(Waker::wake);
         if closing {
             self.progress.notify_waiters();
+        }
+        has_commands
+    }
+
+    fn take_commands(&self, id: PipeId, batch: &mut Batch) {
+        let mut state = self.state.lock();
+        if let Some(pipe) = state.pipe(id) {
+            pipe.take_commands(batch);
         }
     }
 

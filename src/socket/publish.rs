@@ -62,6 +62,10 @@ sending_socket!(
 
 /// A [`Pub`] that receives the subscriptions of its peers: a first octet of 1
 /// (subscribe) or 0 (cancel), then the topic, for the first and the last peer of each.
+///
+/// They wait in the queue of their peer, which has its high-water mark: a peer
+/// whose subscriptions nobody receives is left unread. A program that does not
+/// want to look uses a [`Pub`].
 pub struct XPub {
     handle: Handle,
 }

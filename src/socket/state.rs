@@ -20,6 +20,9 @@ use crate::pipe::{Ticket, Waiters};
 use crate::routing::FairQueue;
 use crate::session::{Link, Phase, PipeId};
 
+/// What was taken of a queue, and a link to wake because it may be read again.
+pub(super) type Popped<T> = (T, Option<Arc<Link>>);
+
 pub(super) struct State {
     pub(super) pipes: Slab<Pipe>,
     next_serial: u64,
@@ -160,21 +163,18 @@ impl State {
 
     /// The next message, from one peer after the other, and a link to wake
     /// because it may be read again.
-    pub(super) fn pop(&mut self) -> Option<(Message, Option<Arc<Link>>)> {
+    pub(super) fn pop(&mut self) -> Option<Popped<Message>> {
         let (message, link, ()) = self.take_next(|_, pipe| pipe.received.delivered += 1)?;
         Some((message, link))
     }
 
     /// As [`pop`](Self::pop), with whom the message came by.
-    pub(super) fn pop_from(&mut self) -> Option<((Message, Arc<PeerInfo>), Option<Arc<Link>>)> {
+    pub(super) fn pop_from(&mut self) -> Option<Popped<(Message, Arc<PeerInfo>)>> {
         let ((message, peer, _), link) = self.pop_with_pipe()?;
         Some(((message, peer), link))
     }
 
-    #[allow(clippy::type_complexity, reason = "what pop returns, and two more")]
-    pub(super) fn pop_with_pipe(
-        &mut self,
-    ) -> Option<((Message, Arc<PeerInfo>, PipeId), Option<Arc<Link>>)> {
+    pub(super) fn pop_with_pipe(&mut self) -> Option<Popped<(Message, Arc<PeerInfo>, PipeId)>> {
         let (message, link, (id, peer)) = self.take_next(|id, pipe| {
             pipe.received.delivered += 1;
             let peer = pipe.sender_of_next();

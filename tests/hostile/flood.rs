@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use pushsub::testing::Listening;
-use pushsub::{Event, LinkError, Options, Pull, Push, SocketType};
+use pushsub::{Event, LinkError, Message, Options, Pull, Push, SocketType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 
-use crate::support::octets::{command, greeting, ping, session};
+use crate::support::octets::{COMMAND, command, greeting, ping, session};
 use crate::support::stage::{HANDSHAKE, Side, Stage, options, read_frame};
 use crate::support::tally::Row;
 use crate::support::victim::{partner, soon};
@@ -358,6 +358,46 @@ fn the_newest_ping_is_the_one_that_is_answered() -> Result {
         row.note(kind, told);
     }
     row.finish()
+}
+
+/// BI-55, H03: an answer to a PING waits for the message that is being written and for no other.
+#[test]
+fn an_answer_waits_for_no_queue() -> Result {
+    let mut row = Row::new("BI-55 answer");
+    for kind in [SocketType::Push, SocketType::Dealer, SocketType::Pair] {
+        for side in SIDES {
+            for size in [500, 8_000, 100_000] {
+                let told = in_virtual_time(answer_before_queue(kind, side, size));
+                row.note(format_args!("{kind} {side:?} {size} octets"), told);
+            }
+        }
+    }
+    row.finish()
+}
+
+/// Lets a queue of messages of this size grow, asks, and reads up to the answer.
+async fn answer_before_queue(kind: SocketType, side: Side, size: usize) -> Result {
+    let options = options().send_high_water_mark(100_000);
+    let mut stage = Stage::lone(kind, side, options).await?;
+    let mut wire = stage.peer(&session(partner(kind))).await?;
+    settle().await;
+    while stage.victim.try_send(Message::from(vec![0; size])) {}
+    settle().await;
+    wire.write_all(&ping(0, b"before the queue")).await?;
+    settle().await;
+    let mut octets = 0;
+    loop {
+        let (flags, body) = soon("a frame", read_frame(&mut wire)).await??;
+        octets += body.len();
+        if flags & COMMAND != 0 && body.starts_with(b"\x04PONG") {
+            break;
+        }
+    }
+    // The wire held 64 KiB, and one write more may have been on its way.
+    let most = 3 * (64 << 10) + 2 * size;
+    (octets <= most)
+        .then_some(())
+        .ok_or_else(|| format!("{octets} octets came first").into())
 }
 
 /// Three hundred attackers at a time, between each two of which the canary makes its trip.

@@ -122,7 +122,7 @@ fn a_reserved_flag_ends_the_link() -> Result {
     war("BI-35", KINDS, |aim| {
         let sets = 1..32_u8;
         let attacks = sets.flat_map(|set| {
-            let flags = set << 3 | set % 8;
+            let flags = (set << 3) | (set % 8);
             before_and_after(aim, &format!("{flags:#04x}"), &[flags, 0])
         });
         attacks.collect()

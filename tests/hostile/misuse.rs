@@ -118,11 +118,8 @@ async fn dropped_sends(endpoint: String, polls: usize) -> Result {
         }
     }
     push.send(u32::MAX.to_be_bytes().to_vec()).now_or_never();
-    loop {
-        match timeout(Duration::from_millis(200), pull.recv()).await {
-            Ok(message) => heard.push(number_of(&message?)),
-            Err(_) => break,
-        }
+    while let Ok(message) = timeout(Duration::from_millis(200), pull.recv()).await {
+        heard.push(number_of(&message?));
     }
     heard.retain(|number| *number != u32::MAX);
     if heard == sent {

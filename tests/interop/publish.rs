@@ -168,8 +168,9 @@ async fn a_manual_xpub_decides_what_their_sub_gets(python: &'static Path, role: 
     let mut peer = Peer::join(python, "SUB", role, &publisher).await;
     for topic in ["refused", "news"] {
         peer.tell(&format!("subscribe t:{topic}"), "done").await;
-        let Ok(Upstream::Subscription(request)) = soon(publisher.recv_upstream()).await else {
-            panic!("a subscription comes first");
+        let upstream = soon(publisher.recv_upstream()).await.expect("open");
+        let Upstream::Subscription(request) = upstream else {
+            unreachable!("a subscription comes first, not {upstream:?}");
         };
         assert_eq!(request.topic(), topic);
         assert_eq!(request.peer().property("Socket-Type"), Some(&"SUB".into()));
@@ -183,8 +184,9 @@ async fn a_manual_xpub_decides_what_their_sub_gets(python: &'static Path, role: 
     peer.tell("expect t:news.us", "good").await;
     peer.tell("unsubscribe t:refused", "done").await;
     peer.tell("unsubscribe t:news", "done").await;
-    let Ok(Upstream::Cancellation { topic, .. }) = soon(publisher.recv_upstream()).await else {
-        panic!("the end of what was accepted");
+    let upstream = soon(publisher.recv_upstream()).await.expect("open");
+    let Upstream::Cancellation { topic, .. } = upstream else {
+        unreachable!("the end of what was accepted, not {upstream:?}");
     };
     assert_eq!(topic, "news");
     publisher.send("news.us").await.expect("open");

@@ -194,7 +194,7 @@ fn a_socket_is_not_made_with_a_property_that_no_peer_would_take() {
         Options::default().metadata("X-a b", ""),
         Options::default().metadata("X-large", vec![0; 8_192]),
     ] {
-        let refused = Push::with_options(options).err().expect("it is refused");
+        let refused = Push::with_options(options).expect_err("it is refused");
         let OptionsError::OutOfRange { option, .. } = refused else {
             panic!("{refused}")
         };

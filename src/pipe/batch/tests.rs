@@ -87,6 +87,34 @@ fn a_large_frame_counts_whole_until_its_last_octet_is_written() {
     assert_eq!(batch.pinned, 0);
 }
 
+/// BI-55: small messages share a piece, large ones have their own.
+#[test]
+fn commands_wait_for_the_message_that_is_begun_and_no_other() {
+    let messages = [Message::from("one"), large(7), Message::from("two")];
+    let mut plain = Encoded::default();
+    for message in &messages {
+        plain.push(message);
+    }
+    let plain = wire(&plain);
+    // Where each message ends.
+    let ends = [5, plain.len() - 5, plain.len()];
+    for cut in 0..plain.len() {
+        let mut batch = Encoded::default();
+        for message in &messages {
+            batch.push(message);
+        }
+        batch.advance(cut);
+        batch.push_commands_front(b"PONG".to_vec());
+        let end = ends.into_iter().find(|end| cut == 0 || cut <= *end);
+        let end = if cut == 0 { 0 } else { end.unwrap() };
+        let wanted = [&plain[cut..end], b"PONG", &plain[end..]].concat();
+        assert_eq!(wire(&batch), wanted, "at {cut}");
+        assert_eq!(batch.octets(), wanted.len());
+        let (rest, _) = batch.into_unwritten();
+        assert_eq!(wire(&rest), plain[end..], "at {cut}");
+    }
+}
+
 #[test]
 fn commands_go_first_and_are_not_carried_to_the_next_link() {
     let mut batch = Encoded::default();

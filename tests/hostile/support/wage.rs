@@ -87,7 +87,7 @@ impl War<'_> {
 
 fn deliveries(length: usize, number: usize, every_split: bool) -> Vec<Delivery> {
     let mut deliveries = vec![Delivery::Whole];
-    if length < 2 || length > PIECES {
+    if !(2..=PIECES).contains(&length) {
         return deliveries;
     }
     deliveries.push(Delivery::Octets);
