@@ -140,6 +140,42 @@ impl TrySendError {
     }
 }
 
+/// Why a place was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReserveError {
+    /// The socket was closed.
+    #[error("the socket is closed")]
+    Closed,
+}
+
+/// Why a message was not sent though there was a permit for it, which is used up.
+/// The message is given back.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PermitError {
+    /// The socket was closed; it stays so.
+    #[error("the socket is closed")]
+    Closed(Message),
+    /// The message is over the socket's own limit of octets or frames: the
+    /// caller's fault; the socket is as before.
+    #[error("the message is larger than the socket's limits allow")]
+    TooLarge(Message),
+    /// The peer whose place it was is gone, and no other has room.
+    #[error("the peer is gone, and no other has room for the message")]
+    NoPeer(Message),
+}
+
+impl PermitError {
+    /// The message that was not sent.
+    #[must_use]
+    pub fn into_message(self) -> Message {
+        match self {
+            Self::Closed(message) | Self::TooLarge(message) | Self::NoPeer(message) => message,
+        }
+    }
+}
+
 /// Why nothing can be received any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -273,6 +309,10 @@ pub enum LinkError {
     /// A filter of the socket's options does not let such a peer in.
     #[error("the socket's options do not let this peer in")]
     NotAdmitted,
+    /// A part of a message has come, and its rest has had no place in the
+    /// budget of the [`Context`](crate::Context) for 10 s. What came of it is given up.
+    #[error("the budget has had no place for the rest of a message for 10 s")]
+    OutOfBudget,
     /// The runtime that drove the connection is gone.
     #[error("the runtime of the connection is gone")]
     RuntimeGone,

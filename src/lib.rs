@@ -38,6 +38,7 @@
 //! Everything runs on tokio. Nothing here panics on what a peer sends; errors are typed, one
 //! for each operation, and a message that was not sent comes back with the error.
 
+mod context;
 mod device;
 mod discovery;
 mod endpoint;
@@ -55,6 +56,7 @@ mod transport;
 pub mod zeromq;
 mod zmtp;
 
+pub use context::{Context, ContextBuilder};
 pub use device::{
     Broker, BrokerBuilder, BrokerStats, Captured, Device, DeviceBuilder, DeviceClosed, DeviceError,
     Forwarder, Proxy, ProxyHandle, ProxyStats, Queue, Receiving, Refused, Sending, ServiceStats,
@@ -63,8 +65,8 @@ pub use device::{
 pub use discovery::{Discovery, Freshness, Instance, Registration, Registry, Static, View, Watch};
 pub use endpoint::{Endpoint, EndpointError, Host, IntoEndpoint, IpcName};
 pub use error::{
-    BindError, ConnectError, GivenUp, LinkError, OptionsError, RecvError, RequestError, SendError,
-    TryRecvError, TrySendError,
+    BindError, ConnectError, GivenUp, LinkError, OptionsError, PermitError, RecvError,
+    RequestError, ReserveError, SendError, TryRecvError, TrySendError,
 };
 pub use message::Message;
 pub use options::{
@@ -78,8 +80,8 @@ pub use service::{
     Unknown,
 };
 pub use socket::{
-    Closed, Dealer, Drops, Event, Monitor, NotWritten, Pair, PeerInfo, PeerStats, Pub, Pull, Push,
-    Receipt, Received, Rep, Req, Responder, Router, SendOptions, Sent, Stats, Sub,
+    Closed, Dealer, Drops, Event, Monitor, NotWritten, Pair, PeerInfo, PeerStats, Permit, Pub,
+    Pull, Push, Receipt, Received, Rep, Req, Responder, Router, SendOptions, Sent, Stats, Sub,
     SubscriptionRequest, Upstream, Written, XPub, XSub,
 };
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::context::Context;
 use crate::message::Message;
 
 pub(crate) use connection::ConnectionOptions;
@@ -165,6 +166,7 @@ impl fmt::Debug for Identity {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Options {
+    pub(crate) context: Context,
     pub(crate) identity: Option<Identity>,
     /// What it says of itself: names and values.
     pub(crate) metadata: Vec<(String, Bytes)>,
@@ -198,6 +200,7 @@ impl Default for Options {
             bytes: 8 << 20,
         };
         Self {
+            context: Context::default(),
             identity: None,
             metadata: Vec::new(),
             send_limit: limit,
@@ -217,6 +220,15 @@ impl Default for Options {
 }
 
 impl Options {
+    /// The context of the socket: the names of inproc that it knows, and the
+    /// budget of memory that it shares. Default: that of the process,
+    /// [`Context::default`].
+    #[must_use]
+    pub fn context(mut self, context: impl Into<Context>) -> Self {
+        self.context = context.into();
+        self
+    }
+
     /// The name by which a ROUTER at the other end knows this socket (`ZMQ_ROUTING_ID`).
     /// Default: none, the ROUTER draws one.
     #[must_use]

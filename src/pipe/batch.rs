@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::incoming::footprint;
 use super::marks::{Mark, Marks};
 use super::plain::Plain;
 use super::receipt::Fate;
@@ -20,6 +21,9 @@ const SHARED_FROM: usize = 4 << 10;
 
 /// An emptied arena above this is given back, so that a link at rest costs little.
 const ARENA_KEPT: usize = 256 << 10;
+
+/// What the index costs for a message.
+const ENTRY: usize = 32;
 
 /// What waits to be written, or was taken by a writer. A pipe's batches are all of one kind.
 pub(crate) enum Batch {
@@ -67,6 +71,22 @@ impl Batch {
         match self {
             Self::Encoded(encoded) => encoded.octets(),
             Self::Plain(plain) => plain.octets(),
+        }
+    }
+
+    /// Octets of memory that it holds.
+    pub(super) fn pinned(&self) -> usize {
+        match self {
+            Self::Encoded(encoded) => encoded.pinned,
+            Self::Plain(plain) => plain.octets(),
+        }
+    }
+
+    /// The most that it will hold more with this message.
+    pub(super) fn cost(&self, message: &Message) -> usize {
+        match self {
+            Self::Encoded(_) => ENTRY + frame::encoded_length(message),
+            Self::Plain(_) => footprint(message),
         }
     }
 
@@ -180,13 +200,24 @@ pub(crate) struct Encoded {
     octets: usize,
     /// Messages that are not yet wholly written.
     messages: usize,
+    /// Octets of memory held: of the arena also those that are written, of a
+    /// shared frame all until the last is written.
+    pinned: usize,
     marks: Marks,
 }
 
 enum Piece {
     /// The next octets of the arena.
     Arena(usize),
-    Shared(Bytes),
+    Shared(Shared),
+}
+
+/// A frame that is not copied.
+struct Shared {
+    /// What is not yet written of it.
+    rest: Bytes,
+    /// Octets of all of it, which stay in memory until the last is written.
+    whole: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -209,6 +240,8 @@ pub(crate) struct Progress {
     pub(crate) messages: usize,
     /// Octets written, those of commands and of unfinished messages included.
     pub(crate) octets: usize,
+    /// Octets of memory given back.
+    pub(crate) freed: usize,
 }
 
 impl Encoded {
@@ -240,6 +273,7 @@ impl Encoded {
             kind: EntryKind::Message,
         });
         self.messages += 1;
+        self.pinned += ENTRY;
         octets
     }
 
@@ -256,10 +290,18 @@ impl Encoded {
                 }
             });
             if payload.len() >= SHARED_FROM {
-                self.octets += payload.len();
-                self.pieces.push_back(Piece::Shared(payload.clone()));
+                self.share(payload.clone());
             }
         }
+    }
+
+    fn share(&mut self, octets: Bytes) {
+        self.octets += octets.len();
+        self.pinned += octets.len();
+        self.pieces.push_back(Piece::Shared(Shared {
+            whole: octets.len(),
+            rest: octets,
+        }));
     }
 
     fn in_arena(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
@@ -267,6 +309,7 @@ impl Encoded {
         write(&mut self.arena);
         let added = self.arena.len() - before;
         self.octets += added;
+        self.pinned += added;
         if let Some(Piece::Arena(octets)) = self.pieces.back_mut() {
             *octets += added;
         } else {
@@ -289,7 +332,12 @@ impl Encoded {
                 kind: EntryKind::Commands,
             },
         );
-        self.pieces.insert(piece, Piece::Shared(commands.into()));
+        self.pinned += commands.len();
+        let shared = Shared {
+            whole: commands.len(),
+            rest: commands.into(),
+        };
+        self.pieces.insert(piece, Piece::Shared(shared));
     }
 
     /// Sees to it that a piece begins behind so many octets that are not
@@ -305,15 +353,19 @@ impl Encoded {
                     *length = octets;
                     Some(Piece::Arena(rest))
                 }
-                Piece::Shared(shared) if shared.len() > octets => {
-                    Some(Piece::Shared(shared.split_off(octets)))
+                Piece::Shared(shared) if shared.rest.len() > octets => {
+                    // The memory of both goes with the last.
+                    Some(Piece::Shared(Shared {
+                        rest: shared.rest.split_off(octets),
+                        whole: std::mem::take(&mut shared.whole),
+                    }))
                 }
                 Piece::Arena(length) => {
                     octets -= *length;
                     None
                 }
                 Piece::Shared(shared) => {
-                    octets -= shared.len();
+                    octets -= shared.rest.len();
                     None
                 }
             };
@@ -337,7 +389,7 @@ impl Encoded {
                     arena = rest;
                     piece
                 }
-                Piece::Shared(octets) => octets,
+                Piece::Shared(shared) => &shared.rest,
             });
             count += 1;
         }
@@ -346,6 +398,7 @@ impl Encoded {
 
     /// Takes off what was written.
     pub(crate) fn advance(&mut self, written: usize) -> Progress {
+        let pinned = self.pinned;
         self.octets -= written;
         self.advance_pieces(written);
         let mut left = self.begun + written;
@@ -360,6 +413,7 @@ impl Encoded {
         }
         self.begun = left;
         self.messages -= messages;
+        self.pinned -= messages * ENTRY;
         self.marks.pass(messages);
         if self.octets == 0 {
             self.rest();
@@ -367,6 +421,7 @@ impl Encoded {
         Progress {
             messages,
             octets: written,
+            freed: pinned - self.pinned,
         }
     }
 
@@ -385,12 +440,13 @@ impl Encoded {
                     }
                     step
                 }
-                Piece::Shared(octets) => {
-                    let step = written.min(octets.len());
-                    if step == octets.len() {
+                Piece::Shared(shared) => {
+                    let step = written.min(shared.rest.len());
+                    if step == shared.rest.len() {
+                        self.pinned -= shared.whole;
                         self.pieces.pop_front();
                     } else {
-                        let _ = octets.split_to(step);
+                        let _ = shared.rest.split_to(step);
                     }
                     step
                 }
@@ -410,6 +466,7 @@ impl Encoded {
         // What is dropped from the front for ever would grow the arena for ever.
         if self.consumed > ARENA_KEPT && self.consumed > self.arena.len() / 2 {
             self.arena.drain(..self.consumed);
+            self.pinned -= self.consumed;
             self.consumed = 0;
         }
         true
@@ -417,6 +474,7 @@ impl Encoded {
 
     /// Everything is written: keep the memory for the next batch, unless it is much.
     fn rest(&mut self) {
+        self.pinned -= self.arena.len();
         self.consumed = 0;
         self.arena.clear();
         if self.arena.capacity() > ARENA_KEPT {
@@ -450,15 +508,13 @@ impl Encoded {
                     arena = rest;
                     self.in_arena(|arena| arena.extend_from_slice(piece));
                 }
-                Piece::Shared(octets) => {
-                    self.octets += octets.len();
-                    self.pieces.push_back(Piece::Shared(octets));
-                }
+                Piece::Shared(shared) => self.share(shared.rest),
             }
         }
         self.index.extend(later.index);
         self.marks.append(self.messages, later.marks);
         self.messages += later.messages;
+        self.pinned += later.messages * ENTRY;
     }
 
     /// Takes out the messages whose time has passed and of which nothing is written.
@@ -466,13 +522,14 @@ impl Encoded {
         let first = self.index.front().map(|entry| entry.kind);
         let begun = self.begun > 0 && first == Some(EntryKind::Message);
         let expired = self.marks.expire(now, usize::from(begun));
-        let before = self.octets;
+        let (before, pinned) = (self.octets, self.pinned);
         if !expired.is_empty() {
             self.take_out(&expired);
         }
         Progress {
             messages: expired.len(),
             octets: before - self.octets,
+            freed: pinned - self.pinned,
         }
     }
 
@@ -497,6 +554,7 @@ impl Encoded {
                 rest.split(octets, |part| self.keep(part));
                 self.index.push_back(entry);
                 self.messages += usize::from(is_message);
+                self.pinned += usize::from(is_message) * ENTRY;
             }
             place += usize::from(is_message);
         }
@@ -506,9 +564,10 @@ impl Encoded {
     fn keep(&mut self, part: Part<'_>) {
         match part {
             Part::Copied(octets) => self.in_arena(|arena| arena.extend_from_slice(octets)),
-            Part::Shared(octets) => {
-                self.octets += octets.len();
-                self.pieces.push_back(Piece::Shared(octets));
+            Part::Shared(shared) => {
+                self.octets += shared.rest.len();
+                self.pinned += shared.whole;
+                self.pieces.push_back(Piece::Shared(shared));
             }
         }
     }
@@ -523,7 +582,7 @@ struct Rest<'a> {
 /// Octets of one message, or of a part of it.
 enum Part<'a> {
     Copied(&'a [u8]),
-    Shared(Bytes),
+    Shared(Shared),
 }
 
 impl Rest<'_> {
@@ -541,9 +600,9 @@ impl Rest<'_> {
                     octets -= step;
                     part(Part::Copied(taken));
                 }
-                Some(Piece::Shared(whole)) => {
-                    octets -= whole.len();
-                    part(Part::Shared(whole));
+                Some(Piece::Shared(shared)) => {
+                    octets -= shared.rest.len();
+                    part(Part::Shared(shared));
                 }
                 None => return,
             }

@@ -15,7 +15,7 @@ mod receipt;
 mod waiters;
 
 pub(crate) use batch::{Batch, Encoded, Progress};
-pub(crate) use incoming::Incoming;
+pub(crate) use incoming::{Incoming, OVERHEAD};
 pub(crate) use marks::Mark;
 pub(crate) use outgoing::Outgoing;
 pub(crate) use plain::Plain;

@@ -129,6 +129,7 @@ impl Pair {
                     progress = Progress {
                         messages: 1,
                         octets,
+                        freed: octets,
                     };
                 }
             }
@@ -270,7 +271,9 @@ fn commands_that_are_begun_do_not_keep_a_message_from_expiring() {
         batch.expire(now),
         Progress {
             messages: 1,
-            octets: 3
+            octets: 3,
+            // Its place in the index too.
+            freed: 3 + 32,
         }
     );
     let (rest, died) = batch.into_unwritten();

@@ -10,6 +10,7 @@ use super::keyed::Keyed;
 use super::marks::Mark;
 use super::plain::Plain;
 use super::receipt::Fate;
+use crate::context::Lease;
 use crate::error::GivenUp;
 use crate::message::Message;
 use crate::options::Limit;
@@ -30,14 +31,18 @@ pub(crate) struct Outgoing {
     /// Taken by a writer and not yet written.
     taken_messages: usize,
     taken_octets: usize,
+    taken_pinned: usize,
+    /// Places that were promised to messages yet to come.
+    reserved: usize,
     /// What a writer took last may expire.
     taken_timed: bool,
     limit: Limit,
+    lease: Lease,
 }
 
 impl Outgoing {
     /// `plain`: the peer is in this process, and nothing is encoded.
-    pub(crate) fn new(limit: Limit, plain: bool) -> Self {
+    pub(crate) fn new(limit: Limit, plain: bool, lease: Lease) -> Self {
         let waiting = if plain {
             Batch::Plain(Plain::default())
         } else {
@@ -49,8 +54,11 @@ impl Outgoing {
             commands: Vec::new(),
             taken_messages: 0,
             taken_octets: 0,
+            taken_pinned: 0,
+            reserved: 0,
             taken_timed: false,
             limit,
+            lease,
         }
     }
 
@@ -83,7 +91,10 @@ impl Outgoing {
         let keyed = self.keyed.iter_mut().flat_map(|keyed| keyed.drain());
         let slips = keyed.filter_map(|(_, mark)| mark?.slip);
         slips.for_each(|slip| slip.end_locked(Fate::GivenUp(reason)));
-        *self = Self::new(self.limit, matches!(self.waiting, Batch::Plain(_)));
+        let plain = matches!(self.waiting, Batch::Plain(_));
+        let reserved = self.reserved;
+        *self = Self::new(self.limit, plain, self.lease.another());
+        self.reserved = reserved;
     }
 
     /// Whether everything is written.
@@ -94,14 +105,48 @@ impl Outgoing {
     /// Whether one more message fits. An empty pipe admits one of any size, so
     /// that a message above the limit in octets is slow, not stuck.
     pub(crate) fn has_room(&self) -> bool {
-        let messages = self.messages();
+        let messages = self.messages() + self.reserved;
         let octets = self.waiting_octets() + self.taken_octets;
         messages == 0 || (messages < self.limit.messages && octets < self.limit.bytes)
     }
 
-    /// Accepts a message; the caller has asked for room.
+    /// Whether the budget has room for this message, beside what waits here or
+    /// in its place. What it is granted is kept for it: it is to be pushed, or
+    /// [`settle`](Self::settle) called.
+    pub(crate) fn try_charge(&mut self, message: &Message, in_place: bool) -> bool {
+        let kept = if in_place {
+            self.taken_pinned
+        } else {
+            self.pinned()
+        };
+        self.lease.try_cover(kept + self.waiting.cost(message))
+    }
+
+    /// Gives back to the budget what is not needed.
+    pub(crate) fn settle(&mut self) {
+        self.lease.settle(self.pinned());
+    }
+
+    fn pinned(&self) -> usize {
+        let keyed = self.keyed.as_ref().map_or(0, |keyed| keyed.octets());
+        self.waiting.pinned() + keyed + self.taken_pinned
+    }
+
+    /// Promises a place; the caller has asked for room.
+    pub(crate) fn reserve(&mut self) {
+        self.reserved += 1;
+    }
+
+    /// Takes one promise back.
+    pub(crate) fn unreserve(&mut self) {
+        self.reserved -= 1;
+    }
+
+    /// Accepts a message; the caller has asked for room and charged it, or it
+    /// is charged though the budget has nothing left.
     pub(crate) fn push(&mut self, message: Cow<'_, Message>) {
         self.waiting.push(message);
+        self.lease.cover(self.pinned());
     }
 
     /// Gives the message that was accepted last a time to live or a receipt.
@@ -131,7 +176,9 @@ impl Outgoing {
         let expired = self.waiting.expire(now).messages;
         self.waiting.settle_locked(Fate::GivenUp(GivenUp::Expired));
         let keyed = self.keyed.as_mut();
-        expired + keyed.map_or(0, |keyed| keyed.expire(now))
+        let expired = expired + keyed.map_or(0, |keyed| keyed.expire(now));
+        self.settle();
+        expired
     }
 
     /// Gives up the message of this key that no writer has taken. Returns
@@ -143,6 +190,7 @@ impl Outgoing {
     /// Accepts a message of which none waits with this key.
     pub(crate) fn push_keyed(&mut self, key: Bytes, message: Message, mark: Option<Mark>) {
         self.keyed.get_or_insert_default().push(key, message, mark);
+        self.lease.cover(self.pinned());
     }
 
     /// Accepts a message before all that wait.
@@ -152,11 +200,13 @@ impl Outgoing {
         let none = first.another();
         first.append(std::mem::replace(&mut self.waiting, none));
         self.waiting = first;
+        self.lease.cover(self.pinned());
     }
 
     /// Gives up the oldest message that no writer has taken. Returns whether there was one.
     pub(crate) fn drop_oldest(&mut self) -> bool {
         let dropped = self.waiting.drop_first();
+        self.settle();
         self.waiting.settle_locked(Fate::GivenUp(GivenUp::Replaced));
         dropped
     }
@@ -193,7 +243,10 @@ impl Outgoing {
         }
         self.taken_messages = batch.messages();
         self.taken_octets = batch.octets();
+        self.taken_pinned = batch.pinned();
         self.taken_timed = batch.is_timed();
+        // What is encoded may be more than it was.
+        self.lease.cover(self.pinned());
         true
     }
 
@@ -203,6 +256,7 @@ impl Outgoing {
         let commands = std::mem::take(&mut self.commands);
         if !commands.is_empty() {
             self.taken_octets += commands.len();
+            self.taken_pinned += commands.len();
             batch.push_commands_front(commands);
         }
     }
@@ -211,6 +265,8 @@ impl Outgoing {
     pub(crate) fn written(&mut self, progress: Progress) {
         self.taken_messages -= progress.messages;
         self.taken_octets -= progress.octets;
+        self.taken_pinned -= progress.freed;
+        self.settle();
     }
 
     /// The connection is gone: what its writer had not begun goes to the next
@@ -222,9 +278,11 @@ impl Outgoing {
         self.commands = Vec::new();
         self.taken_messages = 0;
         self.taken_octets = 0;
+        self.taken_pinned = 0;
         let none = self.waiting.another();
         unwritten.append(std::mem::replace(&mut self.waiting, none));
         self.waiting = unwritten;
+        self.settle();
         died
     }
 }
@@ -234,6 +292,7 @@ mod tests {
     use std::borrow::Cow;
 
     use super::Outgoing;
+    use crate::context::Context;
     use crate::message::Message;
     use crate::options::Limit;
     use crate::pipe::batch::{Batch, Encoded};
@@ -246,7 +305,7 @@ mod tests {
     }
 
     fn filled(limit: Limit, offered: usize) -> (Outgoing, usize) {
-        let mut outgoing = Outgoing::new(limit, false);
+        let mut outgoing = Outgoing::new(limit, false, Context::new().lease());
         let mut accepted = 0;
         for _ in 0..offered {
             if outgoing.has_room() {
@@ -291,6 +350,7 @@ mod tests {
                 bytes: 1,
             },
             false,
+            Context::new().lease(),
         );
         assert!(outgoing.has_room());
         outgoing.push(Cow::Owned(Message::from("much more than one octet")));
@@ -323,6 +383,7 @@ mod tests {
                 bytes: 1 << 20,
             },
             false,
+            Context::new().lease(),
         );
         for text in ["one", "two"] {
             outgoing.push(Cow::Owned(Message::from(text)));

@@ -64,6 +64,7 @@ impl Plain {
         Progress {
             messages: expired.len(),
             octets,
+            freed: octets,
         }
     }
 

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::backoff::Backoff;
-use super::handshake::{local, shake_hands};
+use super::handshake::shake_hands;
 use super::link::Wired;
 use super::port::{Attach, Phase, PipeId, Port};
 use super::{Link, Settings, inproc};
@@ -15,7 +15,6 @@ use crate::endpoint::Endpoint;
 use crate::error::LinkError;
 use crate::options::ReconnectStop;
 use crate::transport;
-use crate::zmtp::Decoder;
 
 /// Keeps `endpoint` connected to `pipe` until the phase says to end, or what
 /// happens is what the options want no more of. While the phase is finishing, goes on for as long as the pipe has something to write.
@@ -127,7 +126,7 @@ async fn connect(
 ) -> Option<Result<Arc<Link>, LinkError>> {
     let attempt = async {
         if let Endpoint::Inproc(name) = endpoint {
-            return inproc::connect(port, endpoint, name, pipe, local(settings)).await;
+            return inproc::connect(port, endpoint, name, pipe, settings).await;
         }
         let dialled = timeout(
             settings.connection.connect_timeout,
@@ -150,8 +149,7 @@ async fn connect(
         let mut parts = Some((wire, early));
         port.attach(attach, &mut |pipe| {
             let (wire, early) = parts.take().expect("attach makes one link");
-            let decoder = Decoder::new(settings.max_message_size, settings.max_frames);
-            let wired = Wired::new(port, pipe, wire, peer.version, early, decoder);
+            let wired = Wired::new(port, pipe, wire, &peer, early, settings);
             Arc::new(Link::Wired(wired))
         })
     };

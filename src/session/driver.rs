@@ -10,6 +10,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::Settings;
 use super::heartbeat::{self, Due, Heartbeat};
 use super::link::Wired;
+use super::patience::Patience;
 use super::port::Phase;
 use super::stall::Stall;
 use crate::error::LinkError;
@@ -32,7 +33,14 @@ pub(super) async fn drive(
     let mut stall = Stall::new(settings.transport.stall);
     // What came with the handshake is decoded, and the wire's waker set.
     link.read();
-    let run = poll_fn(|context| poll(link, &mut pulse, &mut stall, context));
+    let mut patience = Patience::default();
+    let run = poll_fn(|context| {
+        let ended = poll(link, &mut pulse, &mut stall, context);
+        if ended.is_pending() && patience.poll(link, context).is_ready() {
+            return Poll::Ready(LinkError::OutOfBudget);
+        }
+        ended
+    });
     end.reason = tokio::select! {
         reason = run => reason,
         _ = phase.wait_for(|phase| *phase == Phase::Closed) => LinkError::ClosedHere,

@@ -24,10 +24,11 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time;
 
-use super::Link;
 use super::expire;
-use super::handshake::introduce;
+use super::handshake::{introduce, local};
 use super::port::{Attach, Phase, PipeId, Port, Subscription, Taken, Writer};
+use super::{Link, Settings};
+use crate::context::Context as Owner;
 use crate::endpoint::Endpoint;
 use crate::error::LinkError;
 use crate::pipe::{Batch, Fate, Plain};
@@ -280,19 +281,22 @@ impl Drop for End<'_> {
     }
 }
 
-/// Who listens, by name.
+/// Who listens, by context and name.
 static NAMES: LazyLock<Names> = LazyLock::new(Names::default);
+
+/// The id of a context, and a name in it.
+type Name = (u64, String);
 
 #[derive(Default)]
 struct Names {
-    listeners: Mutex<HashMap<String, mpsc::Sender<Offer>>>,
+    listeners: Mutex<HashMap<Name, mpsc::Sender<Offer>>>,
     /// Somebody listens since.
     bound: Notify,
 }
 
 /// A bound name. Dropping it frees the name.
 pub(crate) struct Listener {
-    name: String,
+    name: Name,
     offers: mpsc::Receiver<Offer>,
 }
 
@@ -315,19 +319,17 @@ impl Drop for Half {
 }
 
 impl Listener {
-    pub(super) fn bind(name: &str) -> io::Result<Self> {
+    pub(super) fn bind(context: &Owner, name: &str) -> io::Result<Self> {
+        let name = (context.id(), name.to_owned());
         let mut listeners = NAMES.listeners.lock();
-        if listeners.contains_key(name) {
+        if listeners.contains_key(&name) {
             return Err(io::Error::from(io::ErrorKind::AddrInUse));
         }
         let (sender, offers) = mpsc::channel(BACKLOG);
-        listeners.insert(name.to_owned(), sender);
+        listeners.insert(name.clone(), sender);
         drop(listeners);
         NAMES.bound.notify_waiters();
-        Ok(Self {
-            name: name.to_owned(),
-            offers,
-        })
+        Ok(Self { name, offers })
     }
 
     /// The next socket that wants to be joined; `None` never comes while this lives.
@@ -382,13 +384,13 @@ pub(super) async fn connect(
     endpoint: &Endpoint,
     name: &str,
     pipe: PipeId,
-    local: Local,
+    settings: &Settings,
 ) -> Result<Arc<Link>, LinkError> {
     let (answer, answered) = oneshot::channel();
-    let offers = listener(name).await;
+    let offers = listener(&(settings.context.id(), name.to_owned())).await;
     let wire = WireName::next();
     let offer = Offer {
-        local,
+        local: local(settings),
         wire,
         answer,
     };
@@ -404,7 +406,7 @@ pub(super) async fn connect(
 }
 
 /// Resolves when somebody listens under this name.
-async fn listener(name: &str) -> mpsc::Sender<Offer> {
+async fn listener(name: &Name) -> mpsc::Sender<Offer> {
     loop {
         let bound = NAMES.bound.notified();
         tokio::pin!(bound);

@@ -6,7 +6,7 @@
 //! nobody receives, heartbeats, and the end.
 
 use std::io::IoSlice;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker, ready};
@@ -15,22 +15,21 @@ use std::time::Instant;
 use bytes::BytesMut;
 use futures::task::AtomicWaker;
 use parking_lot::Mutex;
-use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::io::AsyncWrite;
 use tokio::time;
 
+use super::Settings;
 use super::expire;
 use super::heartbeat::Signs;
 use super::port::{self, PipeId, Port, Subscription, Taken};
+use super::reading::Reading;
 use super::stall::Intake;
+use crate::context::Budget;
 use crate::error::LinkError;
 use crate::message::Message;
 use crate::pipe::{Batch, Encoded, Fate};
-use crate::transport::{ReadHalf, Wire, WriteHalf};
-use crate::zmtp::{Command, Decoder};
-
-/// The least and the most that is read at once; it doubles while reads fill it.
-const READ_LEAST: usize = 4 << 10;
-const READ_MOST: usize = 128 << 10;
+use crate::transport::{Wire, WriteHalf};
+use crate::zmtp::{Command, Peer};
 
 /// Slices in one vectored write.
 const SLICES: usize = 64;
@@ -58,6 +57,9 @@ pub(crate) struct Wired {
     /// What is queued is to be written, then the connection ends.
     finishing: AtomicBool,
     failure: Mutex<Option<LinkError>>,
+    /// Since when the rest of a message has had no place in the budget.
+    starved: Mutex<Option<time::Instant>>,
+    budget: Arc<Budget>,
 }
 
 struct Writer {
@@ -69,12 +71,7 @@ struct Writer {
 }
 
 struct Reader {
-    /// `None` once the connection has ended.
-    wire: Option<ReadHalf>,
-    buffer: BytesMut,
-    decoder: Decoder,
-    /// How much is read at once at present.
-    chunk: usize,
+    reading: Reading,
     /// Scratch: emptied by each delivery.
     messages: Vec<Message>,
     /// Tells the port that there is something to read.
@@ -118,6 +115,8 @@ enum Step {
     More,
     /// The pipe is full: whoever empties it reads on.
     Paused,
+    /// The budget has no place for more: the port tells when it has.
+    Starved,
 }
 
 impl Wired {
@@ -126,10 +125,11 @@ impl Wired {
         port: &Arc<dyn Port>,
         pipe: PipeId,
         wire: Wire,
-        version: (u8, u8),
+        peer: &Peer,
         early: BytesMut,
-        decoder: Decoder,
+        settings: &Settings,
     ) -> Self {
+        let reading = Reading::new(wire.read, early, settings);
         let driver = Arc::new(DriverWaker(AtomicWaker::new()));
         let readable = Arc::new(ReadableWaker {
             port: port.clone(),
@@ -138,17 +138,14 @@ impl Wired {
         Self {
             pipe,
             port: port.clone(),
-            version,
+            version: peer.version,
             writer: Mutex::new(Writer {
                 wire: Some(wire.write),
                 batch: Batch::Encoded(Encoded::default()),
                 waker: Waker::from(driver.clone()),
             }),
             reader: Mutex::new(Reader {
-                wire: Some(wire.read),
-                buffer: early,
-                decoder,
-                chunk: READ_LEAST,
+                reading,
                 messages: Vec::new(),
                 waker: Waker::from(readable),
             }),
@@ -160,6 +157,8 @@ impl Wired {
             promise: AtomicU16::new(0),
             finishing: AtomicBool::new(false),
             failure: Mutex::new(None),
+            starved: Mutex::new(None),
+            budget: settings.context.shared_budget().clone(),
         }
     }
 
@@ -344,12 +343,14 @@ impl Wired {
         let step = self.read_step(&mut reader);
         if step.is_err() {
             // Nothing that follows an offence is looked at.
-            reader.close();
+            reader.reading.close();
         }
+        reader.reading.settle();
         drop(reader);
+        self.budget.tell();
         match step {
             Ok(Step::More) => self.port.readable(self.pipe),
-            Ok(Step::Pending | Step::Paused) => {}
+            Ok(Step::Pending | Step::Paused | Step::Starved) => {}
             Err(reason) => self.fail(reason),
         }
     }
@@ -365,11 +366,14 @@ impl Wired {
     fn read_step(&self, reader: &mut Reader) -> Result<Step, LinkError> {
         // What is decoded before the wire is asked: the octets that came with
         // the handshake, or a rest left by a pause.
-        if !reader.buffer.is_empty() && !self.decode(reader)? {
+        if reader.reading.has_undecoded() && !self.decode(reader)? {
             return Ok(Step::Paused);
         }
+        if !self.make_room(&mut reader.reading) {
+            return Ok(Step::Starved);
+        }
         let Some(filled) = reader.fill()? else {
-            reader.rest();
+            reader.reading.rest();
             return Ok(Step::Pending);
         };
         self.heard.store(true, Ordering::Relaxed);
@@ -381,9 +385,12 @@ impl Wired {
             return Ok(Step::More);
         }
         // The kernel gave less than was asked for, so this sets the waker and costs no call.
+        if !self.make_room(&mut reader.reading) {
+            return Ok(Step::Starved);
+        }
         match reader.fill()? {
             None => {
-                reader.rest();
+                reader.reading.rest();
                 Ok(Step::Pending)
             }
             Some(_) => {
@@ -393,17 +400,38 @@ impl Wired {
         }
     }
 
+    /// Makes room for a read, if the budget allows it: otherwise the port is
+    /// asked to tell when it may.
+    fn make_room(&self, reading: &mut Reading) -> bool {
+        let mut made = reading.make_room();
+        if !made {
+            self.port.starving(self.pipe);
+            // It may have come free before the port knew.
+            made = reading.make_room();
+        }
+        if made == reading.is_starved() {
+            reading.set_starved(!made);
+            let since = (!made && reading.holds_a_part()).then(time::Instant::now);
+            *self.starved.lock() = since;
+            // It keeps the time.
+            self.wake();
+        }
+        made
+    }
+
+    /// Since when the rest of a message has had no place in the budget.
+    pub(super) fn starved(&self) -> Option<time::Instant> {
+        *self.starved.lock()
+    }
+
     /// Decodes all of the buffer and delivers it. Returns whether reading may go on.
     fn decode(&self, reader: &mut Reader) -> Result<bool, LinkError> {
         let Reader {
-            buffer,
-            decoder,
-            messages,
-            ..
+            reading, messages, ..
         } = reader;
         let mut going_on = true;
         loop {
-            let decoded = decoder.decode(buffer, messages);
+            let decoded = reading.decode(messages);
             // What came whole before an offence is delivered, as any of it would have been.
             if !messages.is_empty() {
                 self.heard_since_ping.store(true, Ordering::Relaxed);
@@ -449,7 +477,8 @@ impl Wired {
 
     /// Closes the wire and returns what the writer had taken and not finished.
     pub(super) fn sever(&self) -> Batch {
-        self.reader.lock().close();
+        self.reader.lock().reading.close();
+        self.budget.tell();
         let mut writer = self.writer.lock();
         writer.wire = None;
         let none = writer.batch.another();
@@ -458,44 +487,9 @@ impl Wired {
 }
 
 impl Reader {
-    fn close(&mut self) {
-        self.wire = None;
-        self.buffer = BytesMut::new();
-    }
-
     /// Reads once. `None`: nothing is there, the waker is set. Otherwise
     /// whether the read took all the room it had, so that more may be there.
     fn fill(&mut self) -> Result<Option<bool>, LinkError> {
-        let Some(wire) = &mut self.wire else {
-            return Ok(None);
-        };
-        let room = self.buffer.capacity() - self.buffer.len();
-        if room < self.chunk / 2 {
-            // A large frame may double what has come of it, whatever it announces.
-            let large = self.decoder.wanted().min(self.buffer.len());
-            self.buffer.reserve(self.chunk.max(large));
-        }
-        let room = self.buffer.capacity() - self.buffer.len();
-        let mut context = Context::from_waker(&self.waker);
-        let octets = match pin!(wire.read_buf(&mut self.buffer)).poll(&mut context) {
-            Poll::Pending => return Ok(None),
-            Poll::Ready(Ok(0)) => return Err(LinkError::ClosedByPeer),
-            Poll::Ready(Ok(octets)) => octets,
-            Poll::Ready(Err(error)) => return Err(LinkError::io(error)),
-        };
-        let filled = octets == room;
-        if filled {
-            self.chunk = (self.chunk * 2).min(READ_MOST);
-        }
-        Ok(Some(filled))
-    }
-
-    /// Nothing is there to read: a large buffer is given back, so that a link
-    /// at rest costs little.
-    fn rest(&mut self) {
-        if self.buffer.is_empty() && self.buffer.capacity() > READ_LEAST {
-            self.buffer = BytesMut::new();
-            self.chunk = (self.chunk / 2).max(READ_LEAST);
-        }
+        self.reading.fill(&mut Context::from_waker(&self.waker))
     }
 }

@@ -15,7 +15,7 @@ use super::{Link, Settings, inproc};
 use crate::endpoint::Endpoint;
 use crate::error::LinkError;
 use crate::transport::{self, Wire};
-use crate::zmtp::{Decoder, Peer};
+use crate::zmtp::Peer;
 
 /// The waits after a failed accept, as when descriptors have run out.
 const ACCEPT_WAIT_LEAST: Duration = Duration::from_millis(10);
@@ -68,7 +68,7 @@ pub(crate) async fn bind(
     settings: &Settings,
 ) -> io::Result<(Listener, Endpoint)> {
     if let Endpoint::Inproc(name) = endpoint {
-        let listener = inproc::Listener::bind(name)?;
+        let listener = inproc::Listener::bind(&settings.context, name)?;
         return Ok((Listener::Sockets(listener), endpoint.clone()));
     }
     let (listener, bound) = transport::Listener::bind(endpoint, &settings.transport).await?;
@@ -198,9 +198,7 @@ async fn serve(
         let mut parts = Some((wire, early));
         bound.port.attach(attach, &mut |pipe| {
             let (wire, early) = parts.take().expect("attach makes one link");
-            let limits = (bound.settings.max_message_size, bound.settings.max_frames);
-            let decoder = Decoder::new(limits.0, limits.1);
-            let wired = Wired::new(&bound.port, pipe, wire, peer.version, early, decoder);
+            let wired = Wired::new(&bound.port, pipe, wire, &peer, early, &bound.settings);
             Arc::new(Link::Wired(wired))
         })
     });

@@ -19,7 +19,9 @@ mod heartbeat;
 mod inproc;
 mod link;
 mod listen;
+mod patience;
 mod port;
+mod reading;
 mod stall;
 
 use std::sync::Arc;
@@ -28,6 +30,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use tokio::sync::watch;
 
+use crate::context::Context;
 use crate::error::{GivenUp, LinkError};
 use crate::options::{ConnectionOptions, Identity, Options, SocketType, TransportOptions};
 use crate::pipe::{Batch, Fate};
@@ -44,6 +47,7 @@ pub(crate) use port::{Attach, Phase, PipeId, Port, Subscription, Taken, Writer, 
 /// What a session needs to know of its socket's options.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
+    pub(crate) context: Context,
     pub(crate) socket_type: SocketType,
     pub(crate) identity: Option<Identity>,
     pub(crate) metadata: Arc<[(String, Bytes)]>,
@@ -56,6 +60,7 @@ pub(crate) struct Settings {
 impl Settings {
     pub(crate) fn new(socket_type: SocketType, options: &Options) -> Self {
         Self {
+            context: options.context.clone(),
             socket_type,
             identity: options.identity.clone(),
             metadata: options.metadata.clone().into(),

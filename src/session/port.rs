@@ -157,6 +157,10 @@ pub(crate) trait Port: Send + Sync {
     /// Whether the link is left unread because its pipe is full.
     fn is_paused(&self, pipe: PipeId) -> bool;
 
+    /// The budget has no place for what the link would read: it is left
+    /// unread, and told as a readable one when that may have changed.
+    fn starving(&self, pipe: PipeId);
+
     /// Whether nothing waits to be written through this pipe any more.
     fn is_drained(&self, pipe: PipeId) -> bool;
 

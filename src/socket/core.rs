@@ -1,7 +1,7 @@
 //! The socket itself: offers messages to pipes and takes them from pipes, under one lock.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll, Waker, ready};
 
 use parking_lot::Mutex;
@@ -27,6 +27,7 @@ use crate::session::{Link, Phase, Settings};
 
 /// What all handles and sessions of a socket share.
 pub(super) struct Core {
+    pub(super) me: Weak<Self>,
     pub(super) state: Guarded,
     pub(super) options: Options,
     pub(super) settings: Settings,
@@ -49,10 +50,14 @@ pub(super) struct Core {
 const OPERATIONS_A_STEP: u32 = 8;
 
 impl Core {
-    pub(super) fn new(socket_type: SocketType, options: Options) -> Self {
+    pub(super) fn new(socket_type: SocketType, mut options: Options) -> Arc<Self> {
         debug_assert_eq!(options.check(socket_type), Ok(()), "checked, or our own");
-        Self {
-            state: Guarded::new(State::new(Pattern::new(socket_type))),
+        let largest = options.context.largest_message();
+        options.max_message_size = options.max_message_size.min(largest);
+        let budget = options.context.shared_budget().clone();
+        Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            state: Guarded::new(State::new(Pattern::new(socket_type)), budget),
             settings: Settings::new(socket_type, &options),
             options,
             socket_type,
@@ -63,7 +68,7 @@ impl Core {
             progress: Notify::new(),
             timekeeper: Timekeeper::default(),
             entry: OnceLock::new(),
-        }
+        })
     }
 
     pub(super) fn try_send(&self, message: Message) -> Result<(), TrySendError> {
@@ -112,6 +117,9 @@ impl Core {
             let mut state = self.state.lock();
             offer = self.offer_locked(&mut state, returned, sending);
             if let Offer::Full(returned) = offer {
+                offer = self.offer_when_told(&mut state, returned, sending);
+            }
+            if let Offer::Full(returned) = offer {
                 *message = Some(returned);
                 match state.pattern {
                     // RQ01: requests are made in the order of the calls.
@@ -143,7 +151,7 @@ impl Core {
 
     /// Takes a step of the task's budget where one is due, so that a task that
     /// never has to wait still yields.
-    fn poll_turn(&self, context: &mut Context<'_>) -> Poll<Option<RestoreOnPending>> {
+    pub(super) fn poll_turn(&self, context: &mut Context<'_>) -> Poll<Option<RestoreOnPending>> {
         let operations = self.operations.load(Ordering::Relaxed);
         // Two tasks that count as one make a step no more than later.
         self.operations
@@ -152,6 +160,14 @@ impl Core {
             return poll_proceed(context).map(Some);
         }
         Poll::Ready(None)
+    }
+
+    /// Offers once more, to be told from now on when the budget has room.
+    fn offer_when_told(&self, state: &mut State, message: Message, sending: &Sending) -> Offer {
+        if self.wait_for_budget(state) {
+            return self.offer_locked(state, message, sending);
+        }
+        Offer::Full(message)
     }
 
     fn offer(&self, message: Message, sending: &Sending) -> Offer {

@@ -113,7 +113,7 @@ impl State {
         if self.lockstep().is_busy() {
             return Offer::Full(message);
         }
-        let Some(index) = self.next_with_room() else {
+        let Some(index) = self.next_for(&message) else {
             return Offer::Full(message);
         };
         let id = correlate.then(|| self.lockstep().draw());

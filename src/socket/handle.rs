@@ -67,7 +67,7 @@ impl Drop for Handle {
 
 impl Handle {
     pub(super) fn new(socket_type: SocketType, options: Options) -> Self {
-        let core = Arc::new(Core::new(socket_type, options));
+        let core = Core::new(socket_type, options);
         ledger::enter(&core);
         Self::of(Arc::new(Owner { core }))
     }

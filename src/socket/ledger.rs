@@ -259,7 +259,7 @@ impl End {
         match state.pipe(self.pipe) {
             Some(pipe) => {
                 let count = Count::of(pipe).since(self.before);
-                (count, !pipe.incoming.is_paused())
+                (count, !pipe.is_paused())
             }
             None => (Count::default(), false),
         }

@@ -3,7 +3,10 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use slab::Slab;
+
 use super::pattern::Pattern;
+use super::place::Pipe;
 use super::receipt::Terms;
 use super::state::State;
 use crate::error::{GivenUp, SendError};
@@ -46,6 +49,20 @@ impl Flush {
             Self::Many(links) => links.iter().for_each(|link| link.flush_now()),
         }
     }
+}
+
+/// Whether all these pipes have room for the message, which is charged then.
+fn all_admit(pipes: &mut Slab<Pipe>, indexes: &[usize], message: &Message) -> bool {
+    let all = indexes.iter().all(|index| {
+        let pipe = &mut pipes[*index];
+        pipe.has_room() && pipe.try_charge(message)
+    });
+    if !all {
+        indexes
+            .iter()
+            .for_each(|index| pipes[*index].outgoing.settle());
+    }
+    all
 }
 
 impl State {
@@ -102,7 +119,7 @@ impl State {
             return Offer::Accepted(Flush::None);
         };
         let pipe = &mut pipes[index];
-        if options.mandatory && !pipe.has_room() {
+        if options.mandatory && !(pipe.has_room() && pipe.try_charge(&message)) {
             return Offer::Refused(SendError::PeerFull(message));
         }
         let (_, Some(body)) = message.split_first() else {
@@ -116,7 +133,7 @@ impl State {
 
     /// PS05, DL06: the next peer that has room.
     fn offer_next(&mut self, message: Message, terms: Option<&Terms<'_>>) -> Offer {
-        let Some(index) = self.next_with_room() else {
+        let Some(index) = self.next_for(&message) else {
             return Offer::Full(message);
         };
         let mut flush = Flush::None;
@@ -153,7 +170,7 @@ impl State {
         }
         let overflow = options.pattern.overflow.unwrap_or(Overflow::DropNewest);
         let waits = matches!(overflow, Overflow::Block);
-        if waits && !matched.iter().all(|index| pipes[*index].has_room()) {
+        if waits && !all_admit(pipes, matched, &message) {
             return Offer::Full(message);
         }
         let mut flush = Flush::None;

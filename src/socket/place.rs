@@ -62,6 +62,8 @@ pub(super) struct Pipe {
     pub(super) readable: bool,
     /// It stands in the list of readable links.
     pub(super) listed: bool,
+    /// Its link is left unread because the budget has no place for what it would read.
+    pub(super) unread: bool,
     /// A writer is at work or on its way: what is queued will be written.
     pub(super) flushing: bool,
     /// Its link is being cut, with what it holds: nothing is to follow that.
@@ -102,8 +104,8 @@ impl Pipe {
             peer: None,
             former: VecDeque::new(),
             identity: Bytes::new(),
-            outgoing: Outgoing::new(options.send_limit, plain),
-            incoming: Incoming::new(receive_limit),
+            outgoing: Outgoing::new(options.send_limit, plain, options.context.lease()),
+            incoming: Incoming::new(receive_limit, options.context.lease()),
             assigned: false,
             asks: options.pattern.manual.then(Box::default),
             immediate: options.pattern.immediate,
@@ -112,6 +114,7 @@ impl Pipe {
             queued: false,
             readable: false,
             listed: false,
+            unread: false,
             flushing: false,
             resetting: false,
             pong: None,
@@ -177,6 +180,22 @@ impl Pipe {
         !self.resetting && reachable && (self.conflate || self.outgoing.has_room())
     }
 
+    /// Whether the budget has room for a message, which is charged then: it is
+    /// to be pushed.
+    pub(super) fn try_charge(&mut self, message: &Message) -> bool {
+        self.outgoing.try_charge(message, self.conflate)
+    }
+
+    /// Whether a message may be queued, which is charged then.
+    fn admits(&mut self, message: &Message) -> bool {
+        self.has_room() && self.try_charge(message)
+    }
+
+    /// Whether the link is left unread, whatever for.
+    pub(super) fn is_paused(&self) -> bool {
+        self.unread || self.incoming.is_paused()
+    }
+
     /// Whether a message may expire in its queues or with its writer.
     pub(super) fn is_timed(&self) -> bool {
         let outgoing = &self.outgoing;
@@ -200,14 +219,15 @@ impl Pipe {
             return self.push_keyed(key(&message), message.into_owned(), terms);
         }
         if matches!(overflow, Overflow::DropOldest) && !self.resetting {
-            while !self.has_room() && self.outgoing.drop_oldest() {
+            while !self.admits(&message) && self.outgoing.drop_oldest() {
                 self.sent.dropped.replaced += 1;
             }
             // What a writer has taken is not dropped, and may be all there is:
-            // the newest is queued even so, one above the mark.
-            return self.push(message, terms);
-        }
-        if self.has_room() {
+            // the newest is queued even so, one above the mark, but not above the budget.
+            if self.try_charge(&message) {
+                return self.push(message, terms);
+            }
+        } else if self.admits(&message) {
             return self.push(message, terms);
         }
         self.sent.accepted += 1;
@@ -231,8 +251,11 @@ impl Pipe {
         message: Message,
         terms: Option<&Terms<'_>>,
     ) -> Option<Arc<Link>> {
-        let replaced = !self.resetting && self.outgoing.drop_of_key(&key);
-        if !replaced && !self.has_room() {
+        let charged = self.try_charge(&message);
+        let replaced = charged && !self.resetting && self.outgoing.drop_of_key(&key);
+        let admitted = replaced || (charged && self.has_room());
+        if !admitted {
+            self.outgoing.settle();
             self.sent.accepted += 1;
             self.sent.dropped.full += 1;
             terms

@@ -214,6 +214,7 @@ impl Port for Core {
         let mut wakers = Vec::new();
         state.wake_receivers(count, &mut wakers);
         let paused = state.pipe(id).is_some_and(|pipe| pipe.incoming.is_paused());
+        self.resume_or_wait(&mut state, id);
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
         !paused
@@ -228,6 +229,7 @@ impl Port for Core {
             };
             progress.messages += 1;
             progress.octets += octets;
+            progress.freed += octets;
             if self.options.refuses(&message) {
                 pipe.received.received += 1;
                 pipe.received.dropped += 1;
@@ -238,6 +240,7 @@ impl Port for Core {
         self.expect_arrivals_to_expire(&mut state, id);
         let mut wakers = Vec::new();
         state.wake_receivers(progress.messages, &mut wakers);
+        self.resume_or_wait(&mut state, id);
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
         progress
@@ -302,7 +305,15 @@ impl Port for Core {
         self.state
             .lock()
             .pipe(id)
-            .is_some_and(|pipe| pipe.incoming.is_paused())
+            .is_some_and(|pipe| pipe.is_paused())
+    }
+
+    fn starving(&self, id: PipeId) {
+        let mut state = self.state.lock();
+        if let Some(pipe) = state.pipe(id) {
+            pipe.unread = true;
+            self.wait_for_budget(&mut state);
+        }
     }
 
     fn is_drained(&self, id: PipeId) -> bool {

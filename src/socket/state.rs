@@ -36,6 +36,8 @@ pub(super) struct State {
     pub(super) receivers: Waiters,
     pub(super) senders: Waiters,
     pub(super) phase: Phase,
+    /// It waits to be told that the budget has room.
+    pub(super) starving: bool,
     /// When the timekeeper looks at the queues next.
     pub(super) next_expiry: Option<Instant>,
     /// The counters of pipes that are gone.
@@ -72,6 +74,7 @@ impl State {
             receivers: Waiters::default(),
             senders: Waiters::default(),
             phase: Phase::Open,
+            starving: false,
             next_expiry: None,
             gone: (Sent::default(), Received::default()),
             unmatched: 0,

@@ -1,6 +1,7 @@
 //! The tests of the library from outside, in one binary: a module for each pattern, layer or behaviour.
 
 mod broker;
+mod budget;
 mod concurrency;
 mod conformance;
 mod dealer_router;
@@ -21,6 +22,7 @@ mod options;
 mod options_table;
 mod pair;
 mod peers;
+mod permit;
 mod pipeline;
 mod publish;
 mod receipts;

@@ -1,4 +1,4 @@
-//! Encoded messages leave in order, whole, and without a trace.
+//! Encoded messages: what is written, what dies with a link, what memory they hold.
 
 use super::{Encoded, Progress, SHARED_FROM};
 use crate::message::Message;
@@ -44,7 +44,9 @@ fn a_write_of_any_length_counts_exactly_the_whole_messages() {
             batch.advance(cut),
             Progress {
                 messages: cut / 3,
-                octets: cut
+                octets: cut,
+                // The arena is one piece, and given back as one.
+                freed: cut / 3 * super::ENTRY + cut / 6 * 6,
             }
         );
         assert_eq!(batch.messages(), 2 - cut / 3);
@@ -71,6 +73,18 @@ fn a_message_begun_dies_with_its_link_and_the_rest_lives_on() {
         assert_eq!((rest.messages(), died), expected, "cut at {cut}");
         assert!(wire(&rest).ends_with(&[0, 1, b'b']));
     }
+}
+
+/// BI-63.
+#[test]
+fn a_large_frame_counts_whole_until_its_last_octet_is_written() {
+    let mut batch = Encoded::default();
+    batch.push(&large(7));
+    let (octets, pinned) = (batch.octets(), batch.pinned);
+    assert_eq!(batch.advance(octets - 1).freed, 0);
+    assert_eq!(batch.pinned, pinned);
+    assert_eq!(batch.advance(1).freed, pinned);
+    assert_eq!(batch.pinned, 0);
 }
 
 /// BI-55: small messages share a piece, large ones have their own.
