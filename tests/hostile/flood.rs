@@ -382,6 +382,11 @@ async fn answer_before_queue(kind: SocketType, side: Side, size: usize) -> Resul
     let mut wire = stage.peer(&session(partner(kind))).await?;
     settle().await;
     while stage.victim.try_send(Message::from(vec![0; size])) {}
+    // When so much is read, the writer has taken all the rest of the queue.
+    let mut octets = 0;
+    while octets < 512 << 10 {
+        octets += soon("a frame", read_frame(&mut wire)).await??.1.len();
+    }
     settle().await;
     wire.write_all(&ping(0, b"before the queue")).await?;
     settle().await;
