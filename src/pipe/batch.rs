@@ -1,6 +1,8 @@
 //! Messages in a row for one connection: encoded for a wire, with an index, so that
 //! any whole one can still be told apart, or as they are for a peer in this process.
 
+mod rest;
+
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -8,6 +10,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use self::rest::{Part, Rest};
 use super::incoming::footprint;
 use super::marks::{Mark, Marks};
 use super::plain::Plain;
@@ -568,43 +571,6 @@ impl Encoded {
                 self.octets += shared.rest.len();
                 self.pinned += shared.whole;
                 self.pieces.push_back(Piece::Shared(shared));
-            }
-        }
-    }
-}
-
-/// What is still to be taken of the pieces of a batch.
-struct Rest<'a> {
-    arena: &'a [u8],
-    pieces: VecDeque<Piece>,
-}
-
-/// Octets of one message, or of a part of it.
-enum Part<'a> {
-    Copied(&'a [u8]),
-    Shared(Shared),
-}
-
-impl Rest<'_> {
-    /// Takes off so many octets, and hands them over as they lie.
-    fn split(&mut self, mut octets: usize, mut part: impl FnMut(Part<'_>)) {
-        while octets > 0 {
-            match self.pieces.pop_front() {
-                Some(Piece::Arena(length)) => {
-                    let step = length.min(octets);
-                    let (taken, rest) = self.arena.split_at(step);
-                    self.arena = rest;
-                    if step < length {
-                        self.pieces.push_front(Piece::Arena(length - step));
-                    }
-                    octets -= step;
-                    part(Part::Copied(taken));
-                }
-                Some(Piece::Shared(shared)) => {
-                    octets -= shared.rest.len();
-                    part(Part::Shared(shared));
-                }
-                None => return,
             }
         }
     }
