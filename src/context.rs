@@ -26,7 +26,7 @@ pub(crate) const GRANULE: usize = 64 << 10;
 /// written or delivered, and those of which only a part has come. Each direction of a
 /// connection that holds at most 16 KiB is not charged; above that all of it is, in
 /// steps of 64 KiB. Where the budget has nothing left, a pipe counts as full: `send` waits,
-/// `try_send` says so, PUB and ROUTER drop and count; and a link whose messages have no
+/// `try_send` says so, PUB, ROUTER and their like drop and count; and a link whose messages have no
 /// place is left unread. Whoever waits goes on when others give back. A message of
 /// which a part has come, and whose rest has had no place for 10 s, ends its connection with
 /// [`LinkError::OutOfBudget`](crate::LinkError::OutOfBudget).
@@ -56,9 +56,9 @@ pub struct ContextBuilder {
 }
 
 impl ContextBuilder {
-    /// Octets that all sockets of the context hold together. Default 256 MiB. No
-    /// message may be larger than half of it, whatever
-    /// [`Options::max_message_size`](crate::Options::max_message_size) says; at least 64 KiB.
+    /// Octets that all sockets of the context hold together. Default 256 MiB; less
+    /// than 64 KiB counts as 64 KiB. No message may be larger than half of it, whatever
+    /// [`Options::max_message_size`](crate::Options::max_message_size) says.
     #[must_use]
     pub fn budget(mut self, octets: usize) -> Self {
         self.budget = octets.max(GRANULE);

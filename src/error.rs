@@ -6,8 +6,9 @@ use crate::endpoint::{Endpoint, EndpointError};
 use crate::message::Message;
 use crate::options::SocketType;
 
-/// Why a socket was not made: the caller's fault. `option` is the method of
-/// [`Options`](crate::Options) that set it.
+/// Why a socket was not made: the caller's fault, and nothing of it is left. `option`
+/// is the method of [`Options`](crate::Options) that set it, with the value where
+/// only that does not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OptionsError {
@@ -38,15 +39,17 @@ pub enum SendError {
     /// The socket was closed; it stays so.
     #[error("the socket is closed")]
     Closed(Message),
-    /// The message is over the socket's own limit of octets or frames: the
-    /// caller's fault; the socket is as before.
+    /// The message is over the socket's own limit of octets or frames, or over half
+    /// of its context's budget: the caller's fault; the socket is as before.
     #[error("the message is larger than the socket's limits allow")]
     TooLarge(Message),
     /// A ROUTER that is told to (`Options::mandatory`) knows no peer by the
-    /// first frame, or the message has no second one.
+    /// first frame, or the message has no second one; of a REP that is told to,
+    /// the connection that the request came by is gone.
     #[error("no peer has the identity that the first frame names")]
     Unroutable(Message),
-    /// A ROUTER that is told to (`Options::mandatory`) has too much queued for this peer.
+    /// A ROUTER or REP that is told to (`Options::mandatory`) has too much queued
+    /// for this peer.
     #[error("the peer's pipe is full")]
     PeerFull(Message),
 }
@@ -149,16 +152,16 @@ pub enum ReserveError {
     Closed,
 }
 
-/// Why a message was not sent though there was a permit for it, which is used up.
-/// The message is given back.
+/// Why a message was not sent though there was a permit for it, which is used up:
+/// its place is free again. The message is given back.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PermitError {
     /// The socket was closed; it stays so.
     #[error("the socket is closed")]
     Closed(Message),
-    /// The message is over the socket's own limit of octets or frames: the
-    /// caller's fault; the socket is as before.
+    /// The message is over the socket's own limit of octets or frames, or over half
+    /// of its context's budget: the caller's fault; the socket is as before.
     #[error("the message is larger than the socket's limits allow")]
     TooLarge(Message),
     /// The peer whose place it was is gone, and no other has room.
@@ -252,7 +255,9 @@ pub enum ConnectError {
 }
 
 /// Why a connection ended, or was never made. The socket goes on: a connected
-/// endpoint is dialled again, a bound one accepts others.
+/// endpoint is dialled again, unless
+/// [`Options::reconnect_stop`](crate::Options::reconnect_stop) says otherwise; a
+/// bound one accepts others.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LinkError {
@@ -299,8 +304,9 @@ pub enum LinkError {
     /// The peer's pipe was full, and the options say to cut it then.
     #[error("the peer was too slow")]
     TooSlow,
-    /// The peer took nothing of what was written to it for too long: the
-    /// options set a limit, or it asked for answers all the time.
+    /// The peer took nothing of what was written to it for too long: for the time
+    /// of [`Options::stall_timeout`](crate::Options::stall_timeout), or, without
+    /// one, for 10 s in which it sent 1,000 PINGs.
     #[error("the peer takes nothing of what is written to it")]
     Stalled,
     /// The endpoint has as many connections as the socket's options allow.

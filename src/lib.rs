@@ -12,8 +12,13 @@
 //! - A [`Broker`] is an instance too: clients connect to its front, servers to its back.
 //! - [`Streamer`], [`Queue`] and [`Forwarder`] pass messages on between sockets; a [`Proxy`] does
 //!   so between whatever is a stream and a sink.
-//! - [`Push`], [`Pull`], [`Pub`], [`XPub`], [`Sub`], [`Dealer`] and [`Router`] are the ZeroMQ
-//!   sockets below, and talk to every program that speaks ZMTP 3.0 or later.
+//! - [`Pair`], [`Pub`], [`Sub`], [`XPub`], [`XSub`], [`Push`], [`Pull`], [`Req`], [`Rep`], [`Dealer`]
+//!   and [`Router`] are the ZeroMQ sockets below, and talk to every program that speaks ZMTP 3.0 or
+//!   later.
+//! - [`Options`] say how a socket behaves, and a [`Context`] how much memory all sockets that share it
+//!   may hold. A [`Permit`] is a place for a message that is yet to be made, a [`Receipt`] tells what
+//!   became of one; a [`Monitor`], `peers()` and `stats()` show what happens.
+//! - [`testing`] has what tests of programs that use sockets want.
 //!
 //! # Quick start
 //!

@@ -152,8 +152,9 @@ impl fmt::Debug for Identity {
 ///
 /// Nothing is judged before a socket is to be made of them: `with_options` names
 /// the first value that is out of its range, and the first option that the type
-/// of the socket cannot heed. An option at its default is heeded by all. Limits,
-/// times and what concerns the transports are harmless where they have no use.
+/// of the socket cannot heed. An option at its default is heeded by all. The
+/// others say for which types they are; those that name none, such as marks,
+/// times and what concerns the transports, are harmless where they have no use.
 ///
 /// ```
 /// use std::time::Duration;
@@ -301,7 +302,8 @@ impl Options {
     /// The largest message that is sent or received, all frames together, in
     /// octets (`ZMQ_MAXMSGSIZE`). A peer that announces more is disconnected
     /// before a byte of the body is read. Default 16 MiB; where libzmq has -1, no
-    /// limit, there is `usize::MAX`.
+    /// limit, there is `usize::MAX`. Half of the budget of the
+    /// [`context`](Self::context) is a limit as well.
     #[must_use]
     pub fn max_message_size(mut self, octets: usize) -> Self {
         self.max_message_size = octets;
@@ -317,7 +319,8 @@ impl Options {
 
     /// Whether a ROUTER answers a message for a peer that it does not know, or
     /// whose pipe is full, with an error instead of dropping and counting it,
-    /// and a REP a reply to one (`ZMQ_ROUTER_MANDATORY`). Default no.
+    /// and a REP a reply to one (`ZMQ_ROUTER_MANDATORY`), whatever
+    /// [`overflow`](Self::overflow) says. Default no.
     #[must_use]
     pub fn mandatory(mut self, mandatory: bool) -> Self {
         self.mandatory = mandatory;
@@ -326,7 +329,7 @@ impl Options {
 
     /// Whether a REQ puts an id before each request and takes only the reply
     /// that brings it back (`ZMQ_REQ_CORRELATE` with `ZMQ_REQ_RELAXED`). A late
-    /// reply is told by its id then, and the connection stays; the peer must
+    /// reply is told apart by its id then, and the connection stays; the peer must
     /// return the whole envelope, as a REP does. Default no: a new connection
     /// tells them apart.
     #[must_use]

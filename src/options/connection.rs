@@ -27,7 +27,9 @@ pub enum ReconnectStop {
     /// Whoever is there did not finish the handshake, or is no peer for this
     /// socket (`ZMQ_RECONNECT_STOP_HANDSHAKE_FAILED`).
     HandshakeFailed,
-    /// A connection that was made has ended, whoever ended it.
+    /// A connection that was made has ended, whoever ended it. This is not
+    /// `ZMQ_RECONNECT_STOP_AFTER_DISCONNECT`, which is about calls of `disconnect`:
+    /// after those nothing is ever tried again.
     Disconnected,
 }
 
@@ -74,9 +76,10 @@ impl Default for ConnectionOptions {
 
 impl Options {
     /// The wait before the first reconnect and the longest one between two
-    /// (`ZMQ_RECONNECT_IVL`, `ZMQ_RECONNECT_IVL_MAX`): it doubles from the one to the
-    /// other, with full jitter. Default 100 ms and 30 s; 1 ms to 365 days, and the
-    /// longest is not shorter than the first.
+    /// (`ZMQ_RECONNECT_IVL`, `ZMQ_RECONNECT_IVL_MAX`). Each wait is drawn from nothing
+    /// to a ceiling, which doubles from the one to the other, but beyond the first is
+    /// at most twice what has been waited so far. Default 100 ms and 30 s; 1 ms to
+    /// 365 days, and the longest is not shorter than the first.
     #[must_use]
     pub fn reconnect(mut self, initial: Duration, max: Duration) -> Self {
         self.connection.reconnect_initial = initial;
@@ -141,7 +144,9 @@ impl Options {
     /// How long the peer is to wait for a sign of life of ours after a PING
     /// (`ZMQ_HEARTBEAT_TTL`): at most 6,553.5 s, in tenths of a second, rounded up;
     /// zero says nothing. Default: as long as we wait for it, an interval and the
-    /// timeout. What the peer says of itself in its PINGs is always heeded (H05).
+    /// timeout, but at most what a PING can say. Without
+    /// [`heartbeat_interval`](Self::heartbeat_interval) no PING says it. What the
+    /// peer says of itself in its PINGs is always heeded (H05).
     #[must_use]
     pub fn heartbeat_time_to_live(mut self, time_to_live: Duration) -> Self {
         self.connection.heartbeat_time_to_live = Some(time_to_live);

@@ -170,16 +170,19 @@ impl Options {
     }
 
     /// The most topics that one peer may subscribe to at a PUB or XPUB; one that
-    /// wants more is disconnected. Default 100,000; at least 1. libzmq has no such
-    /// limit.
+    /// wants more is disconnected. Default 100,000; at least 1. All peers together
+    /// have 1,000,000 topics of 64 MiB at most, whatever this says, unless
+    /// [`manual_subscriptions`](Self::manual_subscriptions) is set. libzmq has no
+    /// such limits.
     #[must_use]
     pub fn max_subscriptions(mut self, topics: usize) -> Self {
         self.pattern.topics.count = topics;
         self
     }
 
-    /// The octets of all topics together, above which one more of a peer of a PUB
-    /// or XPUB disconnects it. Default 16 MiB; at least 1. libzmq has no such limit.
+    /// The octets that all topics of one peer of a PUB or XPUB may reach together;
+    /// one topic more disconnects it. Default 16 MiB; at least 1. libzmq has no
+    /// such limit.
     #[must_use]
     pub fn max_subscription_octets(mut self, octets: usize) -> Self {
         self.pattern.topics.octets = octets;

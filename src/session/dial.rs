@@ -16,8 +16,9 @@ use crate::error::LinkError;
 use crate::options::ReconnectStop;
 use crate::transport;
 
-/// Keeps `endpoint` connected to `pipe` until the phase says to end, or what
-/// happens is what the options want no more of. While the phase is finishing, goes on for as long as the pipe has something to write.
+/// Keeps `endpoint` connected to `pipe` until the phase says to end, or that happens
+/// after which the options want no more attempts. While the phase is finishing, goes
+/// on for as long as the pipe has something to write.
 pub(crate) async fn dial(
     port: Arc<dyn Port>,
     endpoint: Endpoint,

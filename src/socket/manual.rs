@@ -44,7 +44,8 @@ pub enum Upstream {
 ///
 /// Of a socket without
 /// [`Options::manual_subscriptions`](crate::Options::manual_subscriptions) it
-/// has taken effect before it is seen, and there is nothing to decide.
+/// has taken effect before it is seen, and there is nothing to decide: dropping
+/// it changes nothing, and accepting it returns `false`.
 ///
 /// It keeps the socket open as another handle would.
 #[must_use = "a subscription that is dropped is refused"]
@@ -77,8 +78,8 @@ impl SubscriptionRequest {
         &self.asked.peer
     }
 
-    /// Lets it take effect. Returns whether it does: not if the peer has
-    /// canceled it, or is gone.
+    /// Lets it take effect. Returns whether it does by this: not if the peer has
+    /// canceled it, or is gone, nor where there was nothing to decide.
     pub fn accept(self) -> bool {
         let topic = self.asked.topic.clone();
         self.accept_as([topic])

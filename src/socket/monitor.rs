@@ -37,7 +37,8 @@ pub enum Event {
         /// The endpoint.
         endpoint: Endpoint,
     },
-    /// The endpoint is dialled no more: `disconnect` was called, or the socket closes.
+    /// The endpoint is dialled no more: `disconnect` was called, it was given up
+    /// ([`GaveUp`](Self::GaveUp)), or the socket closes.
     Released {
         /// The endpoint.
         endpoint: Endpoint,
@@ -88,7 +89,7 @@ pub enum Event {
     AcceptFailed {
         /// The endpoint that listens.
         endpoint: Endpoint,
-        /// When it is tried again.
+        /// It is tried again after this time.
         wait: Duration,
         /// What the system said.
         reason: String,
@@ -116,8 +117,9 @@ pub enum Event {
 ///                            ┌──────────── Retrying ◀───────────┐
 ///  a connected endpoint      ▼                                  │
 ///               Dialling ──▶ ○ ──▶ Connected ──▶ Disconnected ──┤
-///                            └── the attempt failed ────────────┘
-///                        … ──▶ Released, from anywhere but between the two
+///                            └── the attempt failed ────────────┤
+///                                                               └──▶ GaveUp ──▶ Released
+///             … ──▶ Released, from anywhere but between Connected and Disconnected
 /// ```
 ///
 /// - Each connection has one `Connected`, and then one `Disconnected`; the
@@ -128,8 +130,8 @@ pub enum Event {
 /// - A connected endpoint has at most one connection at a time, and between
 ///   two of them one or more `Retrying`; none where a REQ cuts its own
 ///   connection ([`LinkError::GivenUp`]), which is made anew at once. After
-///   `Released` nothing more comes. An endpoint that was connected several
-///   times lives several such lives.
+///   `GaveUp` only `Released` comes, and after that nothing more. An endpoint
+///   that was connected several times lives several such lives.
 /// - Every `Listening` has its `Unbound`, every `Dialling` its `Released` and
 ///   every `Connected` its `Disconnected` before the stream ends, if the
 ///   runtime lives to see the socket closed.
@@ -139,9 +141,10 @@ pub enum Event {
 /// To a name of libzmq's monitor: LISTENING is `Listening`, CLOSED `Unbound`,
 /// CONNECT_DELAYED `Dialling`, CONNECT_RETRIED `Retrying`, HANDSHAKE_SUCCEEDED
 /// `Connected`, DISCONNECTED `Disconnected`, the HANDSHAKE_FAILED ones `Refused`
-/// where the peer dialled and `Retrying` where we did, ACCEPT_FAILED
+/// where the peer dialled and `Retrying` or `GaveUp` where we did, ACCEPT_FAILED
 /// `AcceptFailed`, MONITOR_STOPPED the end of the stream; BIND_FAILED is the
-/// error of `bind`.
+/// error of `bind`. What CONNECTED and ACCEPTED tell, a connection before its
+/// handshake, is told by no event.
 #[derive(Debug)]
 pub struct Monitor {
     events: Arc<Mutex<Events>>,

@@ -148,7 +148,7 @@ macro_rules! every_socket {
             /// # Errors
             ///
             /// See [`OptionsError`]: the first option that is out of its range, or that
-            /// this type of socket cannot heed.
+            /// this type of socket cannot heed. No socket is made.
             pub fn with_options(options: Options) -> Result<Self, OptionsError> {
                 options.check(SocketType::$socket)?;
                 Ok(Self::of(options))
@@ -194,7 +194,8 @@ macro_rules! every_socket {
             }
 
             /// Connects to `endpoint` and keeps it connected: returns at once,
-            /// tries for ever. The peer need not be there yet.
+            /// and tries for ever, unless [`Options::reconnect_stop`] says when
+            /// to give up. The peer need not be there yet.
             ///
             /// # Errors
             ///

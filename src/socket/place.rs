@@ -27,7 +27,7 @@ const FLUSH_AT: usize = 64 << 10;
 const BURST_TURNS: u8 = 8;
 
 /// Octets of commands that wait for a peer that does not read. Above them no
-/// PING and no PONG is queued: a peer could ask for any number.
+/// PING is queued; of the answers to the peer's own PINGs one waits at most.
 const COMMANDS_KEPT: usize = 64 << 10;
 
 /// One peer, or the place of one that is dialled.

@@ -61,7 +61,8 @@ sending_socket!(
 );
 
 /// A [`Pub`] that receives the subscriptions of its peers: a first octet of 1
-/// (subscribe) or 0 (cancel), then the topic, for the first and the last peer of each.
+/// (subscribe) or 0 (cancel), then the topic, for the first and the last peer of
+/// each, or as [`Options::shown`] says; and what else its peers send.
 ///
 /// They wait in the queue of their peer, which has its high-water mark: a peer
 /// whose subscriptions nobody receives is left unread. A program that does not

@@ -28,7 +28,8 @@ pub struct SendOptions {
 impl SendOptions {
     /// How long the message may wait in the queues of this socket, from the
     /// moment when it is accepted to the first octet that is written, in place
-    /// of [`Options::time_to_live`] and with the same meaning. Default: the socket's.
+    /// of [`Options::time_to_live`] and with the same meaning; [`Duration::MAX`] is
+    /// for ever. Default: the socket's.
     #[must_use]
     pub fn time_to_live(mut self, limit: Duration) -> Self {
         self.time_to_live = Some(limit);

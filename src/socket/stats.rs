@@ -58,12 +58,12 @@ pub struct Sent {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Drops {
-    /// The peer's pipe was full, and the pattern drops (PUB, XPUB, ROUTER).
+    /// The peer's pipe was full, and the pattern drops (PUB, XPUB, XSUB, ROUTER, REP).
     pub full: u64,
     /// A newer message took its place ([`Overflow::DropOldest`](crate::Overflow),
     /// [`Overflow::ConflateBy`](crate::Overflow), conflate).
     pub replaced: u64,
-    /// No peer has the identity (ROUTER).
+    /// No peer has the identity (ROUTER), or whoever asked is gone (REP).
     pub unroutable: u64,
     /// The link was cut when a part of the message was written.
     pub cut: u64,
