@@ -234,6 +234,25 @@ impl Lease {
         octets <= FREE.max(self.held) || self.try_grow(octets)
     }
 
+    /// Octets that are to be taken before it covers so many.
+    pub(crate) fn lacks(&self, octets: usize) -> usize {
+        if octets <= FREE.max(self.held) {
+            return 0;
+        }
+        octets - self.held
+    }
+
+    /// Takes what several leases of this budget lack together, all of it or
+    /// nothing. Each is to be [granted](Self::grant) its share.
+    pub(crate) fn take_for_all(&self, lacking: usize) -> bool {
+        self.budget.take(lacking)
+    }
+
+    /// Covers so many octets by what was taken for it.
+    pub(crate) fn grant(&mut self, octets: usize) {
+        self.held += self.lacks(octets);
+    }
+
     /// Covers so many octets, which are there already, whether the budget allows it or not.
     pub(crate) fn cover(&mut self, octets: usize) {
         if !self.try_cover(octets) {

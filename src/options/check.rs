@@ -9,6 +9,9 @@ use crate::error::OptionsError;
 /// The longest time: far enough, and sums of it do not overflow a clock.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3_600);
 
+/// What times may be, for people to read.
+const TIME: &str = "1 ms to 365 days";
+
 /// The longest time to live that a PING can say: tenths of a second in two octets.
 const LONGEST_TIME_TO_LIVE: Duration = Duration::from_millis(6_553_500);
 
@@ -53,7 +56,6 @@ impl Options {
     }
 
     fn check_connection(&self) -> Result<(), OptionsError> {
-        const TIME: &str = "1 ms to 365 days";
         let connection = &self.connection;
         let (initial, max) = (connection.reconnect_initial, connection.reconnect_max);
         for (option, time) in [
@@ -170,6 +172,8 @@ impl TransportOptions {
         within(self.backlog >= 1, "backlog", LEAST)?;
         within(self.half_open >= 1, "max_half_open", LEAST)?;
         within(self.connections >= 1, "max_connections", LEAST)?;
+        let is_sound = |time| is_between(time, Duration::from_millis(1), LONGEST);
+        within(self.stall.is_none_or(is_sound), "stall_timeout", TIME)?;
         let tcp = &self.tcp;
         for (option, octets) in [
             ("send_buffer", tcp.send_buffer),

@@ -171,13 +171,13 @@ impl Options {
     /// Ends a connection whose peer takes nothing of what waits to be written to
     /// it for this time: a subscriber that never reads, a host that is gone. A
     /// peer that is only busy counts as well, so let it be longer than a peer
-    /// may be. A shorter time than 1 ms counts as 1 ms; what was not begun is
-    /// kept as after any other cut. Default: `None`, it is waited for; only a
+    /// may be: 1 ms to 365 days. What was not begun is kept as after any other
+    /// cut. Default: `None`, it is waited for; only a
     /// peer that sends 1,000 PINGs in 10 s and reads nothing meanwhile is cut.
     /// libzmq has no such option.
     #[must_use]
     pub fn stall_timeout(mut self, timeout: Option<Duration>) -> Self {
-        self.transport_mut().stall = timeout.map(|timeout| timeout.max(Duration::from_millis(1)));
+        self.transport_mut().stall = timeout;
         self
     }
 

@@ -61,6 +61,14 @@ impl Batch {
         }
     }
 
+    /// Gives back the memory of what has left.
+    pub(super) fn compact(&mut self) {
+        match self {
+            Self::Encoded(messages) => messages.compact(),
+            Self::Plain(_) => {}
+        }
+    }
+
     /// Messages that are not yet wholly written.
     pub(crate) fn messages(&self) -> usize {
         match self {
@@ -468,11 +476,15 @@ impl Encoded {
         self.advance(entry.octets);
         // What is dropped from the front for ever would grow the arena for ever.
         if self.consumed > ARENA_KEPT && self.consumed > self.arena.len() / 2 {
-            self.arena.drain(..self.consumed);
-            self.pinned -= self.consumed;
-            self.consumed = 0;
+            self.compact();
         }
         true
+    }
+
+    fn compact(&mut self) {
+        self.arena.drain(..self.consumed);
+        self.pinned -= self.consumed;
+        self.consumed = 0;
     }
 
     /// Everything is written: keep the memory for the next batch, unless it is much.

@@ -106,13 +106,13 @@ impl Incoming {
         self.marks.earliest()
     }
 
-    /// Takes out the messages whose time has passed. Returns how many.
-    pub(crate) fn expire(&mut self, now: Instant) -> usize {
+    /// Takes out the messages whose time has passed. Returns the places where they stood, ascending.
+    pub(crate) fn expire(&mut self, now: Instant) -> Vec<usize> {
         let expired = self.marks.expire(now, 0);
         self.octets -= take_out(&mut self.messages, &expired);
         self.lease.settle(self.octets);
         self.taken += expired.len() as u64;
-        expired.len()
+        expired
     }
 
     /// Whether the link may be read again; says so once for each pause.

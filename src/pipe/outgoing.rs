@@ -114,12 +114,34 @@ impl Outgoing {
     /// in its place. What it is granted is kept for it: it is to be pushed, or
     /// [`settle`](Self::settle) called.
     pub(crate) fn try_charge(&mut self, message: &Message, in_place: bool) -> bool {
+        let octets = self.octets_with(message, in_place);
+        self.lease.try_cover(octets)
+    }
+
+    /// What it pins with this message.
+    fn octets_with(&self, message: &Message, in_place: bool) -> usize {
         let kept = if in_place {
             self.taken_pinned
         } else {
             self.pinned()
         };
-        self.lease.try_cover(kept + self.waiting.cost(message))
+        kept + self.waiting.cost(message)
+    }
+
+    /// What the budget would have to give for this message.
+    pub(crate) fn lacks(&self, message: &Message, in_place: bool) -> usize {
+        self.lease.lacks(self.octets_with(message, in_place))
+    }
+
+    /// Takes from the budget what several pipes lack together, all of it or nothing.
+    pub(crate) fn take_for_all(&self, lacking: usize) -> bool {
+        self.lease.take_for_all(lacking)
+    }
+
+    /// Charges this message, for which the budget has given what was lacking.
+    pub(crate) fn grant(&mut self, message: &Message, in_place: bool) {
+        let octets = self.octets_with(message, in_place);
+        self.lease.grant(octets);
     }
 
     /// Gives back to the budget what is not needed.
@@ -209,6 +231,12 @@ impl Outgoing {
         self.settle();
         self.waiting.settle_locked(Fate::GivenUp(GivenUp::Replaced));
         dropped
+    }
+
+    /// Gives back the memory of what was dropped.
+    pub(crate) fn compact(&mut self) {
+        self.waiting.compact();
+        self.settle();
     }
 
     /// Octets of commands that no writer has taken.

@@ -88,6 +88,25 @@ impl Waiters {
         None
     }
 
+    /// Whether one that waited was woken, and is in the queue no more.
+    pub(crate) fn was_woken(&self, ticket: &Ticket) -> bool {
+        let number = ticket.number;
+        !ticket.standing && number.is_some_and(|number| self.position(number).is_err())
+    }
+
+    /// As [`next`](Self::next), of those behind this ticket, which stays.
+    pub(crate) fn next_behind(&mut self, ticket: &Ticket, wakers: &mut Vec<Waker>) {
+        let Some(Ok(place)) = ticket.number.map(|number| self.position(number)) else {
+            return;
+        };
+        while let Some(waiter) = self.queue.remove(place + 1) {
+            wakers.push(waiter.waker);
+            if !waiter.standing {
+                return;
+            }
+        }
+    }
+
     /// All of them; the caller wakes them.
     pub(crate) fn all(&mut self) -> Vec<Waker> {
         self.queue.drain(..).map(|waiter| waiter.waker).collect()
@@ -130,6 +149,25 @@ mod tests {
         assert!(waiters.leave(&mut first), "its wake-up must pass on");
         assert!(!waiters.leave(&mut second), "it was never woken");
         assert!(waiters.next(&mut Vec::new()).is_none());
+    }
+
+    #[test]
+    fn one_that_cannot_use_its_wake_up_gives_it_to_those_behind_alone() {
+        let mut waiters = Waiters::default();
+        let (mut first, mut second) = (Ticket::default(), Ticket::default());
+        waiters.wait(&mut first, Waker::noop());
+        waiters.wait(&mut second, Waker::noop());
+        assert!(!waiters.was_woken(&first));
+        waiters.next(&mut Vec::new());
+        assert!(waiters.was_woken(&first));
+        waiters.wait_in_turn(&mut first, Waker::noop());
+        let mut wakers = Vec::new();
+        waiters.next_behind(&first, &mut wakers);
+        assert_eq!(wakers.len(), 1);
+        assert!(waiters.was_woken(&second));
+        waiters.wait_in_turn(&mut second, Waker::noop());
+        waiters.next_behind(&second, &mut wakers);
+        assert_eq!(wakers.len(), 1, "the first is not woken again");
     }
 
     #[test]

@@ -452,8 +452,8 @@ impl Wired {
                 ttl_deciseconds,
                 context,
             } => {
-                self.heard_since_ping.store(false, Ordering::Relaxed);
                 if ttl_deciseconds > 0 {
+                    self.heard_since_ping.store(false, Ordering::Relaxed);
                     self.promise.store(ttl_deciseconds, Ordering::Relaxed);
                     self.wake();
                 }

@@ -30,7 +30,10 @@ pub(super) struct Stall {
 }
 
 struct Watch {
+    /// At the beginning of this period.
     since: Intake,
+    /// When something was written last, as far as it was looked at.
+    progress: Instant,
     timer: Pin<Box<Sleep>>,
 }
 
@@ -41,31 +44,50 @@ impl Stall {
 
     /// Ready when the peer has taken nothing for too long; to be asked while a write waits.
     pub(super) fn poll(&mut self, intake: Intake, context: &mut Context<'_>) -> Poll<()> {
-        let period = self.limit.unwrap_or(ANSWERS_UNREAD);
-        let watch = self.watch.get_or_insert_with(|| Watch {
-            since: intake,
-            timer: Box::pin(sleep(period)),
-        });
+        let limit = self.limit;
+        let watch = self.watch.get_or_insert_with(|| Watch::new(intake, limit));
         // To the instant where an option asks for it; without one, a flood is found in the
         // second period at the latest, and the clock is left alone until then.
-        if self.limit.is_some() && intake.written != watch.since.written {
-            watch.restart(intake, period);
+        if limit.is_some() && intake.written != watch.since.written {
+            watch.restart(intake, limit);
         }
         while watch.timer.as_mut().poll(context).is_ready() {
             let stuck = intake.written == watch.since.written;
             let asked = intake.pings.wrapping_sub(watch.since.pings);
-            if stuck && (self.limit.is_some() || asked >= FLOOD) {
+            let over = limit.is_some_and(|limit| watch.progress.elapsed() >= limit);
+            if stuck && (over || asked >= FLOOD) {
                 return Poll::Ready(());
             }
-            watch.restart(intake, period);
+            watch.restart(intake, limit);
         }
         Poll::Pending
     }
 }
 
 impl Watch {
-    fn restart(&mut self, intake: Intake, period: Duration) {
-        self.since = intake;
-        self.timer.as_mut().reset(Instant::now() + period);
+    fn new(intake: Intake, limit: Option<Duration>) -> Self {
+        Self {
+            since: intake,
+            progress: Instant::now(),
+            timer: Box::pin(sleep(period(limit, Duration::ZERO))),
+        }
     }
+
+    /// Begins another period; what is stuck stays stuck since it was.
+    fn restart(&mut self, intake: Intake, limit: Option<Duration>) {
+        let now = Instant::now();
+        if intake.written != self.since.written {
+            self.progress = now;
+        }
+        self.since = intake;
+        let period = period(limit, now - self.progress);
+        self.timer.as_mut().reset(now + period);
+    }
+}
+
+/// How long to wait before the next look at what is stuck for so long.
+fn period(limit: Option<Duration>, stuck: Duration) -> Duration {
+    limit.map_or(ANSWERS_UNREAD, |limit| {
+        limit.saturating_sub(stuck).min(ANSWERS_UNREAD)
+    })
 }

@@ -116,16 +116,17 @@ impl Core {
             // Room may have come between the two looks: the second one waits under the lock.
             let mut state = self.state.lock();
             offer = self.offer_locked(&mut state, returned, sending);
-            if let Offer::Full(returned) = offer {
+            if state.refused_by_budget
+                && let Offer::Full(returned) = offer
+            {
                 offer = self.offer_when_told(&mut state, returned, sending);
             }
             if let Offer::Full(returned) = offer {
                 *message = Some(returned);
-                match state.pattern {
-                    // RQ01: requests are made in the order of the calls.
-                    Pattern::Request { .. } => state.senders.wait_in_turn(ticket, context.waker()),
-                    _ => state.senders.wait(ticket, context.waker()),
-                }
+                let mut wakers = Vec::new();
+                state.wait_to_send(ticket, context.waker(), &mut wakers);
+                drop(state);
+                wakers.into_iter().for_each(Waker::wake);
                 return Poll::Pending;
             }
         }

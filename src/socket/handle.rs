@@ -256,14 +256,10 @@ impl Handle {
     pub(super) fn monitor(&self) -> Monitor {
         let mut state = self.core().state.lock();
         let peers = state.peers();
-        let monitor = state.monitors.add(peers);
-        if state.phase != Phase::Open {
-            let mut wakers = Vec::new();
-            state.monitors.end(&mut wakers);
-            drop(state);
-            wakers.into_iter().for_each(Waker::wake);
+        match state.phase {
+            Phase::Open => state.monitors.add(peers),
+            _ => Monitor::ended(peers),
         }
-        monitor
     }
 }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::core::Core;
 use super::handle::Handle;
-use super::pattern::{Pattern, subscription_message};
+use super::pattern::{Pattern, TOPIC_OCTETS_OF_ALL, TOPICS_OF_ALL, subscription_message};
 use super::peer::PeerInfo;
 use super::state::{Popped, State};
 use crate::error::LinkError;
@@ -160,6 +160,8 @@ struct Ask {
     /// The application has seen it.
     seen: bool,
     granted: Vec<Bytes>,
+    /// Canceled before it was seen: stands for its message until that is shown.
+    canceled: bool,
 }
 
 impl Asks {
@@ -178,6 +180,7 @@ impl Asks {
             number: self.last,
             seen: false,
             granted: Vec::new(),
+            canceled: false,
         });
         true
     }
@@ -187,7 +190,12 @@ impl Asks {
         let mut asks = self.by_topic.get_mut(topic)?.iter_mut();
         let ask = asks.find(|ask| !ask.seen)?;
         ask.seen = true;
-        Some(ask.number)
+        let (number, canceled) = (ask.number, ask.canceled);
+        if canceled {
+            self.remove(topic, |ask| ask.number == number);
+            return None;
+        }
+        Some(number)
     }
 
     /// Returns whether the request still stands.
@@ -203,7 +211,14 @@ impl Asks {
 
     /// Takes the newest request for this topic back, with what was granted for it.
     fn cancel(&mut self, topic: &Bytes) -> Option<Vec<Bytes>> {
-        self.remove(topic, |_| true)
+        let mut asks = self.by_topic.get_mut(topic)?.iter_mut().rev();
+        let newest = asks.find(|ask| !ask.canceled)?;
+        if !newest.seen {
+            newest.canceled = true;
+            return Some(Vec::new());
+        }
+        let number = newest.number;
+        self.remove(topic, |ask| ask.number == number)
     }
 
     fn remove(&mut self, topic: &Bytes, which: impl Fn(&Ask) -> bool) -> Option<Vec<Bytes>> {
@@ -221,8 +236,10 @@ impl Asks {
     /// The connection is gone: all topics that it had asked for, one for each request.
     pub(super) fn end(&mut self) -> Vec<Bytes> {
         let ended = std::mem::take(self).by_topic.into_iter();
-        let each =
-            |(topic, asks): (Bytes, VecDeque<Ask>)| asks.into_iter().map(move |_| topic.clone());
+        let each = |(topic, asks): (Bytes, VecDeque<Ask>)| {
+            let standing = asks.into_iter().filter(|ask| !ask.canceled);
+            standing.map(move |_| topic.clone())
+        };
         ended.flat_map(each).collect()
     }
 }
@@ -296,7 +313,9 @@ impl State {
         };
         let shown = match subscription {
             Subscription::Subscribe(topic) => {
-                if !asks.ask(topic, limits) {
+                let full = subscriptions.total() >= TOPICS_OF_ALL
+                    || subscriptions.total_octets() >= TOPIC_OCTETS_OF_ALL;
+                if full || !asks.ask(topic, limits) {
                     let reason = "more subscriptions than a peer may have".to_owned();
                     let link = pipe.link.as_ref();
                     link.inspect(|link| link.fail(LinkError::Protocol(reason)));
@@ -340,6 +359,20 @@ mod tests {
         assert!(!asks.grant(&A, second.unwrap(), vec![A]));
         assert_eq!(asks.end(), [A]);
         assert_eq!(asks.cancel(&A), None);
+    }
+
+    /// The application decides on what it is shown, not on a later request for the same topic.
+    #[test]
+    fn what_was_canceled_unseen_takes_no_decision_from_the_next() {
+        let limits = TopicLimits::default();
+        let mut asks = Asks::default();
+        assert!(asks.ask(&A, &limits));
+        assert_eq!(asks.cancel(&A), Some(Vec::new()));
+        assert!(asks.ask(&A, &limits));
+        assert_eq!(asks.show(&A), None);
+        let second = asks.show(&A).expect("the second request stands");
+        assert!(asks.grant(&A, second, vec![A]));
+        assert_eq!(asks.end(), [A]);
     }
 
     #[test]

@@ -211,6 +211,15 @@ impl Events {
     }
 }
 
+impl Monitor {
+    /// Of a socket that is closed, or closing: it tells nothing.
+    pub(super) fn ended(peers: Vec<Arc<PeerInfo>>) -> Self {
+        let events = Arc::<Mutex<Events>>::default();
+        events.lock().ended = true;
+        Self { events, peers }
+    }
+}
+
 /// Who listens to the events of one socket. Guarded by the socket's lock, which
 /// is what gives all of them the same order; the wakers are called after it.
 #[derive(Default)]

@@ -51,18 +51,44 @@ impl Flush {
     }
 }
 
+/// Whether a message for several pipes may be queued.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Admitted {
+    /// In all of them, where it is charged.
+    Yes,
+    /// One of them has no room.
+    NoRoom,
+    /// All have room, and the budget has not.
+    NoBudget,
+}
+
 /// Whether all these pipes have room for the message, which is charged then.
-fn all_admit(pipes: &mut Slab<Pipe>, indexes: &[usize], message: &Message) -> bool {
-    let all = indexes.iter().all(|index| {
-        let pipe = &mut pipes[*index];
-        pipe.has_room() && pipe.try_charge(message)
-    });
-    if !all {
-        indexes
-            .iter()
-            .for_each(|index| pipes[*index].outgoing.settle());
+///
+/// The budget is asked once, for all: what was granted to some and given back
+/// would be told to those who wait for it, the caller among them.
+fn all_admit(pipes: &mut Slab<Pipe>, indexes: &[usize], message: &Message) -> Admitted {
+    if !indexes.iter().all(|index| pipes[*index].has_room()) {
+        return Admitted::NoRoom;
     }
-    all
+    let lacking: usize = indexes
+        .iter()
+        .map(|index| pipes[*index].lacks(message))
+        .sum();
+    let Some(first) = indexes.first().filter(|_| lacking > 0) else {
+        return Admitted::Yes;
+    };
+    if pipes[*first].outgoing.take_for_all(lacking) {
+        for index in indexes {
+            pipes[*index].grant(message);
+        }
+        return Admitted::Yes;
+    }
+    // As with one pipe that is empty: the message is slow, not stuck.
+    let mut all = indexes.iter();
+    if all.all(|index| pipes[*index].outgoing.messages() == 0) {
+        return Admitted::Yes;
+    }
+    Admitted::NoBudget
 }
 
 impl State {
@@ -170,12 +196,21 @@ impl State {
         }
         let overflow = options.pattern.overflow.unwrap_or(Overflow::DropNewest);
         let waits = matches!(overflow, Overflow::Block);
-        if waits && !all_admit(pipes, matched, &message) {
-            return Offer::Full(message);
+        if waits {
+            let admitted = all_admit(pipes, matched, &message);
+            self.refused_by_budget = admitted == Admitted::NoBudget;
+            if admitted != Admitted::Yes {
+                return Offer::Full(message);
+            }
         }
         let mut flush = Flush::None;
         for index in matched.iter() {
-            flush.add(pipes[*index].push_or(Cow::Borrowed(&message), terms, overflow));
+            let (pipe, message) = (&mut pipes[*index], Cow::Borrowed(&message));
+            flush.add(if waits {
+                pipe.push(message, terms)
+            } else {
+                pipe.push_or(message, terms, overflow)
+            });
         }
         self.unmatched += u64::from(self.matched.is_empty());
         Offer::Accepted(flush)

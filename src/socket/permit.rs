@@ -10,6 +10,7 @@ use super::handle::Handle;
 use super::offer::Flush;
 use super::operations::Waiting;
 use super::pattern::Pattern;
+use super::receipt::{Sending, Terms};
 use super::state::State;
 use crate::error::{PermitError, ReserveError};
 use crate::message::Message;
@@ -104,8 +105,13 @@ impl Core {
     }
 
     fn send_permitted(&self, id: PipeId, message: Message) -> Result<Flush, PermitError> {
+        let sending = Sending::default();
+        let terms = sending.terms(&self.options);
         let mut state = self.state.lock();
-        let sent = state.send_permitted(id, message, &self.options);
+        let sent = state.send_permitted(id, message, terms.as_ref(), &self.options);
+        if let (Ok(_), Some(terms)) = (&sent, &terms) {
+            self.expect_expiry(&mut state, terms.expires);
+        }
         let mut wakers = Vec::new();
         if !matches!(sent, Ok((true, _))) {
             state.share_room(&mut wakers);
@@ -157,6 +163,7 @@ impl State {
         &mut self,
         id: PipeId,
         message: Message,
+        terms: Option<&Terms<'_>>,
         options: &crate::options::Options,
     ) -> Result<(bool, Flush), PermitError> {
         let there = self.unreserve(id) && self.sends_to(id.index);
@@ -171,7 +178,7 @@ impl State {
             return Err(PermitError::NoPeer(message));
         };
         let mut flush = Flush::None;
-        flush.add(self.pipes[index].push(std::borrow::Cow::Owned(message), None));
+        flush.add(self.pipes[index].push(std::borrow::Cow::Owned(message), terms));
         if !there && let Some(peers) = self.pattern.rotation() {
             peers.advance();
         }

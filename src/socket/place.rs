@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -128,6 +128,7 @@ impl Pipe {
     /// Takes a new connection. What waits came by the last one.
     pub(super) fn meet(&mut self, link: Arc<Link>, peer: Arc<PeerInfo>) {
         self.link = Some(link);
+        self.unread = false;
         let Some(last) = self.peer.replace(peer) else {
             return;
         };
@@ -147,6 +148,21 @@ impl Pipe {
         self.forget_former();
         let former = self.former.front().map(|(_, peer)| peer);
         former.or(self.peer.as_ref()).cloned()
+    }
+
+    /// Gives up what was not delivered in time. Returns how many messages that were.
+    pub(super) fn expire_incoming(&mut self, now: Instant) -> usize {
+        let first = self.incoming.position();
+        let places = self.incoming.expire(now);
+        // What stays moves up by all that expired, and its connection with it:
+        // what the socket said itself stays, and may stand before what expired.
+        for (end, _) in &mut self.former {
+            let before = places
+                .iter()
+                .filter(|place| first + (**place as u64) < *end);
+            *end += (places.len() - before.count()) as u64;
+        }
+        places.len()
     }
 
     /// Forgets connections of which nothing waits any more.
@@ -186,6 +202,17 @@ impl Pipe {
         self.outgoing.try_charge(message, self.conflate)
     }
 
+    /// What the budget would have to give for a message.
+    pub(super) fn lacks(&self, message: &Message) -> usize {
+        self.outgoing.lacks(message, self.conflate)
+    }
+
+    /// Charges a message, for which the budget has given what was lacking: it
+    /// is to be pushed.
+    pub(super) fn grant(&mut self, message: &Message) {
+        self.outgoing.grant(message, self.conflate);
+    }
+
     /// Whether a message may be queued, which is charged then.
     fn admits(&mut self, message: &Message) -> bool {
         self.has_room() && self.try_charge(message)
@@ -221,6 +248,10 @@ impl Pipe {
         if matches!(overflow, Overflow::DropOldest) && !self.resetting {
             while !self.admits(&message) && self.outgoing.drop_oldest() {
                 self.sent.dropped.replaced += 1;
+                if self.has_room() && !self.try_charge(&message) {
+                    // Only the budget refuses: what was dropped is still in memory.
+                    self.outgoing.compact();
+                }
             }
             // What a writer has taken is not dropped, and may be all there is:
             // the newest is queued even so, one above the mark, but not above the budget.

@@ -195,10 +195,11 @@ impl Port for Core {
     fn deliver(&self, id: PipeId, messages: &mut Vec<Message>) -> bool {
         let mut state = self.state.lock();
         let count = messages.len();
-        if state.pipe(id).is_none() {
+        let Some(pipe) = state.pipe(id) else {
             messages.clear();
             return false;
-        }
+        };
+        pipe.unread = false;
         if state.phase != Phase::Open {
             // Nobody receives any more, and the peer is to be read to its end.
             messages.clear();

@@ -13,13 +13,14 @@ impl Starving for Core {
     fn budget_freed(&self) {
         let mut state = self.state.lock();
         state.starving = false;
-        let links = state.read_starved();
+        let mut links = state.read_starved();
         let still = state
             .pipes
             .iter()
             .any(|(_, pipe)| pipe.incoming.is_starved());
-        if still {
-            self.wait_for_budget(&mut state);
+        if still && self.wait_for_budget(&mut state) {
+            // What came free before it waited again, nobody tells it.
+            links.extend(state.read_starved());
         }
         // Each looks for itself whether what is free is enough for its message.
         let wakers = state.senders.all();
@@ -77,10 +78,12 @@ impl State {
     /// The peer whose turn it is, of those that have room and whom the budget
     /// lets have this message, which is charged.
     pub(super) fn next_for(&mut self, message: &Message) -> Option<usize> {
+        self.refused_by_budget = false;
         let index = self.next_with_room()?;
         if self.pipes[index].try_charge(message) {
             return Some(index);
         }
+        self.refused_by_budget = true;
         // Another may hold so little that the message is free there.
         let others = self.pattern.rotation().map_or(0, |peers| peers.active());
         for _ in 1..others {

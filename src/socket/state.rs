@@ -38,6 +38,8 @@ pub(super) struct State {
     pub(super) phase: Phase,
     /// It waits to be told that the budget has room.
     pub(super) starving: bool,
+    /// The last message that was offered and not accepted had room, and the budget had none.
+    pub(super) refused_by_budget: bool,
     /// When the timekeeper looks at the queues next.
     pub(super) next_expiry: Option<Instant>,
     /// The counters of pipes that are gone.
@@ -75,6 +77,7 @@ impl State {
             senders: Waiters::default(),
             phase: Phase::Open,
             starving: false,
+            refused_by_budget: false,
             next_expiry: None,
             gone: (Sent::default(), Received::default()),
             unmatched: 0,
@@ -306,11 +309,34 @@ impl State {
 
     /// Wakes up to `count` of those who wait to send.
     pub(super) fn wake_senders(&mut self, count: usize, wakers: &mut Vec<Waker>) {
+        // Each publisher waits for pipes of its own: whose they are only it can say.
+        let publishes = matches!(self.pattern, Pattern::FanOut { .. });
+        let count = if publishes { usize::MAX } else { count };
         for _ in 0..count {
             let Some(waker) = self.senders.next(wakers) else {
                 return;
             };
             wakers.push(waker);
+        }
+    }
+
+    /// One whose message was not accepted waits. Others are to be woken where
+    /// there is room, and only the budget keeps it from this message.
+    pub(super) fn wait_to_send(
+        &mut self,
+        ticket: &mut Ticket,
+        waker: &Waker,
+        wakers: &mut Vec<Waker>,
+    ) {
+        let requests = matches!(self.pattern, Pattern::Request { .. });
+        // RQ01: requests are made in the order of the calls.
+        if !requests && !self.refused_by_budget {
+            return self.senders.wait(ticket, waker);
+        }
+        let was_woken = self.senders.was_woken(ticket);
+        self.senders.wait_in_turn(ticket, waker);
+        if was_woken && !requests {
+            self.senders.next_behind(ticket, wakers);
         }
     }
 

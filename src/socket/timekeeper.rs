@@ -85,7 +85,10 @@ impl Afterwards {
 impl Core {
     /// A queue holds a message that expires then.
     pub(super) fn expect_expiry(&self, state: &mut State, at: Option<Instant>) {
-        let Some(at) = at else { return };
+        // Before the first pipe there is no queue, and nobody to look at it.
+        let Some(at) = at.filter(|_| self.timekeeper.place.get().is_some()) else {
+            return;
+        };
         if state.next_expiry.is_none_or(|next| at < next) {
             state.next_expiry = Some(at);
             self.timekeeper.ring();
@@ -185,7 +188,7 @@ impl State {
         if !pipe.incoming.is_timed() {
             return None;
         }
-        let expired = pipe.incoming.expire(now);
+        let expired = pipe.expire_incoming(now);
         pipe.received.expired += expired as u64;
         let next = pipe.incoming.earliest();
         if expired == 0 {
