@@ -268,7 +268,7 @@ fn what_is_wrong_is_said_in_one_line_and_exits_with_2() {
         let [front, _] = taken.endpoints(["front ", "back "]);
         for (arguments, says) in [
             (vec![name, "--front", &front], "cannot listen on"),
-            (vec![name, "--front", "nowhere"], "starts with a transport"),
+            (vec![name, "--front", "nowhere"], "names no transport"),
             (vec![name, "--back", "memory://here"], "reaches nobody"),
             (vec![name, "--back", "tcp://*:*"], "--insecure"),
             (

@@ -90,7 +90,7 @@ const EXCEPTIONS: &[Exception] = &[
     },
     Exception {
         rule: "sleep",
-        place: "src/session/stall.rs::poll",
+        place: "src/session/stall.rs::new",
         reason: "the timer of a write that does not go on",
     },
     Exception {

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{meet, partner, quiet, settled, shake, socket, socket_with, until};
 use crate::support::peer::{Peer, frame, greeting, ready};
-use crate::support::{Result, in_virtual_time, memory_name};
+use crate::support::{Result, event, in_virtual_time, memory_name};
 
 /// Z14, Z26, C12: every type, when the wire ends at every octet of the handshake and within a
 /// message: the endpoint is dialled again, and a PUSH loses no message that it had not begun.
@@ -62,7 +62,9 @@ fn the_waits_are_random_and_ever_longer() -> Result {
             let mut ceiling = Duration::from_millis(100);
             let mut due = Instant::now();
             for _ in 0..20 {
-                let Some(Event::Retrying { wait, reason, .. }) = monitor.next().await else {
+                let retrying = |event: &Event| matches!(event, Event::Retrying { .. });
+                let Event::Retrying { wait, reason, .. } = event(&mut monitor, retrying).await
+                else {
                     return Err("it is tried again".into());
                 };
                 assert!(matches!(reason, LinkError::Io(_)), "{reason}");
