@@ -55,13 +55,13 @@ fn brisk() -> Options {
 fn the_waits_are_random_and_ever_longer() -> Result {
     in_virtual_time(async {
         let mut waits = Vec::new();
-        for _ in 0..30 {
+        for _ in 0..20 {
             let push = Push::with_options(quiet())?;
             let mut monitor = push.monitor();
             push.connect(format!("memory://{}", memory_name()))?;
             let mut ceiling = Duration::from_millis(100);
             let mut due = Instant::now();
-            for _ in 0..20 {
+            for _ in 0..17 {
                 let retrying = |event: &Event| matches!(event, Event::Retrying { .. });
                 let Event::Retrying { wait, reason, .. } = event(&mut monitor, retrying).await
                 else {
@@ -76,8 +76,8 @@ fn the_waits_are_random_and_ever_longer() -> Result {
                 waits.push(wait);
             }
         }
-        let last: Vec<_> = waits.chunks(20).map(|waits| waits[19]).collect();
-        let mean = last.iter().sum::<Duration>() / 30;
+        let last: Vec<_> = waits.chunks(17).map(|waits| waits[16]).collect();
+        let mean = last.iter().sum::<Duration>() / 20;
         assert!(
             (5..25).contains(&mean.as_secs()),
             "15 s are expected: {mean:?}"
