@@ -1,7 +1,7 @@
 //! The pairs with the crate `zeromq` 0.7, in both roles, in this process.
 //!
-//! It has no PAIR and no heartbeats, and is built for tcp alone here. Only its SUB and XSUB
-//! connect again by themselves: the others are made anew, but PULL, which never lets go.
+//! It has no PAIR and no heartbeats. Only its SUB and XSUB connect again by
+//! themselves: the others are made anew, but PULL, which never lets go.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use zeromq::{Socket, SocketOptions, SocketRecv, SocketSend, SubSocket, ZmqError,
 use super::ours::Ours;
 use super::talk::{OURS, THEIRS, Theirs, talk};
 use super::{assert_page_shows, table};
-use crate::peer::{message, options, soon};
+use crate::peer::{Folder, message, options, soon};
 
 /// A test for each pair, and the list of them.
 macro_rules! pairs {
@@ -25,9 +25,12 @@ macro_rules! pairs {
             #[tokio::test]
             async fn $name() {
                 for we_bind in [true, false] {
-                    join(SocketType::$ours, SocketType::$theirs, we_bind).await;
+                    let tcp = "tcp://127.0.0.1:0".to_owned();
+                    join(SocketType::$ours, SocketType::$theirs, we_bind, tcp).await;
+                    let folder = Folder::new();
+                    join(SocketType::$ours, SocketType::$theirs, we_bind, folder.endpoint()).await;
                 }
-                println!("{} and their {}: cells 2, failed 0", SocketType::$ours, SocketType::$theirs);
+                println!("{} and their {}: cells 4, failed 0", SocketType::$ours, SocketType::$theirs);
             }
         )*
     };
@@ -57,22 +60,24 @@ pairs! {
 }
 
 /// Both rounds of a cell, with another of their sockets in the second.
-async fn join(our_type: SocketType, their_type: SocketType, we_bind: bool) {
+async fn join(our_type: SocketType, their_type: SocketType, we_bind: bool, mut endpoint: String) {
     let identity = Identity::new(OURS).expect("a sound identity");
     let ours = Ours::new(our_type, options().identity(identity));
     let mut monitor = ours.monitor();
     if matches!(our_type, SocketType::Sub | SocketType::XSub) {
         ours.subscribe();
     }
-    let mut endpoint = "tcp://127.0.0.1:0".to_owned();
     if we_bind {
-        endpoint = ours.bind("tcp://127.0.0.1:*").await.to_string();
+        endpoint = ours.bind(&endpoint).await.to_string();
     }
     for round in 0..2 {
         let mut theirs = Theirs07::new(their_type);
         if we_bind {
             theirs.connect(&endpoint).await;
         } else {
+            // What its closed socket leaves, it takes for one that listens.
+            let file = endpoint.strip_prefix("ipc://").map(std::fs::remove_file);
+            drop(file);
             endpoint = theirs.bind(&endpoint).await;
         }
         if !we_bind && round == 0 {
@@ -129,7 +134,7 @@ async fn their_sub_is_back_with_its_subscription_when_we_are() {
 
 #[test]
 fn the_page_shows_the_pairs_that_are_run() {
-    assert_page_shows(&table(PAIRS, 2));
+    assert_page_shows(&table(PAIRS, 4));
 }
 
 #[test]
