@@ -339,6 +339,7 @@ impl Options {
     }
 
     /// Whether a message is over the limits of octets or frames.
+    #[inline]
     pub(crate) fn refuses(&self, message: &Message) -> bool {
         message.frames().len() > self.max_frames || message.size() > self.max_message_size
     }

@@ -10,6 +10,28 @@ use crate::routing::{Canceled, Subscribed};
 use crate::session::Subscription;
 
 impl State {
+    /// Takes in all that was read, as the pattern wants it.
+    pub(super) fn admit_all(
+        &mut self,
+        index: usize,
+        messages: &mut Vec<Message>,
+        options: &Options,
+    ) {
+        let as_they_are = matches!(
+            self.pattern,
+            Pattern::Sink | Pattern::Pair(_) | Pattern::RoundRobin { receives: true, .. }
+        );
+        if as_they_are && self.pipes[index].keeps_all() && !messages.is_empty() {
+            let pipe = &mut self.pipes[index];
+            pipe.received.received += messages.len() as u64;
+            pipe.incoming.append(messages);
+            return self.queue_up(index);
+        }
+        for message in messages.drain(..) {
+            self.admit(index, message, options);
+        }
+    }
+
     /// Takes in a message that was read, as the pattern wants it.
     pub(super) fn admit(&mut self, index: usize, mut message: Message, options: &Options) {
         let admitted = match &mut self.pattern {

@@ -191,6 +191,7 @@ impl Pipe {
     }
 
     /// Whether a message may be queued.
+    #[inline]
     pub(super) fn has_room(&self) -> bool {
         let reachable = self.link.is_some() || !self.immediate;
         !self.resetting && reachable && (self.conflate || self.outgoing.has_room())
@@ -198,6 +199,7 @@ impl Pipe {
 
     /// Whether the budget has room for a message, which is charged then: it is
     /// to be pushed.
+    #[inline]
     pub(super) fn try_charge(&mut self, message: &Message) -> bool {
         self.outgoing.try_charge(message, self.conflate)
     }
@@ -314,6 +316,11 @@ impl Pipe {
         self.incoming.push(message);
     }
 
+    /// Whether what is taken in stays, each message, until it is received.
+    pub(super) fn keeps_all(&self) -> bool {
+        !self.conflate && self.time_to_live.is_none()
+    }
+
     /// What was taken in last is of a peer, and not to be kept for ever.
     pub(super) fn time_last(&mut self) {
         if let Some(expires) = self.time_to_live.and_then(expiry) {
@@ -322,6 +329,7 @@ impl Pipe {
     }
 
     /// Queues a message that has room. Returns the link if this task is to flush it.
+    #[inline]
     pub(super) fn push(
         &mut self,
         message: Cow<'_, Message>,
@@ -338,6 +346,7 @@ impl Pipe {
     }
 
     /// Counts a message that was queued. Returns the link if this task is to flush it.
+    #[inline]
     fn accepted(&mut self) -> Option<Arc<Link>> {
         self.sent.accepted += 1;
         let link = self.link.as_ref()?;

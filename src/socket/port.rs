@@ -208,9 +208,7 @@ impl Port for Core {
             received.dropped += count as u64;
             return true;
         }
-        for message in messages.drain(..) {
-            state.admit(id.index, message, &self.options);
-        }
+        state.admit_all(id.index, messages, &self.options);
         self.expect_arrivals_to_expire(&mut state, id);
         let mut wakers = Vec::new();
         state.wake_receivers(count, &mut wakers);

@@ -148,10 +148,14 @@ impl State {
     }
 
     pub(super) fn enqueue(&mut self, index: usize, message: Message) {
-        let pipe = &mut self.pipes[index];
-        pipe.take_in(message);
-        if !pipe.queued {
-            pipe.queued = true;
+        self.pipes[index].take_in(message);
+        self.queue_up(index);
+    }
+
+    /// A pipe has something to receive.
+    #[inline]
+    pub(super) fn queue_up(&mut self, index: usize) {
+        if !std::mem::replace(&mut self.pipes[index].queued, true) {
             self.fair.push(index);
         }
     }
@@ -198,8 +202,11 @@ impl State {
         &mut self,
         look: impl FnOnce(PipeId, &mut Pipe) -> T,
     ) -> Option<(Message, Option<Arc<Link>>, T)> {
-        self.expire_next();
-        let index = self.fair.pop()?;
+        let mut index = self.fair.current()?;
+        if self.pipes[index].incoming.is_timed() {
+            self.expire_next();
+            index = self.fair.current()?;
+        }
         let pipe = &mut self.pipes[index];
         let serial = pipe.serial;
         let id = PipeId { index, serial };
@@ -209,17 +216,21 @@ impl State {
             .pop()
             .expect("a pipe in the fair queue has a message");
         let resumes = pipe.incoming.resume();
-        if pipe.incoming.len() > 0 {
-            self.fair.push(index);
-        } else {
+        let empty = pipe.incoming.len() == 0;
+        if empty {
             pipe.queued = false;
+            self.fair.leave();
+        } else {
+            self.fair.advance();
         }
         let wake = if resumes {
             self.mark_readable(id)
         } else {
             None
         };
-        self.remove_if_done(index);
+        if empty {
+            self.remove_if_done(index);
+        }
         Some((message, wake, seen))
     }
 
@@ -279,7 +290,7 @@ impl State {
     /// at what it was woken for: the next that waits, or else the drivers.
     pub(super) fn pass_on(&mut self, ticket: &mut Ticket) -> PassedOn {
         let mut passed = PassedOn::default();
-        if !ticket.is_waiting() || !self.receivers.leave(ticket) {
+        if !self.receivers.leave(ticket) {
             return passed;
         }
         if self.readable.is_empty() && self.fair.is_empty() {
@@ -341,6 +352,7 @@ impl State {
     }
 
     /// The peer whose turn it is, without those that are full.
+    #[inline]
     pub(super) fn next_with_room(&mut self) -> Option<usize> {
         if let Pattern::Pair(peer) = &self.pattern {
             return peer.filter(|index| self.pipes[*index].has_room());
