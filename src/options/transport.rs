@@ -17,9 +17,17 @@ pub(crate) struct TransportOptions {
     /// Connections for each listener.
     pub(crate) connections: usize,
     pub(crate) accepted: Filters,
-    /// How long a peer may take nothing of what waits for it.
-    pub(crate) stall: Option<Duration>,
+    pub(crate) stall: StallLimit,
     pub(crate) tcp: TcpOptions,
+}
+
+/// How long a peer may take nothing of what waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StallLimit {
+    /// As the pattern has it.
+    OfPattern,
+    /// To the instant, or for ever.
+    Given(Option<Duration>),
 }
 
 /// Options of tcp alone. What is `None` is as the system has it.
@@ -111,7 +119,7 @@ impl Default for TransportOptions {
             half_open: 1_000,
             connections: usize::MAX,
             accepted: Filters::default(),
-            stall: None,
+            stall: StallLimit::OfPattern,
             tcp: TcpOptions::default(),
         }
     }
@@ -172,12 +180,20 @@ impl Options {
     /// it for this time: a subscriber that never reads, a host that is gone. A
     /// peer that is only busy counts as well, so let it be longer than a peer
     /// may be: 1 ms to 365 days. What was not begun is kept as after any other
-    /// cut. Default: `None`, it is waited for; only a
-    /// peer that sends 1,000 PINGs in 10 s and reads nothing meanwhile is cut.
-    /// libzmq has no such option.
+    /// cut. `None` waits. libzmq has no such option.
+    ///
+    /// Default: what the pattern says. Where a slow peer misses messages it is
+    /// 30 s, and at most 10 s more until it is noticed: for PUB and XPUB unless they
+    /// [block](crate::Overflow::Block), for ROUTER and REP unless they are told to be
+    /// [`mandatory`](Self::mandatory), and for PULL, which has answers to PINGs to
+    /// write and nothing else. Where a slow peer makes the sender wait, as with
+    /// PUSH, DEALER, REQ and PAIR, it is `None`, and so it is for SUB and XSUB, whose
+    /// subscriptions an XPUB may leave unread. There a peer may pause for as long as
+    /// it is [heard of](Self::heartbeat_interval). Whatever the type, a peer that
+    /// sends 1,000 PINGs in 10 s and reads nothing meanwhile is cut.
     #[must_use]
     pub fn stall_timeout(mut self, timeout: Option<Duration>) -> Self {
-        self.transport_mut().stall = timeout;
+        self.transport_mut().stall = StallLimit::Given(timeout);
         self
     }
 

@@ -17,6 +17,7 @@ mod metadata;
 mod misuse;
 mod publish;
 mod requests;
+mod stall;
 mod support;
 mod whole_run;
 

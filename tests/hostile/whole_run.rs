@@ -16,6 +16,7 @@ const SOURCES: &[&str] = &[
     include_str!("misuse.rs"),
     include_str!("publish.rs"),
     include_str!("requests.rs"),
+    include_str!("stall.rs"),
 ];
 
 /// Cases that a run of all rows has at least.
