@@ -312,6 +312,10 @@ pub enum LinkError {
     /// The endpoint has as many connections as the socket's options allow.
     #[error("the endpoint has as many connections as it may")]
     TooManyConnections,
+    /// The peer's host has as many connections to the endpoint as the socket's
+    /// options allow.
+    #[error("the host has as many connections to the endpoint as it may")]
+    TooManyOfHost,
     /// A filter of the socket's options does not let such a peer in.
     #[error("the socket's options do not let this peer in")]
     NotAdmitted,

@@ -172,6 +172,8 @@ impl TransportOptions {
         within(self.backlog >= 1, "backlog", LEAST)?;
         within(self.half_open >= 1, "max_half_open", LEAST)?;
         within(self.connections >= 1, "max_connections", LEAST)?;
+        let of_host = self.connections_of_host;
+        within(of_host != Some(0), "max_connections_per_host", LEAST)?;
         if let StallLimit::Given(Some(time)) = self.stall {
             let sound = is_between(time, Duration::from_millis(1), LONGEST);
             within(sound, "stall_timeout", TIME)?;

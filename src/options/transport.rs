@@ -16,6 +16,8 @@ pub(crate) struct TransportOptions {
     pub(crate) half_open: usize,
     /// Connections for each listener.
     pub(crate) connections: usize,
+    /// Of them those of one host; `None` limits other machines alone.
+    pub(crate) connections_of_host: Option<usize>,
     pub(crate) accepted: Filters,
     pub(crate) stall: StallLimit,
     pub(crate) tcp: TcpOptions,
@@ -118,6 +120,7 @@ impl Default for TransportOptions {
             backlog: 1_024,
             half_open: 1_000,
             connections: usize::MAX,
+            connections_of_host: None,
             accepted: Filters::default(),
             stall: StallLimit::OfPattern,
             tcp: TcpOptions::default(),
@@ -173,6 +176,19 @@ impl Options {
     #[must_use]
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.transport_mut().connections = connections;
+        self
+    }
+
+    /// Connections over tcp that one bound endpoint holds at a time of one host, that
+    /// is of one address of IPv4, or of one network of 64 bits of IPv6, whose hosts
+    /// choose the rest themselves; a peer beyond them is turned away, and the monitor
+    /// tells. Those count that have not ended their handshake, too. At least 1, and
+    /// `usize::MAX` is no limit. Default: 4,096, so that many programs may share an
+    /// address behind a gateway, and no limit for loopback; a limit that is given
+    /// holds there as well. libzmq has no such limit.
+    #[must_use]
+    pub fn max_connections_per_host(mut self, connections: usize) -> Self {
+        self.transport_mut().connections_of_host = Some(connections);
         self
     }
 

@@ -16,6 +16,7 @@ mod dial;
 mod driver;
 mod handshake;
 mod heartbeat;
+mod hosts;
 mod inproc;
 mod link;
 mod listen;
