@@ -87,6 +87,20 @@ impl Incoming {
         Some(message)
     }
 
+    /// The last so many that wait, the newest first.
+    pub(crate) fn newest(&self, count: usize) -> impl Iterator<Item = &Message> {
+        self.messages.iter().rev().take(count)
+    }
+
+    /// Takes out a message that never expires. Those behind it move up.
+    pub(crate) fn take_back(&mut self, place: usize) {
+        if let Some(message) = self.messages.remove(place) {
+            self.octets -= footprint(&message);
+            self.lease.settle(self.octets);
+            self.marks.take_back(place);
+        }
+    }
+
     /// The message that was pushed last is given up at that time, if it is still here.
     pub(crate) fn expire_last(&mut self, expires: Instant) {
         let mark = Mark {

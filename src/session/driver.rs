@@ -170,6 +170,7 @@ impl Pulse {
             ttl_deciseconds: self.time_to_live,
             context: [][..].into(),
         };
+        link.asks();
         link.port
             .command(link.pipe, &mut |octets| ping.encode(octets));
     }

@@ -65,6 +65,8 @@ impl State {
             shown,
         } = &mut self.pattern
         else {
+            // BI-65.
+            self.pipes[index].ignored_commands += 1;
             return;
         };
         if self.pipes[index].asks.is_some() {
@@ -72,7 +74,7 @@ impl State {
         }
         let shown = *shown;
         let level = options.pattern.shown;
-        let (news, show) = match subscription {
+        let (subscribes, topic, news) = match subscription {
             Subscription::Subscribe(topic) => {
                 let limits = &options.pattern.topics;
                 let full = subscriptions.len(index) >= limits.count
@@ -88,7 +90,7 @@ impl State {
                 }
                 let first = subscriptions.subscribe(index, topic) == Subscribed::First;
                 let news = first || level >= Shown::Subscriptions;
-                (news, subscription_message(true, topic))
+                (true, topic, news)
             }
             Subscription::Cancel(topic) => {
                 let news = match subscriptions.cancel(index, topic) {
@@ -96,11 +98,15 @@ impl State {
                     Canceled::Remaining => level == Shown::Everything,
                     Canceled::Unknown => false,
                 };
-                (news, subscription_message(false, topic))
+                (false, topic, news)
             }
         };
-        if news && shown {
-            self.say(index, show);
+        if !news || !shown {
+            return;
         }
+        if level == Shown::Changes {
+            return self.tell_change(index, subscribes, topic);
+        }
+        self.say(index, subscription_message(subscribes, topic));
     }
 }

@@ -264,6 +264,12 @@ impl Port for Core {
         !paused
     }
 
+    fn ignored(&self, id: PipeId) {
+        if let Some(pipe) = self.state.lock().pipe(id) {
+            pipe.ignored_commands += 1;
+        }
+    }
+
     fn command(&self, id: PipeId, write: &mut dyn FnMut(&mut Vec<u8>)) {
         let link = self
             .state
