@@ -385,7 +385,9 @@ impl Port for Core {
     }
 
     fn accept_failed(&self, endpoint: &Endpoint, wait: Duration, error: &std::io::Error) {
-        tracing::warn!(%endpoint, %error, ?wait, "cannot accept connections");
+        if let Some(withheld) = self.complaints.admit() {
+            tracing::warn!(%endpoint, %error, ?wait, withheld, "cannot accept connections");
+        }
         let (endpoint, reason) = (endpoint.clone(), error.to_string());
         self.tell(&Event::AcceptFailed {
             endpoint,

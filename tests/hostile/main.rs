@@ -15,6 +15,7 @@ mod identity;
 mod memory;
 mod metadata;
 mod misuse;
+mod outside;
 mod publish;
 mod requests;
 mod stall;
