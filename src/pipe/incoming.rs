@@ -12,6 +12,9 @@ use crate::options::Limit;
 /// What a frame costs besides its octets, so that empty ones are not free (BI-39).
 pub(crate) const OVERHEAD: usize = 64;
 
+/// Messages for which an empty queue keeps its memory.
+const KEPT: usize = 4_096;
+
 /// What a message that is not encoded counts against a limit in octets.
 pub(super) fn footprint(message: &Message) -> usize {
     message.size() + message.frames().len() * OVERHEAD
@@ -84,6 +87,9 @@ impl Incoming {
         self.lease.settle(self.octets);
         self.marks.pass(1);
         self.taken += 1;
+        if self.messages.is_empty() && self.messages.capacity() > KEPT {
+            self.messages = VecDeque::new();
+        }
         Some(message)
     }
 

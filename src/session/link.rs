@@ -388,7 +388,7 @@ impl Wired {
             return Ok(Step::Starved);
         }
         let Some(filled) = reader.fill()? else {
-            reader.reading.rest();
+            reader.rest();
             return Ok(Step::Pending);
         };
         self.heard.store(true, Ordering::Relaxed);
@@ -405,7 +405,7 @@ impl Wired {
         }
         match reader.fill()? {
             None => {
-                reader.reading.rest();
+                reader.rest();
                 Ok(Step::Pending)
             }
             Some(_) => {
@@ -505,7 +505,17 @@ impl Wired {
     }
 }
 
+/// Messages for which a link at rest keeps its scratch: more come of one read only
+/// where they are tiny.
+const SCRATCH: usize = 4_096;
+
 impl Reader {
+    /// Nothing is there to read: a link at rest is to cost little.
+    fn rest(&mut self) {
+        self.reading.rest();
+        self.messages.shrink_to(SCRATCH);
+    }
+
     /// Reads once. `None`: nothing is there, the waker is set. Otherwise
     /// whether the read took all the room it had, so that more may be there.
     fn fill(&mut self) -> Result<Option<bool>, LinkError> {
