@@ -12,6 +12,9 @@ use crate::options::Limit;
 /// What a frame costs besides its octets, so that empty ones are not free (BI-39).
 pub(crate) const OVERHEAD: usize = 64;
 
+/// Messages for which an empty queue keeps its memory.
+const KEPT: usize = 4_096;
+
 /// What a message that is not encoded counts against a limit in octets.
 #[inline]
 pub(super) fn footprint(message: &Message) -> usize {
@@ -101,7 +104,24 @@ impl Incoming {
         self.lease.settle(self.octets);
         self.marks.pass(1);
         self.taken += 1;
+        if self.messages.is_empty() && self.messages.capacity() > KEPT {
+            self.messages = VecDeque::new();
+        }
         Some(message)
+    }
+
+    /// The last so many that wait, the newest first.
+    pub(crate) fn newest(&self, count: usize) -> impl Iterator<Item = &Message> {
+        self.messages.iter().rev().take(count)
+    }
+
+    /// Takes out a message that never expires. Those behind it move up.
+    pub(crate) fn take_back(&mut self, place: usize) {
+        if let Some(message) = self.messages.remove(place) {
+            self.octets -= footprint(&message);
+            self.lease.settle(self.octets);
+            self.marks.take_back(place);
+        }
     }
 
     /// The message that was pushed last is given up at that time, if it is still here.

@@ -72,6 +72,17 @@ impl Marks {
         }
     }
 
+    /// A message without a mark was taken out at this place.
+    pub(super) fn take_back(&mut self, place: usize) {
+        let place = self.first + place as u64;
+        for (number, _) in self.entries.iter_mut().rev() {
+            if *number < place {
+                return;
+            }
+            *number -= 1;
+        }
+    }
+
     /// The messages of `later` stand behind the `messages` of this queue.
     pub(super) fn append(&mut self, messages: usize, later: Self) {
         self.notice(later.earliest);

@@ -87,6 +87,8 @@ impl State {
             shown,
         } = &mut self.pattern
         else {
+            // BI-65.
+            self.pipes[index].ignored_commands += 1;
             return;
         };
         if self.pipes[index].asks.is_some() {
@@ -94,7 +96,7 @@ impl State {
         }
         let shown = *shown;
         let level = options.pattern.shown;
-        let (news, show) = match subscription {
+        let (subscribes, topic, news) = match subscription {
             Subscription::Subscribe(topic) => {
                 let limits = &options.pattern.topics;
                 let full = subscriptions.len(index) >= limits.count
@@ -110,7 +112,7 @@ impl State {
                 }
                 let first = subscriptions.subscribe(index, topic) == Subscribed::First;
                 let news = first || level >= Shown::Subscriptions;
-                (news, subscription_message(true, topic))
+                (true, topic, news)
             }
             Subscription::Cancel(topic) => {
                 let news = match subscriptions.cancel(index, topic) {
@@ -118,11 +120,15 @@ impl State {
                     Canceled::Remaining => level == Shown::Everything,
                     Canceled::Unknown => false,
                 };
-                (news, subscription_message(false, topic))
+                (false, topic, news)
             }
         };
-        if news && shown {
-            self.say(index, show);
+        if !news || !shown {
+            return;
         }
+        if level == Shown::Changes {
+            return self.tell_change(index, subscribes, topic);
+        }
+        self.say(index, subscription_message(subscribes, topic));
     }
 }

@@ -76,6 +76,8 @@ pub(super) struct Pipe {
     pub(super) received: Received,
     /// Of those received, what this socket told its application itself.
     pub(super) own_words: u64,
+    /// Commands of its peers that were passed over.
+    pub(super) ignored_commands: u64,
 }
 
 /// What the driver saw of a burst in its last turn.
@@ -122,6 +124,7 @@ impl Pipe {
             sent: Sent::default(),
             received: Received::default(),
             own_words: 0,
+            ignored_commands: 0,
         }
     }
 
@@ -163,6 +166,15 @@ impl Pipe {
             *end += (places.len() - before.count()) as u64;
         }
         places.len()
+    }
+
+    /// Takes out what the socket was to tell of its peer, from this place of those that wait.
+    pub(super) fn take_back(&mut self, place: usize) {
+        let position = self.incoming.position() + place as u64;
+        self.incoming.take_back(place);
+        for (end, _) in &mut self.former {
+            *end -= u64::from(*end > position);
+        }
     }
 
     /// Forgets connections of which nothing waits any more.

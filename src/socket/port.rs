@@ -262,6 +262,12 @@ impl Port for Core {
         !paused
     }
 
+    fn ignored(&self, id: PipeId) {
+        if let Some(pipe) = self.state.lock().pipe(id) {
+            pipe.ignored_commands += 1;
+        }
+    }
+
     fn command(&self, id: PipeId, write: &mut dyn FnMut(&mut Vec<u8>)) {
         let link = self
             .state
@@ -377,7 +383,9 @@ impl Port for Core {
     }
 
     fn accept_failed(&self, endpoint: &Endpoint, wait: Duration, error: &std::io::Error) {
-        tracing::warn!(%endpoint, %error, ?wait, "cannot accept connections");
+        if let Some(withheld) = self.complaints.admit() {
+            tracing::warn!(%endpoint, %error, ?wait, withheld, "cannot accept connections");
+        }
         let (endpoint, reason) = (endpoint.clone(), error.to_string());
         self.tell(&Event::AcceptFailed {
             endpoint,

@@ -8,6 +8,7 @@ use std::time::Instant;
 use slab::Slab;
 
 use super::monitor::Monitors;
+use super::news::Speaker;
 use super::pattern::Pattern;
 use super::peer::PeerInfo;
 use super::place::Pipe;
@@ -44,7 +45,11 @@ pub(super) struct State {
     pub(super) next_expiry: Option<Instant>,
     /// The counters of pipes that are gone.
     gone: (Sent, Received),
+    /// Commands of pipes that are gone, which were passed over.
+    gone_ignored: u64,
     pub(super) unmatched: u64,
+    /// Of those peers of which the application is told something.
+    pub(super) speaker: Speaker,
     pub(super) monitors: Monitors,
     /// Scratch of a fan-out.
     pub(super) matched: Vec<usize>,
@@ -80,7 +85,9 @@ impl State {
             refused_by_budget: false,
             next_expiry: None,
             gone: (Sent::default(), Received::default()),
+            gone_ignored: 0,
             unmatched: 0,
+            speaker: Speaker::default(),
             monitors: Monitors::default(),
             matched: Vec::new(),
         }
@@ -128,6 +135,7 @@ impl State {
         let (sent, received) = pipe.counters();
         self.gone.0.add(&sent);
         self.gone.1.add(&received);
+        self.gone_ignored += pipe.ignored_commands;
     }
 
     /// Ends the sending side of a pipe for good: what it holds is given up.
@@ -165,6 +173,7 @@ impl State {
         let pipe = &mut self.pipes[index];
         pipe.received.received += 1;
         pipe.own_words += 1;
+        self.speaker.speaks(pipe.serial);
         self.enqueue(index, words);
     }
 
@@ -385,16 +394,19 @@ impl State {
 
     pub(super) fn stats(&self) -> Stats {
         let (mut sent, mut received) = self.gone;
+        let mut ignored_commands = self.gone_ignored;
         let peers = self.pipes.iter().map(|(_, pipe)| {
             let (of_pipe, in_pipe) = pipe.counters();
             sent.add(&of_pipe);
             received.add(&in_pipe);
+            ignored_commands += pipe.ignored_commands;
             PeerStats {
                 endpoint: pipe.endpoint.clone(),
                 identity: pipe.identity.clone(),
                 connected: pipe.link.is_some(),
                 sent: of_pipe,
                 received: in_pipe,
+                ignored_commands: pipe.ignored_commands,
             }
         });
         let peers = peers.collect();
@@ -402,6 +414,7 @@ impl State {
             sent,
             received,
             unmatched: self.unmatched,
+            ignored_commands,
             peers,
         }
     }

@@ -15,8 +15,10 @@ mod identity;
 mod memory;
 mod metadata;
 mod misuse;
+mod outside;
 mod publish;
 mod requests;
+mod stall;
 mod support;
 mod whole_run;
 
