@@ -14,6 +14,7 @@ const SOURCES: &[&str] = &[
     include_str!("memory.rs"),
     include_str!("metadata.rs"),
     include_str!("misuse.rs"),
+    include_str!("mutants.rs"),
     include_str!("publish.rs"),
     include_str!("requests.rs"),
 ];
