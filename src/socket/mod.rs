@@ -16,7 +16,7 @@ mod closing;
 mod complaints;
 mod core;
 mod dealer_router;
-mod envelope;
+pub(crate) mod envelope;
 mod exchange;
 mod handle;
 mod ledger;

@@ -15,6 +15,9 @@ mod identity;
 mod memory;
 mod metadata;
 mod misuse;
+mod mutants;
+#[path = "../../src/fuzzing/mutate.rs"]
+mod mutate;
 mod outside;
 mod publish;
 mod requests;

@@ -15,6 +15,7 @@ const SOURCES: &[&str] = &[
     include_str!("metadata.rs"),
     include_str!("misuse.rs"),
     include_str!("outside.rs"),
+    include_str!("mutants.rs"),
     include_str!("publish.rs"),
     include_str!("requests.rs"),
     include_str!("stall.rs"),
