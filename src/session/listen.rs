@@ -1,6 +1,7 @@
 //! Listens on an endpoint and drives every connection that is accepted.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -151,7 +152,9 @@ async fn accept_for_ever(listener: &mut transport::Listener, bound: &Arc<Bound>)
                 wait = ACCEPT_WAIT_LEAST;
                 match bound.take_place() {
                     Ok(place) => {
-                        tokio::spawn(serve(wire, bound.clone(), permit, place));
+                        // Boxed, so that a link at rest does not keep the room of its handshake.
+                        let welcome = Box::pin(welcome(wire, bound.clone(), permit));
+                        tokio::spawn(serve(welcome, bound.clone(), place));
                     }
                     Err(reason) => bound.port.refused(&bound.endpoint, &wire.address, &reason),
                 }
@@ -165,18 +168,33 @@ async fn accept_for_ever(listener: &mut transport::Listener, bound: &Arc<Bound>)
     }
 }
 
-/// One accepted connection, from its first octet to its last.
-async fn serve(
+/// One accepted connection, from its handshake, which `welcome` is, to its last octet.
+fn serve(
+    welcome: Pin<Box<impl Future<Output = Option<Arc<Link>>> + Send + 'static>>,
+    bound: Arc<Bound>,
+    place: OwnedSemaphorePermit,
+) -> impl Future<Output = ()> + Send + 'static {
+    // A block, and not a function: this holds what it takes once, and stays for as long as the link.
+    async move {
+        let _place = place;
+        let mut phase = bound.connections.clone();
+        if let Some(link) = welcome.await {
+            link.drive(&bound.settings, &mut phase).await;
+        }
+    }
+}
+
+/// Takes a fresh wire to its link, or tells why there is none.
+async fn welcome(
     mut wire: Wire,
     bound: Arc<Bound>,
     half_open: OwnedSemaphorePermit,
-    _place: OwnedSemaphorePermit,
-) {
-    let mut phase = bound.connections.clone();
+) -> Option<Arc<Link>> {
     if !bound.port.has_place() {
         // Said before the handshake, so that the peer sends nothing into the void.
         let (endpoint, reason) = (&bound.endpoint, LinkError::SecondPeer);
-        return bound.port.refused(endpoint, &wire.address, &reason);
+        bound.port.refused(endpoint, &wire.address, &reason);
+        return None;
     }
     let mut watched = bound.connections.clone();
     let shaken = tokio::select! {
@@ -202,12 +220,9 @@ async fn serve(
             Arc::new(Link::Wired(wired))
         })
     });
-    match attached {
-        Ok(link) => {
-            link.drive(&bound.settings, &mut phase).await;
-        }
-        Err(reason) => bound.port.refused(&bound.endpoint, &address, &reason),
-    }
+    attached
+        .inspect_err(|reason| bound.port.refused(&bound.endpoint, &address, reason))
+        .ok()
 }
 
 /// Shakes hands with a peer whom the filters let in; to others not a word is said.
