@@ -1,0 +1,1 @@
+//! Signals, thousands in a second, while messages are on their way.
