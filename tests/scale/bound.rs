@@ -24,6 +24,15 @@ enum Bound {
     XPub(XPub),
 }
 
+/// What it has told of its peers.
+#[derive(Clone, Default)]
+struct Seen {
+    peers: watch::Sender<usize>,
+    refused: watch::Sender<usize>,
+    /// Accepting failed.
+    starved: watch::Sender<usize>,
+}
+
 /// What it has heard.
 #[derive(Default)]
 struct Heard {
@@ -39,8 +48,8 @@ impl Heard {
 
 pub(crate) async fn play(kind: &str, endpoint: &str, mut orders: Orders) -> Result {
     let bound = Bound::new(kind)?;
-    let peers = watch::Sender::new(0);
-    tokio::spawn(count_peers(bound.clone(), peers.clone()));
+    let seen = Seen::default();
+    tokio::spawn(see(bound.clone(), seen.clone()));
     let heard = Arc::new(Heard::default());
     tokio::spawn(hear(bound.clone(), heard.clone()));
     answer(bound.bind(endpoint).await?);
@@ -48,8 +57,10 @@ pub(crate) async fn play(kind: &str, endpoint: &str, mut orders: Orders) -> Resu
         let words: Vec<_> = order.split(' ').collect();
         let since = Instant::now();
         match words[..] {
-            ["peers", count] => reach(&peers, count.parse()?).await?,
-            ["heard", count] => reach(&heard.count, count.parse()?).await?,
+            ["peers", count] => reach(&seen.peers, count.parse()?, usize::eq).await?,
+            ["refused", count] => reach(&seen.refused, count.parse()?, usize::ge).await?,
+            ["starved", count] => reach(&seen.starved, count.parse()?, usize::ge).await?,
+            ["heard", count] => reach(&heard.count, count.parse()?, usize::eq).await?,
             ["publish"] => {
                 let topics = std::mem::take(&mut *heard.topics.lock());
                 bound.publish(&topics).await?;
@@ -70,9 +81,13 @@ pub(crate) async fn play(kind: &str, endpoint: &str, mut orders: Orders) -> Resu
 }
 
 /// Waits until a count is as wanted.
-async fn reach(count: &watch::Sender<usize>, wanted: usize) -> Result {
+async fn reach(
+    count: &watch::Sender<usize>,
+    wanted: usize,
+    is: fn(&usize, &usize) -> bool,
+) -> Result {
     let mut watched = count.subscribe();
-    watched.wait_for(|count| *count == wanted).await?;
+    watched.wait_for(|count| is(count, &wanted)).await?;
     Ok(())
 }
 
@@ -127,16 +142,19 @@ impl Bound {
     }
 }
 
-/// Counts the peers by the events of the socket.
-async fn count_peers(bound: Bound, count: watch::Sender<usize>) {
+/// Counts by the events of the socket.
+async fn see(bound: Bound, seen: Seen) {
+    let one_more = |count: &watch::Sender<usize>| count.send_modify(|count| *count += 1);
     let mut monitor = bound.monitor();
     while let Some(event) = monitor.next().await {
         match event {
-            Event::Connected { .. } => count.send_modify(|count| *count += 1),
-            Event::Disconnected { .. } => count.send_modify(|count| *count -= 1),
+            Event::Connected { .. } => one_more(&seen.peers),
+            Event::Disconnected { .. } => seen.peers.send_modify(|count| *count -= 1),
+            Event::Refused { .. } => one_more(&seen.refused),
+            Event::AcceptFailed { .. } => one_more(&seen.starved),
             Event::Lagged { .. } => {
                 monitor = bound.monitor();
-                count.send_replace(monitor.peers().len());
+                seen.peers.send_replace(monitor.peers().len());
             }
             _ => {}
         }

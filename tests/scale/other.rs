@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::{Result, bound, churn, dialling};
+use crate::{Result, bound, churn, dialling, exhaustion, signals};
 
 /// Says which part a process plays.
 const PART: &str = "PUSHSUB_SCALE_PART";
@@ -102,6 +102,10 @@ impl Other {
         Ok(())
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     fn file(&self, name: &str) -> Result<String> {
         let path = format!("/proc/{}/{name}", self.child.id());
         Ok(std::fs::read_to_string(path)?)
@@ -175,9 +179,11 @@ fn the_other_end() -> Result {
 }
 
 async fn play(part: &str, orders: Orders) -> Result {
+    signals::catch()?;
     let words: Vec<_> = part.split(' ').collect();
     match words[..] {
         ["bound", kind, endpoint] => bound::play(kind, endpoint, orders).await,
+        ["hoarding", endpoint, count] => exhaustion::play(endpoint, count.parse()?, orders).await,
         ["churning", endpoint, milliseconds] => churn::play(endpoint, milliseconds.parse()?),
         ["dialling", kind, endpoint, count] => {
             dialling::play(kind, endpoint, count.parse()?, orders).await
