@@ -2,6 +2,7 @@
 
 mod broker;
 mod budget;
+mod chaos;
 mod concurrency;
 mod conformance;
 mod dealer_router;
