@@ -31,6 +31,7 @@ mod request_reply;
 mod rows;
 mod service;
 mod session;
+mod slow;
 mod soak;
 mod stack;
 mod stress;
