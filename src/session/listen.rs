@@ -10,11 +10,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::sleep;
 
 use super::handshake::{local, shake_hands};
+use super::hosts::{Hosts, OfHost};
 use super::link::Wired;
 use super::port::{Attach, Phase, Port};
 use super::{Link, Settings, inproc};
 use crate::endpoint::Endpoint;
 use crate::error::LinkError;
+use crate::options::Origin;
 use crate::transport::{self, Wire};
 use crate::zmtp::Peer;
 
@@ -31,6 +33,13 @@ pub(crate) struct Bound {
     connections: watch::Receiver<Phase>,
     /// Of connections of this listener: `Options::max_connections`.
     places: Arc<Semaphore>,
+    hosts: Hosts,
+}
+
+/// The place of a connection among those of its listener and of its host.
+struct Place {
+    _connection: OwnedSemaphorePermit,
+    _of_host: Option<OfHost>,
 }
 
 impl Bound {
@@ -41,18 +50,26 @@ impl Bound {
         connections: watch::Receiver<Phase>,
     ) -> Self {
         let places = settings.transport.connections.min(Semaphore::MAX_PERMITS);
+        let hosts = Hosts::new(settings.transport.connections_of_host);
         Self {
             port,
             endpoint,
             settings,
             connections,
             places: Arc::new(Semaphore::new(places)),
+            hosts,
         }
     }
 
-    fn take_place(&self) -> Result<OwnedSemaphorePermit, LinkError> {
-        let place = self.places.clone().try_acquire_owned();
-        place.map_err(|_| LinkError::TooManyConnections)
+    fn take_place(&self, origin: Origin) -> Result<Place, LinkError> {
+        let of_host = self.hosts.take_place(origin);
+        let _of_host = of_host.map_err(|_| LinkError::TooManyOfHost)?;
+        let connection = self.places.clone().try_acquire_owned();
+        let _connection = connection.map_err(|_| LinkError::TooManyConnections)?;
+        Ok(Place {
+            _connection,
+            _of_host,
+        })
     }
 }
 
@@ -121,7 +138,7 @@ impl Drop for Unbound<'_> {
 
 /// Joins a socket of this process with ours.
 fn join(offer: inproc::Offer, bound: &Arc<Bound>) {
-    let place = bound.take_place();
+    let place = bound.take_place(Origin::Here);
     let accepted = match &place {
         Ok(_) => offer.accept(&bound.port, &bound.endpoint, local(&bound.settings)),
         Err(reason) => Err(offer.refuse(reason)),
@@ -150,7 +167,7 @@ async fn accept_for_ever(listener: &mut transport::Listener, bound: &Arc<Bound>)
         match listener.accept().await {
             Ok(wire) => {
                 wait = ACCEPT_WAIT_LEAST;
-                match bound.take_place() {
+                match bound.take_place(wire.origin) {
                     Ok(place) => {
                         // Boxed, so that a link at rest does not keep the room of its handshake.
                         let welcome = Box::pin(welcome(wire, bound.clone(), permit));
@@ -169,12 +186,15 @@ async fn accept_for_ever(listener: &mut transport::Listener, bound: &Arc<Bound>)
 }
 
 /// One accepted connection, from its handshake, which `welcome` is, to its last octet.
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an async function holds its arguments twice, for as long as the link lives"
+)]
 fn serve(
     welcome: Pin<Box<impl Future<Output = Option<Arc<Link>>> + Send + 'static>>,
     bound: Arc<Bound>,
-    place: OwnedSemaphorePermit,
+    place: Place,
 ) -> impl Future<Output = ()> + Send + 'static {
-    // A block, and not a function: this holds what it takes once, and stays for as long as the link.
     async move {
         let _place = place;
         let mut phase = bound.connections.clone();

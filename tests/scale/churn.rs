@@ -52,7 +52,7 @@ fn come_and_go(address: SocketAddr, count: u32, session: &[u8]) -> Result {
     socket.bind(&source.into())?;
     socket.connect(&address.into())?;
     let mut stream = TcpStream::from(socket);
-    if count % 2 == 0 {
+    if count.is_multiple_of(2) {
         SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
     }
     let said = count as usize * 7 % (session.len() + 1);
