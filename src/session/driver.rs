@@ -30,7 +30,7 @@ pub(super) async fn drive(
         reason: LinkError::RuntimeGone,
     };
     let mut pulse = Pulse::new(link, &settings.connection);
-    let mut stall = Stall::new(settings.transport.stall);
+    let mut stall = Stall::new(settings);
     // What came with the handshake is decoded, and the wire's waker set.
     link.read();
     let mut patience = Patience::default();
@@ -170,6 +170,7 @@ impl Pulse {
             ttl_deciseconds: self.time_to_live,
             context: [][..].into(),
         };
+        link.asks();
         link.port
             .command(link.pipe, &mut |octets| ping.encode(octets));
     }

@@ -9,11 +9,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::sleep;
 
 use super::handshake::{local, shake_hands};
+use super::hosts::{Hosts, OfHost};
 use super::link::Wired;
 use super::port::{Attach, Phase, Port};
 use super::{Link, Settings, inproc};
 use crate::endpoint::Endpoint;
 use crate::error::LinkError;
+use crate::options::Origin;
 use crate::transport::{self, Wire};
 use crate::zmtp::Peer;
 
@@ -30,6 +32,13 @@ pub(crate) struct Bound {
     connections: watch::Receiver<Phase>,
     /// Of connections of this listener: `Options::max_connections`.
     places: Arc<Semaphore>,
+    hosts: Hosts,
+}
+
+/// The place of a connection among those of its listener and of its host.
+struct Place {
+    _connection: OwnedSemaphorePermit,
+    _of_host: Option<OfHost>,
 }
 
 impl Bound {
@@ -40,18 +49,26 @@ impl Bound {
         connections: watch::Receiver<Phase>,
     ) -> Self {
         let places = settings.transport.connections.min(Semaphore::MAX_PERMITS);
+        let hosts = Hosts::new(settings.transport.connections_of_host);
         Self {
             port,
             endpoint,
             settings,
             connections,
             places: Arc::new(Semaphore::new(places)),
+            hosts,
         }
     }
 
-    fn take_place(&self) -> Result<OwnedSemaphorePermit, LinkError> {
-        let place = self.places.clone().try_acquire_owned();
-        place.map_err(|_| LinkError::TooManyConnections)
+    fn take_place(&self, origin: Origin) -> Result<Place, LinkError> {
+        let of_host = self.hosts.take_place(origin);
+        let _of_host = of_host.map_err(|_| LinkError::TooManyOfHost)?;
+        let connection = self.places.clone().try_acquire_owned();
+        let _connection = connection.map_err(|_| LinkError::TooManyConnections)?;
+        Ok(Place {
+            _connection,
+            _of_host,
+        })
     }
 }
 
@@ -120,7 +137,7 @@ impl Drop for Unbound<'_> {
 
 /// Joins a socket of this process with ours.
 fn join(offer: inproc::Offer, bound: &Arc<Bound>) {
-    let place = bound.take_place();
+    let place = bound.take_place(Origin::Here);
     let accepted = match &place {
         Ok(_) => offer.accept(&bound.port, &bound.endpoint, local(&bound.settings)),
         Err(reason) => Err(offer.refuse(reason)),
@@ -149,7 +166,7 @@ async fn accept_for_ever(listener: &mut transport::Listener, bound: &Arc<Bound>)
         match listener.accept().await {
             Ok(wire) => {
                 wait = ACCEPT_WAIT_LEAST;
-                match bound.take_place() {
+                match bound.take_place(wire.origin) {
                     Ok(place) => {
                         tokio::spawn(serve(wire, bound.clone(), permit, place));
                     }
@@ -166,12 +183,7 @@ async fn accept_for_ever(listener: &mut transport::Listener, bound: &Arc<Bound>)
 }
 
 /// One accepted connection, from its first octet to its last.
-async fn serve(
-    mut wire: Wire,
-    bound: Arc<Bound>,
-    half_open: OwnedSemaphorePermit,
-    _place: OwnedSemaphorePermit,
-) {
+async fn serve(mut wire: Wire, bound: Arc<Bound>, half_open: OwnedSemaphorePermit, _place: Place) {
     let mut phase = bound.connections.clone();
     if !bound.port.has_place() {
         // Said before the handshake, so that the peer sends nothing into the void.

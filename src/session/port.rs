@@ -142,6 +142,9 @@ pub(crate) trait Port: Send + Sync {
     /// whether the link may be read on at once.
     fn subscription(&self, pipe: PipeId, subscription: Subscription) -> bool;
 
+    /// A command of the peer was passed over.
+    fn ignored(&self, pipe: PipeId);
+
     /// Queues an encoded command for the connection.
     fn command(&self, pipe: PipeId, write: &mut dyn FnMut(&mut Vec<u8>));
 

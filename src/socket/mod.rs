@@ -24,6 +24,7 @@ mod locked;
 mod manual;
 mod membership;
 mod monitor;
+mod news;
 mod offer;
 mod operations;
 mod pair;

@@ -208,9 +208,7 @@ impl Port for Core {
             received.dropped += count as u64;
             return true;
         }
-        for message in messages.drain(..) {
-            state.admit(id.index, message, &self.options);
-        }
+        state.admit_all(id.index, messages, &self.options);
         self.expect_arrivals_to_expire(&mut state, id);
         let mut wakers = Vec::new();
         state.wake_receivers(count, &mut wakers);
@@ -262,6 +260,12 @@ impl Port for Core {
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
         !paused
+    }
+
+    fn ignored(&self, id: PipeId) {
+        if let Some(pipe) = self.state.lock().pipe(id) {
+            pipe.ignored_commands += 1;
+        }
     }
 
     fn command(&self, id: PipeId, write: &mut dyn FnMut(&mut Vec<u8>)) {
@@ -379,7 +383,9 @@ impl Port for Core {
     }
 
     fn accept_failed(&self, endpoint: &Endpoint, wait: Duration, error: &std::io::Error) {
-        tracing::warn!(%endpoint, %error, ?wait, "cannot accept connections");
+        if let Some(withheld) = self.complaints.admit() {
+            tracing::warn!(%endpoint, %error, ?wait, withheld, "cannot accept connections");
+        }
         let (endpoint, reason) = (endpoint.clone(), error.to_string());
         self.tell(&Event::AcceptFailed {
             endpoint,

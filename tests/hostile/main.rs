@@ -18,8 +18,10 @@ mod misuse;
 mod mutants;
 #[path = "../../src/fuzzing/mutate.rs"]
 mod mutate;
+mod outside;
 mod publish;
 mod requests;
+mod stall;
 mod support;
 mod whole_run;
 
