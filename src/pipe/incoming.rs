@@ -153,6 +153,13 @@ impl Incoming {
         expired
     }
 
+    /// Gives back the memory of an empty queue.
+    pub(crate) fn shed(&mut self) {
+        if self.messages.is_empty() {
+            self.messages = VecDeque::new();
+        }
+    }
+
     /// Whether the link may be read again; says so once for each pause.
     #[inline]
     pub(crate) fn resume(&mut self) -> bool {

@@ -283,6 +283,14 @@ impl Outgoing {
         self.settle();
     }
 
+    /// Gives back the memory that an empty queue keeps for its next burst.
+    pub(crate) fn shed(&mut self) {
+        if self.waiting.is_empty() {
+            self.waiting = self.waiting.another();
+            self.settle();
+        }
+    }
+
     /// Octets of commands that no writer has taken.
     pub(crate) fn command_octets(&self) -> usize {
         self.commands.len()

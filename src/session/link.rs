@@ -434,6 +434,21 @@ impl Wired {
         made
     }
 
+    /// Gives back the memory that waits for the next message or the next burst.
+    /// For the driver, now and then: what flows would want it again at once.
+    pub(super) fn shed(&self) {
+        if let Some(mut reader) = self.reader.try_lock() {
+            reader.reading.shed();
+            reader.messages = Vec::new();
+        }
+        if let Some(mut writer) = self.writer.try_lock()
+            && writer.batch.is_empty()
+        {
+            writer.batch = writer.batch.another();
+        }
+        self.port.shed(self.pipe);
+    }
+
     /// Since when the rest of a message has had no place in the budget.
     pub(super) fn starved(&self) -> Option<time::Instant> {
         *self.starved.lock()

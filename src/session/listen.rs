@@ -1,6 +1,7 @@
 //! Listens on an endpoint and drives every connection that is accepted.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -168,7 +169,9 @@ async fn accept_for_ever(listener: &mut transport::Listener, bound: &Arc<Bound>)
                 wait = ACCEPT_WAIT_LEAST;
                 match bound.take_place(wire.origin) {
                     Ok(place) => {
-                        tokio::spawn(serve(wire, bound.clone(), permit, place));
+                        // Boxed, so that a link at rest does not keep the room of its handshake.
+                        let welcome = Box::pin(welcome(wire, bound.clone(), permit));
+                        tokio::spawn(serve(welcome, bound.clone(), place));
                     }
                     Err(reason) => bound.port.refused(&bound.endpoint, &wire.address, &reason),
                 }
@@ -182,13 +185,36 @@ async fn accept_for_ever(listener: &mut transport::Listener, bound: &Arc<Bound>)
     }
 }
 
-/// One accepted connection, from its first octet to its last.
-async fn serve(mut wire: Wire, bound: Arc<Bound>, half_open: OwnedSemaphorePermit, _place: Place) {
-    let mut phase = bound.connections.clone();
+/// One accepted connection, from its handshake, which `welcome` is, to its last octet.
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an async function holds its arguments twice, for as long as the link lives"
+)]
+fn serve(
+    welcome: Pin<Box<impl Future<Output = Option<Arc<Link>>> + Send + 'static>>,
+    bound: Arc<Bound>,
+    place: Place,
+) -> impl Future<Output = ()> + Send + 'static {
+    async move {
+        let _place = place;
+        let mut phase = bound.connections.clone();
+        if let Some(link) = welcome.await {
+            link.drive(&bound.settings, &mut phase).await;
+        }
+    }
+}
+
+/// Takes a fresh wire to its link, or tells why there is none.
+async fn welcome(
+    mut wire: Wire,
+    bound: Arc<Bound>,
+    half_open: OwnedSemaphorePermit,
+) -> Option<Arc<Link>> {
     if !bound.port.has_place() {
         // Said before the handshake, so that the peer sends nothing into the void.
         let (endpoint, reason) = (&bound.endpoint, LinkError::SecondPeer);
-        return bound.port.refused(endpoint, &wire.address, &reason);
+        bound.port.refused(endpoint, &wire.address, &reason);
+        return None;
     }
     let mut watched = bound.connections.clone();
     let shaken = tokio::select! {
@@ -214,12 +240,9 @@ async fn serve(mut wire: Wire, bound: Arc<Bound>, half_open: OwnedSemaphorePermi
             Arc::new(Link::Wired(wired))
         })
     });
-    match attached {
-        Ok(link) => {
-            link.drive(&bound.settings, &mut phase).await;
-        }
-        Err(reason) => bound.port.refused(&bound.endpoint, &address, &reason),
-    }
+    attached
+        .inspect_err(|reason| bound.port.refused(&bound.endpoint, &address, reason))
+        .ok()
 }
 
 /// Shakes hands with a peer whom the filters let in; to others not a word is said.

@@ -164,6 +164,9 @@ pub(crate) trait Port: Send + Sync {
     /// unread, and told as a readable one when that may have changed.
     fn starving(&self, pipe: PipeId);
 
+    /// Gives back the memory of queues in which nothing waits.
+    fn shed(&self, pipe: PipeId);
+
     /// Whether nothing waits to be written through this pipe any more.
     fn is_drained(&self, pipe: PipeId) -> bool;
 

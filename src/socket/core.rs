@@ -291,7 +291,7 @@ impl Core {
                     let passed = ticket.is_waiting().then(|| state.pass_on(ticket));
                     drop(state);
                     turn.inspect(RestoreOnPending::made_progress);
-                    passed.map(PassedOn::wake);
+                    passed.into_iter().for_each(PassedOn::wake);
                     resumed.iter().for_each(|link| link.wake());
                     return Poll::Ready(Ok(taken));
                 }

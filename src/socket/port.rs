@@ -321,6 +321,14 @@ impl Port for Core {
         }
     }
 
+    fn shed(&self, id: PipeId) {
+        let mut state = self.state.lock();
+        if let Some(pipe) = state.pipe(id) {
+            pipe.outgoing.shed();
+            pipe.incoming.shed();
+        }
+    }
+
     fn is_drained(&self, id: PipeId) -> bool {
         self.state
             .lock()
