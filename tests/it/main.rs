@@ -2,6 +2,7 @@
 
 mod broker;
 mod budget;
+mod cancellation;
 mod concurrency;
 mod conformance;
 mod dealer_router;
