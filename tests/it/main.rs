@@ -33,6 +33,7 @@ mod service;
 mod session;
 mod soak;
 mod stack;
+mod starving;
 mod stress;
 mod support;
 mod tcp;

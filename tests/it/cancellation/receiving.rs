@@ -21,7 +21,7 @@ on_every_transport! {
 }
 
 /// Runs of each lane, of which there are seven, on each transport, of which there are four.
-const EACH: u32 = 500;
+const EACH: u32 = 400;
 
 /// Messages sent before one run and the next: fewer than are received.
 const FED: [u32; 7] = [1, 0, 2, 0, 0, 1, 0];

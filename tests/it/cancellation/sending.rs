@@ -18,7 +18,7 @@ on_every_transport! {
 }
 
 /// Runs of each lane, of which there are seven, on each transport, of which there are four.
-const EACH: u32 = 500;
+const EACH: u32 = 400;
 
 /// A8.
 async fn a_send_that_is_dropped_has_sent_nothing(endpoint: String) -> Result {
