@@ -245,8 +245,7 @@ fn what_an_xpub_shows_of_subscriptions_does_not_expire() -> Result {
         xpub.bind(format!("memory://{name}")).await?;
         let mut peer = Peer::shaken(pushsub::testing::dial(&name)?, "XSUB", 1).await?;
         peer.write(&command(b"\x09SUBSCRIBEtopic")).await?;
-        peer.write(&frame(false, b"message"))
-            .await?;
+        peer.write(&frame(false, b"message")).await?;
         while xpub.stats().received.received < 2 {
             tokio::task::yield_now().await;
         }
