@@ -73,32 +73,59 @@ pub enum IpcName {
 /// 104 elsewhere, the last one a zero.
 const IPC_PATH: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
 
-/// Why a text is no endpoint. The fault of whoever wrote the text.
+/// Why a text is no endpoint. The fault of whoever wrote the text, which is
+/// repeated: what cannot be printed is escaped, and a long one is cut.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EndpointError {
     /// There is no `scheme://`.
-    #[error("an endpoint starts with a transport, as in tcp://127.0.0.1:5555")]
-    NoTransport,
+    #[error("'{0}' names no transport: an endpoint starts with one, as in tcp://127.0.0.1:5555")]
+    NoTransport(String),
     /// The transport is unknown.
-    #[error("unknown transport: this library knows tcp://, ipc://, inproc:// and memory://")]
-    UnknownTransport,
+    #[error(
+        "'{0}' has an unknown transport: this library knows tcp://, ipc://, inproc:// and memory://"
+    )]
+    UnknownTransport(String),
     /// The host is empty or has characters that no host has.
-    #[error("the host is missing or malformed: write a name, an address, [an IPv6 address] or *")]
-    Host,
+    #[error(
+        "the host in '{0}' is missing or malformed: write a name, an address, [an IPv6 address] or *"
+    )]
+    Host(String),
     /// The port is missing or no number of 0 to 65535.
-    #[error("the port is missing or malformed: write a number of 1 to 65535, or * to bind any")]
-    Port,
+    #[error(
+        "the port in '{0}' is missing or malformed: write a number of 1 to 65535, or * to bind any"
+    )]
+    Port(String),
     /// The path of a socket file is empty, too long for the system, or has
     /// control characters.
-    #[error("the path of a socket file must have 1 to {IPC_PATH} octets and no control characters")]
-    Path,
+    #[error("the path in '{0}' must have 1 to {IPC_PATH} octets and no control characters")]
+    Path(String),
     /// This system has no such endpoints: ipc is for Unix, its abstract names are for Linux.
-    #[error("this system has no such endpoints: ipc is for Unix, ipc://@name for Linux")]
-    Unsupported,
+    #[error("this system has no endpoints as '{0}': ipc is for Unix, ipc://@name for Linux")]
+    Unsupported(String),
     /// The name is empty, longer than 255 octets, or has control characters.
-    #[error("the name must have 1 to 255 octets and no control characters")]
-    Name,
+    #[error("the name in '{0}' must have 1 to 255 octets and no control characters")]
+    Name(String),
+}
+
+/// Characters of an offending text that an error repeats.
+const REPEATED: usize = 64;
+
+/// Which part of a text is wrong: a variant of [`EndpointError`] without the text.
+type Fault = fn(String) -> EndpointError;
+
+/// The text as an error repeats it.
+fn repeated(text: &str) -> String {
+    let mut characters = text.chars();
+    let mut shown: String = characters
+        .by_ref()
+        .take(REPEATED)
+        .flat_map(char::escape_debug)
+        .collect();
+    if characters.next().is_some() {
+        shown.push('\u{2026}');
+    }
+    shown
 }
 
 impl Endpoint {
@@ -169,24 +196,30 @@ impl FromStr for Endpoint {
     type Err = EndpointError;
 
     fn from_str(text: &str) -> Result<Self, EndpointError> {
-        let (transport, rest) = text.split_once("://").ok_or(EndpointError::NoTransport)?;
-        match transport {
-            "tcp" => parse_tcp(rest),
-            "ipc" => parse_ipc(rest).map(Self::Ipc),
-            "inproc" if is_name(rest, 255) => Ok(Self::Inproc(rest.to_owned())),
-            "memory" if is_name(rest, 255) => Ok(Self::Memory(rest.to_owned())),
-            "inproc" | "memory" => Err(EndpointError::Name),
-            _ => Err(EndpointError::UnknownTransport),
-        }
+        parse(text).map_err(|fault| fault(repeated(text)))
     }
 }
 
-fn parse_tcp(rest: &str) -> Result<Endpoint, EndpointError> {
-    let (host, port) = rest.rsplit_once(':').ok_or(EndpointError::Port)?;
+fn parse(text: &str) -> Result<Endpoint, Fault> {
+    let (transport, rest) = text
+        .split_once("://")
+        .ok_or(EndpointError::NoTransport as Fault)?;
+    match transport {
+        "tcp" => parse_tcp(rest),
+        "ipc" => parse_ipc(rest).map(Endpoint::Ipc),
+        "inproc" if is_name(rest, 255) => Ok(Endpoint::Inproc(rest.to_owned())),
+        "memory" if is_name(rest, 255) => Ok(Endpoint::Memory(rest.to_owned())),
+        "inproc" | "memory" => Err(EndpointError::Name),
+        _ => Err(EndpointError::UnknownTransport),
+    }
+}
+
+fn parse_tcp(rest: &str) -> Result<Endpoint, Fault> {
+    let (host, port) = rest.rsplit_once(':').ok_or(EndpointError::Port as Fault)?;
     let port = match port {
         "*" => 0,
         digits if digits.bytes().all(|digit| digit.is_ascii_digit()) => {
-            digits.parse().map_err(|_| EndpointError::Port)?
+            digits.parse().map_err(|_| EndpointError::Port as Fault)?
         }
         _ => return Err(EndpointError::Port),
     };
@@ -196,7 +229,7 @@ fn parse_tcp(rest: &str) -> Result<Endpoint, EndpointError> {
     })
 }
 
-fn parse_ipc(rest: &str) -> Result<IpcName, EndpointError> {
+fn parse_ipc(rest: &str) -> Result<IpcName, Fault> {
     if !cfg!(unix) || rest.starts_with('@') && !cfg!(target_os = "linux") {
         return Err(EndpointError::Unsupported);
     }
@@ -212,13 +245,15 @@ fn is_name(text: &str, longest: usize) -> bool {
     (1..=longest).contains(&text.len()) && !text.contains(char::is_control)
 }
 
-fn parse_host(host: &str) -> Result<Host, EndpointError> {
+fn parse_host(host: &str) -> Result<Host, Fault> {
     if host == "*" {
         return Ok(Host::Any);
     }
     if let Some(inner) = host.strip_prefix('[') {
-        let inner = inner.strip_suffix(']').ok_or(EndpointError::Host)?;
-        let address: Ipv6Addr = inner.parse().map_err(|_| EndpointError::Host)?;
+        let inner = inner
+            .strip_suffix(']')
+            .ok_or(EndpointError::Host as Fault)?;
+        let address: Ipv6Addr = inner.parse().map_err(|_| EndpointError::Host as Fault)?;
         return Ok(Host::Address(address.into()));
     }
     if let Ok(address) = host.parse::<IpAddr>() {
@@ -337,10 +372,9 @@ mod tests {
 
     /// BI-111.
     #[test]
-    fn what_is_no_endpoint_is_a_typed_error() {
-        let long = format!("tcp://{}:1", "a".repeat(1 << 20));
+    fn what_is_no_endpoint_is_a_typed_error_that_repeats_the_text() {
         let path = format!("ipc://{}", "a".repeat(108));
-        for (text, error) in [
+        let faults: [(&str, super::Fault); 22] = [
             ("", EndpointError::NoTransport),
             ("127.0.0.1:5555", EndpointError::NoTransport),
             ("http://localhost:80", EndpointError::UnknownTransport),
@@ -351,22 +385,43 @@ mod tests {
             ("tcp://host:-1", EndpointError::Port),
             ("tcp://host:+1", EndpointError::Port),
             ("tcp://:5555", EndpointError::Host),
+            ("tcp://[::1", EndpointError::Host),
             ("tcp://[::1:5555", EndpointError::Host),
             ("tcp://::1:5555", EndpointError::Host),
             ("tcp://ho st:5555", EndpointError::Host),
-            ("tcp://ho\0st:5555", EndpointError::Host),
-            (long.as_str(), EndpointError::Host),
+            ("tcp://ho%20st:5555", EndpointError::Host),
             ("ipc://", EndpointError::Path),
             ("ipc://@", EndpointError::Path),
-            ("ipc:///tmp/a\0b", EndpointError::Path),
             (path.as_str(), EndpointError::Path),
             ("inproc://", EndpointError::Name),
             ("memory://", EndpointError::Name),
-            ("memory://a\0b", EndpointError::Name),
+            ("INPROC://name", EndpointError::UnknownTransport),
+            ("tcp:/host:1", EndpointError::NoTransport),
+        ];
+        for (text, fault) in faults {
+            let error = text.parse::<Endpoint>().expect_err(text);
+            assert_eq!(error, fault(super::repeated(text)));
+            let told = error.to_string();
+            let start: String = text.chars().take(64).collect();
+            assert!(told.contains(&format!("'{start}")), "{told}");
+        }
+    }
+
+    /// BI-111: what is repeated fits a line and can be printed.
+    #[test]
+    fn an_error_repeats_the_start_of_a_long_text_and_escapes_what_is_not_printable() {
+        let long = format!("tcp://{}:1", "ä".repeat(1 << 19));
+        let error = long.parse::<Endpoint>().expect_err("it is too long");
+        assert_eq!(error, EndpointError::Host(super::repeated(&long)));
+        assert!(error.to_string().len() < 300);
+        assert!(error.to_string().contains("ä\u{2026}'"), "{error}");
+        for (text, shown) in [
+            ("tcp://ho\0st:5555", "tcp://ho\\0st:5555"),
+            ("ipc:///tmp/a\nb", "ipc:///tmp/a\\nb"),
+            ("memory://a\x1b[31m", "memory://a\\u{1b}[31m"),
         ] {
-            let parsed = text.parse::<Endpoint>();
-            // A port of digits alone may be empty: that is no number either.
-            assert_eq!(parsed, Err(error), "{}", &text[..text.len().min(40)]);
+            let error = text.parse::<Endpoint>().expect_err(shown);
+            assert!(error.to_string().contains(shown), "{error}");
         }
     }
 

@@ -6,19 +6,24 @@ use crate::endpoint::{Endpoint, EndpointError};
 use crate::message::Message;
 use crate::options::SocketType;
 
-/// Why a socket was not made: the caller's fault. `option` is the method of
-/// [`Options`](crate::Options) that set it.
+/// Why a socket was not made: the caller's fault, and nothing of it is left. `option`
+/// is the method of [`Options`](crate::Options) that set it, with the value where
+/// only that does not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OptionsError {
     /// The value is out of the option's range.
-    #[error("the value of {option} is out of its range")]
+    #[error("the value of {option} is out of its range: it takes {range}")]
+    #[non_exhaustive]
     OutOfRange {
         /// The option.
         option: &'static str,
+        /// What it takes, for people to read.
+        range: &'static str,
     },
     /// Sockets of this type cannot heed the option.
     #[error("{option} means nothing to a socket of type {socket_type}")]
+    #[non_exhaustive]
     NotForType {
         /// The option.
         option: &'static str,
@@ -34,15 +39,17 @@ pub enum SendError {
     /// The socket was closed; it stays so.
     #[error("the socket is closed")]
     Closed(Message),
-    /// The message is over the socket's own limit of octets or frames: the
-    /// caller's fault; the socket is as before.
+    /// The message is over the socket's own limit of octets or frames, or over half
+    /// of its context's budget: the caller's fault; the socket is as before.
     #[error("the message is larger than the socket's limits allow")]
     TooLarge(Message),
     /// A ROUTER that is told to (`Options::mandatory`) knows no peer by the
-    /// first frame, or the message has no second one.
+    /// first frame, or the message has no second one; of a REP that is told to,
+    /// the connection that the request came by is gone.
     #[error("no peer has the identity that the first frame names")]
     Unroutable(Message),
-    /// A ROUTER that is told to (`Options::mandatory`) has too much queued for this peer.
+    /// A ROUTER or REP that is told to (`Options::mandatory`) has too much queued
+    /// for this peer.
     #[error("the peer's pipe is full")]
     PeerFull(Message),
 }
@@ -68,6 +75,33 @@ impl SendError {
             Self::PeerFull(_) => Self::PeerFull(message),
         }
     }
+}
+
+/// Why a copy of a message was given up before it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum GivenUp {
+    /// It waited longer than its time to live.
+    #[error("it waited longer than its time to live")]
+    Expired,
+    /// The peer's pipe was full, and the pattern drops.
+    #[error("the peer's pipe was full")]
+    Full,
+    /// A newer message took its place.
+    #[error("a newer message took its place")]
+    Replaced,
+    /// No peer has the identity that the first frame names.
+    #[error("no peer has the identity that the first frame names")]
+    Unroutable,
+    /// The link was cut when a part of it was written: the peer did not get it.
+    #[error("the link was cut when a part of it was written")]
+    Cut,
+    /// The peer went, and its queue with it.
+    #[error("the peer went, and its queue with it")]
+    Discarded,
+    /// The socket was closed, or its runtime ended, before it was written.
+    #[error("the socket was closed")]
+    Closed,
 }
 
 /// Why a request has no reply. The socket is ready for the next one.
@@ -105,6 +139,42 @@ impl TrySendError {
         match self {
             Self::Full(message) => message,
             Self::Refused(refused) => refused.into_message(),
+        }
+    }
+}
+
+/// Why a place was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReserveError {
+    /// The socket was closed.
+    #[error("the socket is closed")]
+    Closed,
+}
+
+/// Why a message was not sent though there was a permit for it, which is used up:
+/// its place is free again. The message is given back.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PermitError {
+    /// The socket was closed; it stays so.
+    #[error("the socket is closed")]
+    Closed(Message),
+    /// The message is over the socket's own limit of octets or frames, or over half
+    /// of its context's budget: the caller's fault; the socket is as before.
+    #[error("the message is larger than the socket's limits allow")]
+    TooLarge(Message),
+    /// The peer whose place it was is gone, and no other has room.
+    #[error("the peer is gone, and no other has room for the message")]
+    NoPeer(Message),
+}
+
+impl PermitError {
+    /// The message that was not sent.
+    #[must_use]
+    pub fn into_message(self) -> Message {
+        match self {
+            Self::Closed(message) | Self::TooLarge(message) | Self::NoPeer(message) => message,
         }
     }
 }
@@ -185,7 +255,9 @@ pub enum ConnectError {
 }
 
 /// Why a connection ended, or was never made. The socket goes on: a connected
-/// endpoint is dialled again, a bound one accepts others.
+/// endpoint is dialled again, unless
+/// [`Options::reconnect_stop`](crate::Options::reconnect_stop) says otherwise; a
+/// bound one accepts others.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LinkError {
@@ -198,6 +270,9 @@ pub enum LinkError {
     /// The system reported an error.
     #[error("{0}")]
     Io(io::ErrorKind),
+    /// The peer could not be reached in time.
+    #[error("the peer could not be reached in time")]
+    ConnectTimeout,
     /// The handshake was not finished in time: the peer's fault, or it is no ZMTP peer.
     #[error("the peer did not finish its handshake in time")]
     HandshakeTimeout,
@@ -229,12 +304,21 @@ pub enum LinkError {
     /// The peer's pipe was full, and the options say to cut it then.
     #[error("the peer was too slow")]
     TooSlow,
+    /// The peer took nothing of what was written to it for too long: for the time
+    /// of [`Options::stall_timeout`](crate::Options::stall_timeout), or, without
+    /// one, for 10 s in which it sent 1,000 PINGs.
+    #[error("the peer takes nothing of what is written to it")]
+    Stalled,
     /// The endpoint has as many connections as the socket's options allow.
     #[error("the endpoint has as many connections as it may")]
     TooManyConnections,
     /// A filter of the socket's options does not let such a peer in.
     #[error("the socket's options do not let this peer in")]
     NotAdmitted,
+    /// A part of a message has come, and its rest has had no place in the
+    /// budget of the [`Context`](crate::Context) for 10 s. What came of it is given up.
+    #[error("the budget has had no place for the rest of a message for 10 s")]
+    OutOfBudget,
     /// The runtime that drove the connection is gone.
     #[error("the runtime of the connection is gone")]
     RuntimeGone,

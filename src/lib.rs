@@ -12,8 +12,13 @@
 //! - A [`Broker`] is an instance too: clients connect to its front, servers to its back.
 //! - [`Streamer`], [`Queue`] and [`Forwarder`] pass messages on between sockets; a [`Proxy`] does
 //!   so between whatever is a stream and a sink.
-//! - [`Push`], [`Pull`], [`Pub`], [`XPub`], [`Sub`], [`Dealer`] and [`Router`] are the ZeroMQ
-//!   sockets below, and talk to every program that speaks ZMTP 3.0 or later.
+//! - [`Pair`], [`Pub`], [`Sub`], [`XPub`], [`XSub`], [`Push`], [`Pull`], [`Req`], [`Rep`], [`Dealer`]
+//!   and [`Router`] are the ZeroMQ sockets below, and talk to every program that speaks ZMTP 3.0 or
+//!   later.
+//! - [`Options`] say how a socket behaves, and a [`Context`] how much memory all sockets that share it
+//!   may hold. A [`Permit`] is a place for a message that is yet to be made, a [`Receipt`] tells what
+//!   became of one; a [`Monitor`], `peers()` and `stats()` show what happens.
+//! - [`testing`] has what tests of programs that use sockets want.
 //!
 //! # Quick start
 //!
@@ -38,6 +43,7 @@
 //! Everything runs on tokio. Nothing here panics on what a peer sends; errors are typed, one
 //! for each operation, and a message that was not sent comes back with the error.
 
+mod context;
 mod device;
 mod discovery;
 mod endpoint;
@@ -55,6 +61,7 @@ mod transport;
 pub mod zeromq;
 mod zmtp;
 
+pub use context::{Context, ContextBuilder};
 pub use device::{
     Broker, BrokerBuilder, BrokerStats, Captured, Device, DeviceBuilder, DeviceClosed, DeviceError,
     Forwarder, Proxy, ProxyHandle, ProxyStats, Queue, Receiving, Refused, Sending, ServiceStats,
@@ -63,13 +70,13 @@ pub use device::{
 pub use discovery::{Discovery, Freshness, Instance, Registration, Registry, Static, View, Watch};
 pub use endpoint::{Endpoint, EndpointError, Host, IntoEndpoint, IpcName};
 pub use error::{
-    BindError, ConnectError, LinkError, OptionsError, RecvError, RequestError, SendError,
-    TryRecvError, TrySendError,
+    BindError, ConnectError, GivenUp, LinkError, OptionsError, PermitError, RecvError,
+    RequestError, ReserveError, SendError, TryRecvError, TrySendError,
 };
 pub use message::Message;
 pub use options::{
-    Credentials, Identity, IdentityError, Network, NetworkError, Options, Overflow, Shown,
-    SocketType,
+    Credentials, Identity, IdentityError, Network, NetworkError, Options, Overflow, ReconnectStop,
+    Shown, SocketType,
 };
 pub use service::{
     CallError, Client, ClientBuilder, ClientError, ClientId, ClientIdError, ClientStats,
@@ -78,8 +85,9 @@ pub use service::{
     Unknown,
 };
 pub use socket::{
-    Closed, Dealer, Drops, Event, Monitor, Pair, PeerInfo, PeerStats, Pub, Pull, Push, Received,
-    Rep, Req, Responder, Router, Sent, Stats, Sub, XPub, XSub,
+    Closed, Dealer, Drops, Event, Monitor, NotWritten, Pair, PeerInfo, PeerStats, Permit, Pub,
+    Pull, Push, Receipt, Received, Rep, Req, Responder, Router, SendOptions, Sent, Stats, Sub,
+    SubscriptionRequest, Upstream, Written, XPub, XSub,
 };
 
 /// The examples of the README are compiled and run with the tests.

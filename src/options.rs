@@ -1,5 +1,8 @@
 //! What a socket can be told when it is made, and the words for it.
 
+mod check;
+mod connection;
+mod metadata;
 mod network;
 mod pattern;
 mod transport;
@@ -10,12 +13,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::error::OptionsError;
+use crate::context::Context;
 use crate::message::Message;
 
+pub(crate) use connection::ConnectionOptions;
+pub use connection::ReconnectStop;
+pub(crate) use metadata::is_property_name;
 pub use network::{Network, NetworkError};
-pub(crate) use pattern::PatternOptions;
 pub use pattern::{Overflow, Shown};
+pub(crate) use pattern::{PatternOptions, TopicLimits};
 pub use transport::Credentials;
 pub(crate) use transport::{Origin, TcpOptions, TransportOptions};
 
@@ -144,6 +150,12 @@ impl fmt::Debug for Identity {
 
 /// What a socket is told when it is made; the defaults suit most programs.
 ///
+/// Nothing is judged before a socket is to be made of them: `with_options` names
+/// the first value that is out of its range, and the first option that the type
+/// of the socket cannot heed. An option at its default is heeded by all. The
+/// others say for which types they are; those that name none, such as marks,
+/// times and what concerns the transports, are harmless where they have no use.
+///
 /// ```
 /// use std::time::Duration;
 /// use pushsub::{Options, Push};
@@ -155,14 +167,15 @@ impl fmt::Debug for Identity {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Options {
+    pub(crate) context: Context,
     pub(crate) identity: Option<Identity>,
+    /// What it says of itself: names and values.
+    pub(crate) metadata: Vec<(String, Bytes)>,
     pub(crate) send_limit: Limit,
     pub(crate) receive_limit: Limit,
     pub(crate) linger: Duration,
-    pub(crate) reconnect_initial: Duration,
-    pub(crate) reconnect_max: Duration,
-    pub(crate) handshake_timeout: Duration,
-    pub(crate) heartbeat_interval: Option<Duration>,
+    pub(crate) time_to_live: Option<Duration>,
+    pub(crate) connection: ConnectionOptions,
     pub(crate) max_message_size: usize,
     pub(crate) max_frames: usize,
     pub(crate) mandatory: bool,
@@ -188,14 +201,14 @@ impl Default for Options {
             bytes: 8 << 20,
         };
         Self {
+            context: Context::default(),
             identity: None,
+            metadata: Vec::new(),
             send_limit: limit,
             receive_limit: limit,
             linger: Duration::from_secs(1),
-            reconnect_initial: Duration::from_millis(100),
-            reconnect_max: Duration::from_secs(30),
-            handshake_timeout: Duration::from_secs(10),
-            heartbeat_interval: Some(Duration::from_secs(10)),
+            time_to_live: None,
+            connection: ConnectionOptions::default(),
             max_message_size: 16 << 20,
             max_frames: 1_024,
             mandatory: false,
@@ -208,6 +221,15 @@ impl Default for Options {
 }
 
 impl Options {
+    /// The context of the socket: the names of inproc that it knows, and the
+    /// budget of memory that it shares. Default: that of the process,
+    /// [`Context::default`].
+    #[must_use]
+    pub fn context(mut self, context: impl Into<Context>) -> Self {
+        self.context = context.into();
+        self
+    }
+
     /// The name by which a ROUTER at the other end knows this socket (`ZMQ_ROUTING_ID`).
     /// Default: none, the ROUTER draws one.
     #[must_use]
@@ -217,35 +239,38 @@ impl Options {
     }
 
     /// Messages that wait to be written to one peer before the pipe is full
-    /// (`ZMQ_SNDHWM`). Default 1,000; 0 counts as 1.
+    /// (`ZMQ_SNDHWM`). Default 1,000; at least 1. Where libzmq has 0, no limit,
+    /// there is `usize::MAX`.
     #[must_use]
     pub fn send_high_water_mark(mut self, messages: usize) -> Self {
-        self.send_limit.messages = messages.max(1);
+        self.send_limit.messages = messages;
         self
     }
 
     /// Octets that wait to be written to one peer before the pipe is full. An
-    /// empty pipe admits one message of any permitted size. Default 8 MiB; 0 counts as 1.
+    /// empty pipe admits one message of any permitted size. Default 8 MiB; at
+    /// least 1, and `usize::MAX` is no limit.
     #[must_use]
     pub fn send_high_water_mark_bytes(mut self, octets: usize) -> Self {
-        self.send_limit.bytes = octets.max(1);
+        self.send_limit.bytes = octets;
         self
     }
 
     /// Messages of one peer that wait to be received before its link is left
-    /// unread (`ZMQ_RCVHWM`). Default 1,000; 0 counts as 1. What one read of
-    /// the link held beyond the mark is kept.
+    /// unread (`ZMQ_RCVHWM`). Default 1,000; at least 1. Where libzmq has 0, no
+    /// limit, there is `usize::MAX`. What one read of the link held beyond the
+    /// mark is kept.
     #[must_use]
     pub fn receive_high_water_mark(mut self, messages: usize) -> Self {
-        self.receive_limit.messages = messages.max(1);
+        self.receive_limit.messages = messages;
         self
     }
 
     /// Octets of one peer that wait to be received before its link is left
-    /// unread. Default 8 MiB; 0 counts as 1.
+    /// unread. Default 8 MiB; at least 1, and `usize::MAX` is no limit.
     #[must_use]
     pub fn receive_high_water_mark_bytes(mut self, octets: usize) -> Self {
-        self.receive_limit.bytes = octets.max(1);
+        self.receive_limit.bytes = octets;
         self
     }
 
@@ -257,53 +282,45 @@ impl Options {
         self
     }
 
-    /// The wait before the first reconnect and the longest one between two
-    /// (`ZMQ_RECONNECT_IVL`, `ZMQ_RECONNECT_IVL_MAX`): it doubles from the one to the
-    /// other, with full jitter. Default 100 ms and 30 s; at least 1 ms, and the
-    /// longest is never shorter than the first.
+    /// How long a message may wait in a queue of this socket: from the moment
+    /// when it is accepted to the first octet that is written, and again from
+    /// its arrival to its delivery. One that waits longer is given up and
+    /// counted as expired ([`Sent`](crate::Sent), [`Received`](crate::Received)),
+    /// within about a millisecond, and makes room. `None` waits for ever, which is the default.
+    ///
+    /// What the system's own buffers hold is in no queue of this socket, and is
+    /// sent and read however old it is: [`send_buffer`](Self::send_buffer) and
+    /// [`receive_buffer`](Self::receive_buffer) bound it. What the socket tells
+    /// the application of its own accord, as an XPUB of subscriptions, never
+    /// expires. A REQ cannot heed this: a timeout around its request does it.
     #[must_use]
-    pub fn reconnect(mut self, initial: Duration, max: Duration) -> Self {
-        self.reconnect_initial = initial.max(Duration::from_millis(1));
-        self.reconnect_max = max.max(self.reconnect_initial);
-        self
-    }
-
-    /// How long a peer has from the accepted connection to the end of its
-    /// handshake (`ZMQ_HANDSHAKE_IVL`). Default 10 s.
-    #[must_use]
-    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
-        self.handshake_timeout = timeout;
-        self
-    }
-
-    /// The time between PINGs to a peer that speaks ZMTP 3.1 or later
-    /// (`ZMQ_HEARTBEAT_IVL`); a link on which nothing is heard for two of them
-    /// after a PING is cut. `None` sends none. Default 10 s.
-    #[must_use]
-    pub fn heartbeat_interval(mut self, interval: Option<Duration>) -> Self {
-        self.heartbeat_interval = interval.map(|interval| interval.max(Duration::from_millis(1)));
+    pub fn time_to_live(mut self, limit: Option<Duration>) -> Self {
+        self.time_to_live = limit;
         self
     }
 
     /// The largest message that is sent or received, all frames together, in
     /// octets (`ZMQ_MAXMSGSIZE`). A peer that announces more is disconnected
-    /// before a byte of the body is read. Default 16 MiB.
+    /// before a byte of the body is read. Default 16 MiB; where libzmq has -1, no
+    /// limit, there is `usize::MAX`. Half of the budget of the
+    /// [`context`](Self::context) is a limit as well.
     #[must_use]
     pub fn max_message_size(mut self, octets: usize) -> Self {
         self.max_message_size = octets;
         self
     }
 
-    /// The most frames of a message that is sent or received. Default 1,024; 0 counts as 1.
+    /// The most frames of a message that is sent or received. Default 1,024; at least 1.
     #[must_use]
     pub fn max_frames(mut self, frames: usize) -> Self {
-        self.max_frames = frames.max(1);
+        self.max_frames = frames;
         self
     }
 
     /// Whether a ROUTER answers a message for a peer that it does not know, or
     /// whose pipe is full, with an error instead of dropping and counting it,
-    /// and a REP a reply to one (`ZMQ_ROUTER_MANDATORY`). Default no.
+    /// and a REP a reply to one (`ZMQ_ROUTER_MANDATORY`), whatever
+    /// [`overflow`](Self::overflow) says. Default no.
     #[must_use]
     pub fn mandatory(mut self, mandatory: bool) -> Self {
         self.mandatory = mandatory;
@@ -312,18 +329,13 @@ impl Options {
 
     /// Whether a REQ puts an id before each request and takes only the reply
     /// that brings it back (`ZMQ_REQ_CORRELATE` with `ZMQ_REQ_RELAXED`). A late
-    /// reply is told by its id then, and the connection stays; the peer must
+    /// reply is told apart by its id then, and the connection stays; the peer must
     /// return the whole envelope, as a REP does. Default no: a new connection
     /// tells them apart.
     #[must_use]
     pub fn correlate(mut self, correlate: bool) -> Self {
         self.correlate = correlate;
         self
-    }
-
-    /// Whether a socket of this type can heed them all.
-    pub(crate) fn check(&self, _socket_type: SocketType) -> Result<(), OptionsError> {
-        Ok(())
     }
 
     /// Whether a message is over the limits of octets or frames.

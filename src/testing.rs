@@ -1,10 +1,13 @@
-//! Bare wires to sockets on `memory://` endpoints, for tests that play a peer octet by octet.
+//! For tests: bare wires to sockets on `memory://` endpoints, for those that play a peer octet by
+//! octet, and a ledger that holds both ends of every link to account.
 //!
 //! With tokio's paused time such a test runs without waiting.
 
 use std::io;
 
 use tokio::io::DuplexStream;
+
+pub use crate::socket::{Ledger, Passage};
 
 use crate::transport::{Acceptor, Listener, accept_raw, dial_raw};
 

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use clap::Args;
 use pushsub::{Device, DeviceBuilder, Endpoint, Options, Pub, Side};
 
@@ -36,6 +37,10 @@ pub(crate) struct Sides {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     #[arg(default_value = "1000")]
     high_water_mark: u32,
+
+    /// How many octets wait for each peer, in each direction
+    #[arg(long, value_name = "SIZE", default_value = "8MiB")]
+    high_water_mark_bytes: ByteSize,
 
     /// Listen beyond this machine though nothing is encrypted and nobody proves who
     /// they are
@@ -107,9 +112,13 @@ async fn capture(arguments: &Sides) -> Result<(Option<Endpoint>, Option<Pub>), S
 
 fn options(arguments: &Sides) -> Options {
     let messages = arguments.high_water_mark as usize;
+    let octets = arguments.high_water_mark_bytes.as_u64();
+    let octets = usize::try_from(octets).unwrap_or(usize::MAX);
     let options = Options::default()
         .send_high_water_mark(messages)
-        .receive_high_water_mark(messages);
+        .receive_high_water_mark(messages)
+        .send_high_water_mark_bytes(octets)
+        .receive_high_water_mark_bytes(octets);
     if arguments.insecure {
         options.allow_plaintext()
     } else {

@@ -67,10 +67,7 @@ fn what_is_wrong_is_said_in_one_line_and_exits_with_2() {
     let [requests, ..] = taken.endpoints(LINES);
     for (arguments, says) in [
         (vec!["broker", "--front", &requests], "cannot listen on"),
-        (
-            vec!["broker", "--front", "nowhere"],
-            "starts with a transport",
-        ),
+        (vec!["broker", "--front", "nowhere"], "names no transport"),
         (vec!["broker", "--back", "memory://here"], "reaches nobody"),
         (vec!["broker", "--back", "tcp://*:*"], "--insecure"),
         (vec!["broker", "--heartbeat", "fast"], "a number and a unit"),

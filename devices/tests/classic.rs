@@ -43,6 +43,30 @@ async fn a_streamer_forwards_what_has_come_before_it_stops() {
     assert_eq!(device.wait().code(), Some(0));
 }
 
+/// What waits in a device is bounded by the octets that it is told, not by the default 8 MiB.
+#[tokio::test]
+async fn a_streamer_keeps_as_many_octets_as_it_is_told() {
+    let arguments = any("streamer").into_iter();
+    let arguments: Vec<_> = arguments
+        .chain(["--high-water-mark-bytes", "64MiB"])
+        .collect();
+    let mut device = Process::start(&arguments);
+    let [front, back] = device.endpoints(["front ", "back "]);
+    let push = Push::new();
+    push.connect(&front).expect("an endpoint");
+    for number in 0..48_u8 {
+        push.send(vec![number; 1 << 20]).await.expect("open");
+    }
+    // Nobody is there to take them on.
+    let closed = push.close(Duration::from_secs(20)).await;
+    assert_eq!(closed.unsent, 0);
+    let pull = Pull::new();
+    pull.connect(&back).expect("an endpoint");
+    for number in 0..48_u8 {
+        assert_eq!(pull.recv().await.expect("open").first()[0], number);
+    }
+}
+
 /// Also with several endpoints, and with sides that connect.
 #[tokio::test]
 async fn a_queue_brings_replies_back_through_another() {
@@ -244,7 +268,7 @@ fn what_is_wrong_is_said_in_one_line_and_exits_with_2() {
         let [front, _] = taken.endpoints(["front ", "back "]);
         for (arguments, says) in [
             (vec![name, "--front", &front], "cannot listen on"),
-            (vec![name, "--front", "nowhere"], "starts with a transport"),
+            (vec![name, "--front", "nowhere"], "names no transport"),
             (vec![name, "--back", "memory://here"], "reaches nobody"),
             (vec![name, "--back", "tcp://*:*"], "--insecure"),
             (

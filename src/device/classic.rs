@@ -143,7 +143,7 @@ enum Join {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeviceError {
-    /// The options of a side are not for its socket.
+    /// An option of a side is out of its range, or not for its socket.
     #[error(transparent)]
     Options(#[from] OptionsError),
     /// It cannot listen on an endpoint.

@@ -1,10 +1,13 @@
 //! What a pattern can be told: when it queues, what it does with a full pipe, what it says unasked.
 
-use super::{Options, SocketType};
+use bytes::Bytes;
+
+use super::Options;
 use crate::message::Message;
 
 /// What becomes of a message for a peer whose pipe is full.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub enum Overflow {
     /// The sender waits until all whom the message is for have room.
     Block,
@@ -14,6 +17,46 @@ pub enum Overflow {
     DropOldest,
     /// The peer misses it, and its connection is cut.
     Disconnect,
+    /// Of all that wait for a peer only the newest of each key is kept, whether
+    /// the pipe is full or not. It comes behind the others; what it replaces is
+    /// counted. A message whose key none has that waits is missed where the pipe is
+    /// full. What is on its way to the system is not replaced any more.
+    ///
+    /// The function says which key a message has, as it goes to the peer: at a
+    /// ROUTER without the identity. It is called with the socket locked, for each
+    /// peer: it must be quick, and must not use the socket.
+    ///
+    /// ```
+    /// use pushsub::{Options, Overflow, Pub};
+    ///
+    /// // A slow subscriber gets the newest price of each share.
+    /// let options = Options::default()
+    ///     .overflow(Overflow::ConflateBy(|message| message.first().clone()));
+    /// let prices = Pub::with_options(options)?;
+    /// # Ok::<(), pushsub::OptionsError>(())
+    /// ```
+    ConflateBy(fn(&Message) -> Bytes),
+}
+
+/// What one peer may subscribe to. A peer that wants more is disconnected.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TopicLimits {
+    /// Topics.
+    pub(crate) count: usize,
+    /// Octets of all topics together.
+    pub(crate) octets: usize,
+    /// Octets of one topic.
+    pub(crate) longest: usize,
+}
+
+impl Default for TopicLimits {
+    fn default() -> Self {
+        Self {
+            count: 100_000,
+            octets: 16 << 20,
+            longest: 64 << 10,
+        }
+    }
 }
 
 /// Which subscriptions of its peers an XPUB shows to the application.
@@ -37,7 +80,9 @@ pub(crate) struct PatternOptions {
     pub(crate) handover: bool,
     pub(crate) probe_router: bool,
     pub(crate) shown: Shown,
+    pub(crate) manual: bool,
     pub(crate) invert_matching: bool,
+    pub(crate) topics: TopicLimits,
     pub(crate) welcome: Option<Message>,
     pub(crate) hello: Option<Message>,
     pub(crate) disconnect: Option<Message>,
@@ -57,8 +102,8 @@ impl Options {
 
     /// Whether only the newest message is kept for each peer, and of each peer
     /// (`ZMQ_CONFLATE`), whatever the high-water marks are; messages of several
-    /// frames too. PUSH, PULL, PUB, SUB, DEALER and PAIR do so, the others take
-    /// no notice. What it replaces is counted as dropped. Default no.
+    /// frames too. For PUSH, PULL, PUB, SUB, DEALER and PAIR. What it replaces is
+    /// counted as dropped. Default no.
     #[must_use]
     pub fn conflate(mut self, conflate: bool) -> Self {
         self.pattern.conflate = conflate;
@@ -66,11 +111,11 @@ impl Options {
     }
 
     /// What becomes of a message for a peer whose pipe is full, where the
-    /// pattern leaves a choice. PUB and XPUB know all four, and
-    /// [`Overflow::Block`] is what libzmq calls `ZMQ_XPUB_NODROP`; XSUB, ROUTER
-    /// and REP never wait (XS04, RT12, RP07) and take `Block` for `DropNewest`.
-    /// The others always wait (PS08, DL09), and take no notice. Default:
-    /// [`Overflow::DropNewest`] where there is a choice.
+    /// pattern leaves a choice. PUB and XPUB know all, and [`Overflow::Block`] is
+    /// what libzmq calls `ZMQ_XPUB_NODROP`; XSUB, ROUTER and REP never wait (XS04,
+    /// RT12, RP07), and a REP does not conflate. The others always wait (PS08,
+    /// DL09), and have no choice but [`conflate`](Self::conflate). Not beside
+    /// `conflate`. Default: [`Overflow::DropNewest`] where there is a choice.
     #[must_use]
     pub fn overflow(mut self, overflow: Overflow) -> Self {
         self.pattern.overflow = Some(overflow);
@@ -104,12 +149,52 @@ impl Options {
         self
     }
 
+    /// Whether a subscription to an XPUB takes effect only as the application
+    /// decides (`ZMQ_XPUB_MANUAL`): see
+    /// [`XPub::recv_upstream`](crate::XPub::recv_upstream). Every subscription
+    /// is shown then, and of every one that was not refused its end, whatever
+    /// [`shown`](Self::shown) says. Default no.
+    #[must_use]
+    pub fn manual_subscriptions(mut self, manual: bool) -> Self {
+        self.pattern.manual = manual;
+        self
+    }
+
     /// Whether PUB and XPUB send to those who did not subscribe to a message,
     /// and a SUB delivers what it did not subscribe to
     /// (`ZMQ_INVERT_MATCHING`). Both ends need it. Default no.
     #[must_use]
     pub fn invert_matching(mut self, invert: bool) -> Self {
         self.pattern.invert_matching = invert;
+        self
+    }
+
+    /// The most topics that one peer may subscribe to at a PUB or XPUB; one that
+    /// wants more is disconnected. Default 100,000; at least 1. All peers together
+    /// have 1,000,000 topics of 64 MiB at most, whatever this says, unless
+    /// [`manual_subscriptions`](Self::manual_subscriptions) is set. libzmq has no
+    /// such limits.
+    #[must_use]
+    pub fn max_subscriptions(mut self, topics: usize) -> Self {
+        self.pattern.topics.count = topics;
+        self
+    }
+
+    /// The octets that all topics of one peer of a PUB or XPUB may reach together;
+    /// one topic more disconnects it. Default 16 MiB; at least 1. libzmq has no
+    /// such limit.
+    #[must_use]
+    pub fn max_subscription_octets(mut self, octets: usize) -> Self {
+        self.pattern.topics.octets = octets;
+        self
+    }
+
+    /// The octets of the longest topic that a peer may subscribe to at a PUB or
+    /// XPUB; one that wants a longer one is disconnected. Default 64 KiB; 0 allows
+    /// only to subscribe to all. libzmq has no such limit.
+    #[must_use]
+    pub fn max_topic(mut self, octets: usize) -> Self {
+        self.pattern.topics.longest = octets;
         self
     }
 
@@ -148,63 +233,10 @@ impl Options {
 }
 
 impl PatternOptions {
-    /// Keeps what means something to a socket of this type.
-    pub(crate) fn limit_to(&mut self, socket_type: SocketType) {
-        use SocketType::{Dealer, Pair, Pub, Pull, Push, Rep, Req, Router, Sub, XPub, XSub};
-        self.conflate &= matches!(socket_type, Push | Pull | Pub | Sub | Dealer | Pair);
-        self.probe_router &= matches!(socket_type, Dealer | Req | Router);
-        self.overflow = match (socket_type, self.overflow) {
-            (Pub | XPub, overflow) => overflow,
-            (XSub | Router | Rep, Some(Overflow::Block)) => None,
-            (XSub | Router | Rep, overflow) => overflow,
-            _ => None,
-        };
-        let keep = |words: &mut Option<Message>, kept: bool| {
-            words.take_if(|_| !kept);
-        };
-        keep(&mut self.welcome, matches!(socket_type, Pub | XPub));
-        keep(&mut self.hello, matches!(socket_type, Dealer | Router));
-        keep(&mut self.disconnect, socket_type == Router);
-        keep(&mut self.hiccup, socket_type == Dealer);
-    }
-
     /// What is said first on a new connection, in its order.
     pub(crate) fn first_words(&self) -> Vec<Message> {
         let probe = self.probe_router.then(|| Message::new(""));
         let words = [&self.welcome, &self.hello].into_iter().flatten().cloned();
         probe.into_iter().chain(words).collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Overflow;
-    use crate::options::{Options, SocketType};
-
-    #[test]
-    fn an_option_means_nothing_to_a_type_that_cannot_heed_it() {
-        let options = Options::default()
-            .conflate(true)
-            .probe_router(true)
-            .overflow(Overflow::Block)
-            .welcome("welcome")
-            .hello("hello")
-            .disconnect_message("gone")
-            .hiccup_message("again");
-        let of = |socket_type| {
-            let mut pattern = options.pattern.clone();
-            pattern.limit_to(socket_type);
-            pattern
-        };
-        assert!(of(SocketType::Push).conflate);
-        assert!(!of(SocketType::XPub).conflate);
-        assert!(!of(SocketType::Rep).probe_router);
-        assert_eq!(of(SocketType::XPub).overflow, Some(Overflow::Block));
-        assert_eq!(of(SocketType::Router).overflow, None);
-        assert_eq!(of(SocketType::Push).overflow, None);
-        assert_eq!(of(SocketType::Pub).first_words().len(), 1);
-        assert_eq!(of(SocketType::Dealer).first_words().len(), 2);
-        assert_eq!(of(SocketType::Router).hiccup, None);
-        assert_eq!(of(SocketType::Dealer).disconnect, None);
     }
 }

@@ -17,6 +17,8 @@ pub(crate) struct TransportOptions {
     /// Connections for each listener.
     pub(crate) connections: usize,
     pub(crate) accepted: Filters,
+    /// How long a peer may take nothing of what waits for it.
+    pub(crate) stall: Option<Duration>,
     pub(crate) tcp: TcpOptions,
 }
 
@@ -109,6 +111,7 @@ impl Default for TransportOptions {
             half_open: 1_000,
             connections: usize::MAX,
             accepted: Filters::default(),
+            stall: None,
             tcp: TcpOptions::default(),
         }
     }
@@ -140,28 +143,41 @@ impl Filters {
 
 impl Options {
     /// Connections that the system keeps until they are accepted (`ZMQ_BACKLOG`);
-    /// it may have a lower limit of its own. Default 1,024; 0 counts as 1.
+    /// it may have a lower limit of its own. Default 1,024; at least 1.
     #[must_use]
     pub fn backlog(mut self, connections: u32) -> Self {
-        self.transport_mut().backlog = connections.max(1);
+        self.transport_mut().backlog = connections;
         self
     }
 
     /// Connections of one bound endpoint that may be before the end of their
     /// handshake; at the limit accepting pauses, and the backlog fills. Default
-    /// 1,000; 0 counts as 1. libzmq has no such limit.
+    /// 1,000; at least 1. libzmq has no such limit.
     #[must_use]
     pub fn max_half_open(mut self, connections: usize) -> Self {
-        self.transport_mut().half_open = connections.max(1);
+        self.transport_mut().half_open = connections;
         self
     }
 
     /// Connections that one bound endpoint holds at a time; a peer beyond them
-    /// is turned away, and the monitor tells. Default: no limit; 0 counts as 1.
+    /// is turned away, and the monitor tells. Default: no limit; at least 1.
     /// libzmq has no such limit.
     #[must_use]
     pub fn max_connections(mut self, connections: usize) -> Self {
-        self.transport_mut().connections = connections.max(1);
+        self.transport_mut().connections = connections;
+        self
+    }
+
+    /// Ends a connection whose peer takes nothing of what waits to be written to
+    /// it for this time: a subscriber that never reads, a host that is gone. A
+    /// peer that is only busy counts as well, so let it be longer than a peer
+    /// may be: 1 ms to 365 days. What was not begun is kept as after any other
+    /// cut. Default: `None`, it is waited for; only a
+    /// peer that sends 1,000 PINGs in 10 s and reads nothing meanwhile is cut.
+    /// libzmq has no such option.
+    #[must_use]
+    pub fn stall_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.transport_mut().stall = timeout;
         self
     }
 
@@ -182,31 +198,31 @@ impl Options {
 
     /// Has the system probe a tcp peer that has been silent for `idle`, every
     /// `interval`, and end the connection when `probes` in a row go unanswered
-    /// (`ZMQ_TCP_KEEPALIVE`, `_IDLE`, `_INTVL`, `_CNT`). Whole seconds, at least
-    /// one; 0 probes count as 1. Default: not; [heartbeats](Self::heartbeat_interval)
+    /// (`ZMQ_TCP_KEEPALIVE`, `_IDLE`, `_INTVL`, `_CNT`). Whole seconds, 1 to
+    /// 32,767, and 1 to 127 probes. Default: not; [heartbeats](Self::heartbeat_interval)
     /// show more, but old peers send none.
     #[must_use]
     pub fn tcp_keepalive(mut self, idle: Duration, interval: Duration, probes: u32) -> Self {
-        let second = Duration::from_secs(1);
         self.transport_mut().tcp.keepalive = Some(Keepalive {
-            idle: idle.max(second),
-            interval: interval.max(second),
-            probes: probes.max(1),
+            idle,
+            interval,
+            probes,
         });
         self
     }
 
     /// Ends a tcp connection when what was written is not acknowledged for this
-    /// time (`ZMQ_TCP_MAXRT`), in milliseconds, at least one. Linux only, without
-    /// effect elsewhere. Default: as the system has it, some 15 minutes.
+    /// time (`ZMQ_TCP_MAXRT`), in milliseconds, from one to `i32::MAX`. Linux only,
+    /// without effect elsewhere. Default: as the system has it, some 15 minutes.
     #[must_use]
     pub fn tcp_user_timeout(mut self, timeout: Duration) -> Self {
-        self.transport_mut().tcp.user_timeout = Some(timeout.max(Duration::from_millis(1)));
+        self.transport_mut().tcp.user_timeout = Some(timeout);
         self
     }
 
     /// The system's buffer for what a tcp connection sends, in octets
-    /// (`ZMQ_SNDBUF`); the system may take more or less. Default: as it thinks best.
+    /// (`ZMQ_SNDBUF`): 1 to `i32::MAX`; the system may take more or less. Default:
+    /// as it thinks best.
     #[must_use]
     pub fn send_buffer(mut self, octets: usize) -> Self {
         self.transport_mut().tcp.send_buffer = Some(octets);
@@ -214,7 +230,8 @@ impl Options {
     }
 
     /// The system's buffer for what a tcp connection receives, in octets
-    /// (`ZMQ_RCVBUF`); the system may take more or less. Default: as it thinks best.
+    /// (`ZMQ_RCVBUF`): 1 to `i32::MAX`; the system may take more or less. Default:
+    /// as it thinks best.
     #[must_use]
     pub fn receive_buffer(mut self, octets: usize) -> Self {
         self.transport_mut().tcp.receive_buffer = Some(octets);
@@ -249,7 +266,8 @@ impl Options {
 
     /// The network interface, by name, that tcp connections are bound to
     /// (`ZMQ_BINDTODEVICE`): nothing comes or goes on another. Linux only;
-    /// elsewhere binding fails and connecting never succeeds. Default: any.
+    /// elsewhere binding fails and connecting never succeeds. A name has 1 to 15
+    /// octets without blanks, slashes and control characters. Default: any.
     #[must_use]
     pub fn bind_to_device(mut self, device: impl Into<String>) -> Self {
         self.transport_mut().tcp.device = Some(device.into());

@@ -1,13 +1,20 @@
 //! Messages in a row for one connection: encoded for a wire, with an index, so that
 //! any whole one can still be told apart, or as they are for a peer in this process.
 
+mod rest;
+
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::time::Instant;
 
 use bytes::Bytes;
 
+use self::rest::{Part, Rest};
+use super::incoming::footprint;
+use super::marks::{Mark, Marks};
 use super::plain::Plain;
+use super::receipt::Fate;
 use crate::message::Message;
 use crate::zmtp::frame;
 
@@ -17,6 +24,9 @@ const SHARED_FROM: usize = 4 << 10;
 
 /// An emptied arena above this is given back, so that a link at rest costs little.
 const ARENA_KEPT: usize = 256 << 10;
+
+/// What the index costs for a message.
+const ENTRY: usize = 32;
 
 /// What waits to be written, or was taken by a writer. A pipe's batches are all of one kind.
 pub(crate) enum Batch {
@@ -51,6 +61,14 @@ impl Batch {
         }
     }
 
+    /// Gives back the memory of what has left.
+    pub(super) fn compact(&mut self) {
+        match self {
+            Self::Encoded(messages) => messages.compact(),
+            Self::Plain(_) => {}
+        }
+    }
+
     /// Messages that are not yet wholly written.
     pub(crate) fn messages(&self) -> usize {
         match self {
@@ -67,6 +85,22 @@ impl Batch {
         }
     }
 
+    /// Octets of memory that it holds.
+    pub(super) fn pinned(&self) -> usize {
+        match self {
+            Self::Encoded(encoded) => encoded.pinned,
+            Self::Plain(plain) => plain.octets(),
+        }
+    }
+
+    /// The most that it will hold more with this message.
+    pub(super) fn cost(&self, message: &Message) -> usize {
+        match self {
+            Self::Encoded(_) => ENTRY + frame::encoded_length(message),
+            Self::Plain(_) => footprint(message),
+        }
+    }
+
     /// Puts a message behind all others.
     pub(super) fn push(&mut self, message: Cow<'_, Message>) {
         match self {
@@ -77,7 +111,56 @@ impl Batch {
         }
     }
 
-    /// Puts commands before the first message, of which nothing is written yet.
+    /// Marks the last message.
+    pub(super) fn mark_last(&mut self, mark: Mark) {
+        let last = self.messages() - 1;
+        self.marks_mut().mark(last, mark);
+    }
+
+    fn marks(&self) -> &Marks {
+        match self {
+            Self::Encoded(encoded) => &encoded.marks,
+            Self::Plain(plain) => &plain.marks,
+        }
+    }
+
+    fn marks_mut(&mut self) -> &mut Marks {
+        match self {
+            Self::Encoded(encoded) => &mut encoded.marks,
+            Self::Plain(plain) => &mut plain.marks,
+        }
+    }
+
+    /// Whether a message in it may expire.
+    pub(crate) fn is_timed(&self) -> bool {
+        self.marks().is_timed()
+    }
+
+    /// Before this nothing in it expires.
+    pub(crate) fn earliest(&self) -> Option<Instant> {
+        self.marks().earliest()
+    }
+
+    /// Takes out the messages whose time has passed and of which nothing is
+    /// written; the caller counts them, and settles.
+    pub(crate) fn expire(&mut self, now: Instant) -> Progress {
+        match self {
+            Self::Encoded(encoded) => encoded.expire(now),
+            Self::Plain(plain) => plain.expire(now),
+        }
+    }
+
+    /// Says what became of the messages that have left; the socket's lock is not held.
+    pub(crate) fn settle(&mut self, fate: Fate) {
+        self.marks_mut().settle(fate);
+    }
+
+    /// As [`settle`](Self::settle), under the socket's lock.
+    pub(super) fn settle_locked(&mut self, fate: Fate) {
+        self.marks_mut().settle_locked(fate);
+    }
+
+    /// Puts commands before the first message of which nothing is written yet.
     pub(super) fn push_commands_front(&mut self, commands: Vec<u8>) {
         match self {
             Self::Encoded(encoded) => encoded.push_commands_front(commands),
@@ -86,7 +169,7 @@ impl Batch {
     }
 
     /// What the next connection may still write, and the number of messages
-    /// that died because they were begun.
+    /// that died because they were begun; the caller settles.
     pub(super) fn into_unwritten(self) -> (Self, usize) {
         match self {
             Self::Encoded(encoded) => {
@@ -128,12 +211,24 @@ pub(crate) struct Encoded {
     octets: usize,
     /// Messages that are not yet wholly written.
     messages: usize,
+    /// Octets of memory held: of the arena also those that are written, of a
+    /// shared frame all until the last is written.
+    pinned: usize,
+    marks: Marks,
 }
 
 enum Piece {
     /// The next octets of the arena.
     Arena(usize),
-    Shared(Bytes),
+    Shared(Shared),
+}
+
+/// A frame that is not copied.
+struct Shared {
+    /// What is not yet written of it.
+    rest: Bytes,
+    /// Octets of all of it, which stay in memory until the last is written.
+    whole: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -156,6 +251,8 @@ pub(crate) struct Progress {
     pub(crate) messages: usize,
     /// Octets written, those of commands and of unfinished messages included.
     pub(crate) octets: usize,
+    /// Octets of memory given back.
+    pub(crate) freed: usize,
 }
 
 impl Encoded {
@@ -187,6 +284,7 @@ impl Encoded {
             kind: EntryKind::Message,
         });
         self.messages += 1;
+        self.pinned += ENTRY;
         octets
     }
 
@@ -203,10 +301,18 @@ impl Encoded {
                 }
             });
             if payload.len() >= SHARED_FROM {
-                self.octets += payload.len();
-                self.pieces.push_back(Piece::Shared(payload.clone()));
+                self.share(payload.clone());
             }
         }
+    }
+
+    fn share(&mut self, octets: Bytes) {
+        self.octets += octets.len();
+        self.pinned += octets.len();
+        self.pieces.push_back(Piece::Shared(Shared {
+            whole: octets.len(),
+            rest: octets,
+        }));
     }
 
     fn in_arena(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
@@ -214,6 +320,7 @@ impl Encoded {
         write(&mut self.arena);
         let added = self.arena.len() - before;
         self.octets += added;
+        self.pinned += added;
         if let Some(Piece::Arena(octets)) = self.pieces.back_mut() {
             *octets += added;
         } else {
@@ -221,15 +328,65 @@ impl Encoded {
         }
     }
 
-    /// Puts commands before the first message, of which nothing is written yet.
+    /// Puts commands before the first message of which nothing is written yet:
+    /// they never cut a message, and wait for no second one.
     pub(crate) fn push_commands_front(&mut self, commands: Vec<u8>) {
-        debug_assert_eq!(self.begun, 0, "commands never cut a message");
+        let begun = self.index.front().filter(|_| self.begun > 0);
+        let left = begun.map_or(0, |entry| entry.octets - self.begun);
+        let position = usize::from(begun.is_some());
+        let piece = self.piece_behind(left);
         self.octets += commands.len();
-        self.index.push_front(Entry {
-            octets: commands.len(),
-            kind: EntryKind::Commands,
-        });
-        self.pieces.push_front(Piece::Shared(commands.into()));
+        self.index.insert(
+            position,
+            Entry {
+                octets: commands.len(),
+                kind: EntryKind::Commands,
+            },
+        );
+        self.pinned += commands.len();
+        let shared = Shared {
+            whole: commands.len(),
+            rest: commands.into(),
+        };
+        self.pieces.insert(piece, Piece::Shared(shared));
+    }
+
+    /// Sees to it that a piece begins behind so many octets that are not
+    /// written yet. Returns which.
+    fn piece_behind(&mut self, mut octets: usize) -> usize {
+        let mut position = 0;
+        while octets > 0
+            && let Some(piece) = self.pieces.get_mut(position)
+        {
+            let rest = match piece {
+                Piece::Arena(length) if *length > octets => {
+                    let rest = *length - octets;
+                    *length = octets;
+                    Some(Piece::Arena(rest))
+                }
+                Piece::Shared(shared) if shared.rest.len() > octets => {
+                    // The memory of both goes with the last.
+                    Some(Piece::Shared(Shared {
+                        rest: shared.rest.split_off(octets),
+                        whole: std::mem::take(&mut shared.whole),
+                    }))
+                }
+                Piece::Arena(length) => {
+                    octets -= *length;
+                    None
+                }
+                Piece::Shared(shared) => {
+                    octets -= shared.rest.len();
+                    None
+                }
+            };
+            position += 1;
+            if let Some(rest) = rest {
+                self.pieces.insert(position, rest);
+                break;
+            }
+        }
+        position
     }
 
     /// The octets to be written next, as many as `slices` takes. Returns how many slices.
@@ -243,7 +400,7 @@ impl Encoded {
                     arena = rest;
                     piece
                 }
-                Piece::Shared(octets) => octets,
+                Piece::Shared(shared) => &shared.rest,
             });
             count += 1;
         }
@@ -252,6 +409,7 @@ impl Encoded {
 
     /// Takes off what was written.
     pub(crate) fn advance(&mut self, written: usize) -> Progress {
+        let pinned = self.pinned;
         self.octets -= written;
         self.advance_pieces(written);
         let mut left = self.begun + written;
@@ -266,12 +424,15 @@ impl Encoded {
         }
         self.begun = left;
         self.messages -= messages;
+        self.pinned -= messages * ENTRY;
+        self.marks.pass(messages);
         if self.octets == 0 {
             self.rest();
         }
         Progress {
             messages,
             octets: written,
+            freed: pinned - self.pinned,
         }
     }
 
@@ -290,12 +451,13 @@ impl Encoded {
                     }
                     step
                 }
-                Piece::Shared(octets) => {
-                    let step = written.min(octets.len());
-                    if step == octets.len() {
+                Piece::Shared(shared) => {
+                    let step = written.min(shared.rest.len());
+                    if step == shared.rest.len() {
+                        self.pinned -= shared.whole;
                         self.pieces.pop_front();
                     } else {
-                        let _ = octets.split_to(step);
+                        let _ = shared.rest.split_to(step);
                     }
                     step
                 }
@@ -314,14 +476,20 @@ impl Encoded {
         self.advance(entry.octets);
         // What is dropped from the front for ever would grow the arena for ever.
         if self.consumed > ARENA_KEPT && self.consumed > self.arena.len() / 2 {
-            self.arena.drain(..self.consumed);
-            self.consumed = 0;
+            self.compact();
         }
         true
     }
 
+    fn compact(&mut self) {
+        self.arena.drain(..self.consumed);
+        self.pinned -= self.consumed;
+        self.consumed = 0;
+    }
+
     /// Everything is written: keep the memory for the next batch, unless it is much.
     fn rest(&mut self) {
+        self.pinned -= self.arena.len();
         self.consumed = 0;
         self.arena.clear();
         if self.arena.capacity() > ARENA_KEPT {
@@ -355,129 +523,70 @@ impl Encoded {
                     arena = rest;
                     self.in_arena(|arena| arena.extend_from_slice(piece));
                 }
-                Piece::Shared(octets) => {
-                    self.octets += octets.len();
-                    self.pieces.push_back(Piece::Shared(octets));
-                }
+                Piece::Shared(shared) => self.share(shared.rest),
             }
         }
         self.index.extend(later.index);
+        self.marks.append(self.messages, later.marks);
         self.messages += later.messages;
+        self.pinned += later.messages * ENTRY;
+    }
+
+    /// Takes out the messages whose time has passed and of which nothing is written.
+    fn expire(&mut self, now: Instant) -> Progress {
+        let first = self.index.front().map(|entry| entry.kind);
+        let begun = self.begun > 0 && first == Some(EntryKind::Message);
+        let expired = self.marks.expire(now, usize::from(begun));
+        let (before, pinned) = (self.octets, self.pinned);
+        if !expired.is_empty() {
+            self.take_out(&expired);
+        }
+        Progress {
+            messages: expired.len(),
+            octets: before - self.octets,
+            freed: pinned - self.pinned,
+        }
+    }
+
+    /// Takes out the messages at these places, ascending; their marks are out.
+    fn take_out(&mut self, places: &[usize]) {
+        let old = std::mem::take(self);
+        self.marks = old.marks;
+        let mut rest = Rest {
+            arena: &old.arena[old.consumed..],
+            pieces: old.pieces,
+        };
+        let mut places = places.iter().copied().peekable();
+        let mut place = 0;
+        // What is written of the first entry is in no piece any more.
+        let mut written = old.begun;
+        for entry in old.index {
+            let octets = entry.octets - std::mem::take(&mut written);
+            let is_message = entry.kind == EntryKind::Message;
+            if is_message && places.next_if_eq(&place).is_some() {
+                rest.split(octets, |_| {});
+            } else {
+                rest.split(octets, |part| self.keep(part));
+                self.index.push_back(entry);
+                self.messages += usize::from(is_message);
+                self.pinned += usize::from(is_message) * ENTRY;
+            }
+            place += usize::from(is_message);
+        }
+        self.begun = old.begun;
+    }
+
+    fn keep(&mut self, part: Part<'_>) {
+        match part {
+            Part::Copied(octets) => self.in_arena(|arena| arena.extend_from_slice(octets)),
+            Part::Shared(shared) => {
+                self.octets += shared.rest.len();
+                self.pinned += shared.whole;
+                self.pieces.push_back(Piece::Shared(shared));
+            }
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Encoded, Progress, SHARED_FROM};
-    use crate::message::Message;
-
-    fn wire(batch: &Encoded) -> Vec<u8> {
-        let mut slices = [std::io::IoSlice::new(&[]); 64];
-        let count = batch.slices(&mut slices);
-        slices[..count]
-            .iter()
-            .flat_map(|slice| slice.to_vec())
-            .collect()
-    }
-
-    fn small(text: &'static str) -> Message {
-        Message::from(text)
-    }
-
-    fn large(octet: u8) -> Message {
-        let mut message = Message::from(vec![octet; SHARED_FROM + 7]);
-        message.push_front("topic");
-        message
-    }
-
-    #[test]
-    fn messages_of_any_size_leave_in_the_order_they_came() {
-        let mut batch = Encoded::default();
-        batch.push(&small("a"));
-        batch.push(&large(7));
-        batch.push(&small("b"));
-        let octets = wire(&batch);
-        assert_eq!(octets.len(), batch.octets());
-        assert!(octets.starts_with(&[0, 1, b'a', 1, 5]));
-        assert!(octets.ends_with(&[7, 7, 0, 1, b'b']));
-    }
-
-    #[test]
-    fn a_write_of_any_length_counts_exactly_the_whole_messages() {
-        for cut in 0..=6 {
-            let mut batch = Encoded::default();
-            batch.push(&small("a"));
-            batch.push(&small("b"));
-            assert_eq!(
-                batch.advance(cut),
-                Progress {
-                    messages: cut / 3,
-                    octets: cut
-                }
-            );
-            assert_eq!(batch.messages(), 2 - cut / 3);
-            assert_eq!(batch.octets(), 6 - cut);
-        }
-    }
-
-    #[test]
-    fn a_message_begun_dies_with_its_link_and_the_rest_lives_on() {
-        let whole = SHARED_FROM + 7;
-        for cut in 0..whole {
-            let mut batch = Encoded::default();
-            batch.push(&small("a"));
-            batch.push(&large(7));
-            batch.push(&small("b"));
-            batch.advance(cut);
-            let (rest, died) = batch.into_unwritten();
-            let expected = match cut {
-                0 => (3, 0),
-                1 | 2 => (2, 1),
-                3 => (2, 0),
-                _ => (1, 1),
-            };
-            assert_eq!((rest.messages(), died), expected, "cut at {cut}");
-            assert!(wire(&rest).ends_with(&[0, 1, b'b']));
-        }
-    }
-
-    #[test]
-    fn commands_go_first_and_are_not_carried_to_the_next_link() {
-        let mut batch = Encoded::default();
-        batch.push(&small("a"));
-        batch.push_commands_front(vec![4, 1, 0]);
-        assert_eq!(wire(&batch), [4, 1, 0, 0, 1, b'a']);
-        let (rest, died) = batch.into_unwritten();
-        assert_eq!((wire(&rest), died), (vec![0, 1, b'a'], 0));
-    }
-
-    #[test]
-    fn what_is_dropped_from_the_front_leaves_no_memory_behind() {
-        let mut batch = Encoded::default();
-        assert!(!batch.drop_first());
-        for _ in 0..10_000 {
-            batch.push(&Message::from(vec![1; 1_000]));
-            batch.push(&large(2));
-            while batch.messages() > 3 {
-                assert!(batch.drop_first());
-            }
-        }
-        assert!(batch.arena.capacity() < 4 * super::ARENA_KEPT);
-        assert_eq!(wire(&batch).len(), batch.octets());
-    }
-
-    #[test]
-    fn what_came_later_is_appended_behind() {
-        let mut batch = Encoded::default();
-        batch.push(&small("a"));
-        batch.advance(3);
-        batch.push(&small("b"));
-        let mut later = Encoded::default();
-        later.push(&small("c"));
-        later.push(&large(1));
-        batch.append(later);
-        assert_eq!(batch.messages(), 3);
-        assert!(wire(&batch).starts_with(&[0, 1, b'b', 0, 1, b'c', 1, 5]));
-        assert_eq!(wire(&batch).len(), batch.octets());
-    }
-}
+mod tests;

@@ -1,35 +1,50 @@
 //! What was received from one peer and not yet delivered.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
+use super::marks::{Mark, Marks};
+use super::plain::take_out;
+use crate::context::Lease;
 use crate::message::Message;
 use crate::options::Limit;
 
-/// What a message costs besides its octets, so that empty ones are not free.
-const OVERHEAD: usize = 64;
+/// What a frame costs besides its octets, so that empty ones are not free (BI-39).
+pub(crate) const OVERHEAD: usize = 64;
 
 /// What a message that is not encoded counts against a limit in octets.
 pub(super) fn footprint(message: &Message) -> usize {
-    message.size() + OVERHEAD
+    message.size() + message.frames().len() * OVERHEAD
 }
 
 /// The receiving half of a pipe. Above its limit the link is left unread,
 /// until half of the limit is delivered.
 pub(crate) struct Incoming {
     messages: VecDeque<Message>,
+    /// How many were here and are not any more.
+    taken: u64,
     octets: usize,
+    /// Of those that may expire.
+    marks: Marks,
     limit: Limit,
     /// The link is left unread because the limit was reached.
     paused: bool,
+    lease: Lease,
+    /// The link is left unread because the budget is used up, in part by this.
+    starved: bool,
 }
 
 impl Incoming {
-    pub(crate) fn new(limit: Limit) -> Self {
+    pub(crate) fn new(limit: Limit, lease: Lease) -> Self {
         Self {
             messages: VecDeque::new(),
+            taken: 0,
             octets: 0,
+            marks: Marks::default(),
             limit,
             paused: false,
+            lease,
+            starved: false,
         }
     }
 
@@ -37,20 +52,67 @@ impl Incoming {
         self.messages.len()
     }
 
+    /// The number of the next message, counted from the first that ever was here.
+    pub(crate) fn position(&self) -> u64 {
+        self.taken
+    }
+
+    /// Whether the link is left unread.
     pub(crate) fn is_paused(&self) -> bool {
-        self.paused
+        self.paused || self.starved
+    }
+
+    /// Whether it is left unread for want of budget.
+    pub(crate) fn is_starved(&self) -> bool {
+        self.starved
     }
 
     pub(crate) fn push(&mut self, message: Message) {
         self.octets += footprint(&message);
         self.messages.push_back(message);
         self.paused |= self.is_above(self.limit);
+        if !self.lease.try_cover(self.octets) {
+            // It is in memory already.
+            self.lease.cover(self.octets);
+            self.starved = true;
+        }
     }
 
     pub(crate) fn pop(&mut self) -> Option<Message> {
         let message = self.messages.pop_front()?;
         self.octets -= footprint(&message);
+        self.lease.settle(self.octets);
+        self.marks.pass(1);
+        self.taken += 1;
         Some(message)
+    }
+
+    /// The message that was pushed last is given up at that time, if it is still here.
+    pub(crate) fn expire_last(&mut self, expires: Instant) {
+        let mark = Mark {
+            expires: Some(expires),
+            slip: None,
+        };
+        self.marks.mark(self.messages.len() - 1, mark);
+    }
+
+    /// Whether a message may expire.
+    pub(crate) fn is_timed(&self) -> bool {
+        self.marks.is_timed()
+    }
+
+    /// Before this nothing expires.
+    pub(crate) fn earliest(&self) -> Option<Instant> {
+        self.marks.earliest()
+    }
+
+    /// Takes out the messages whose time has passed. Returns the places where they stood, ascending.
+    pub(crate) fn expire(&mut self, now: Instant) -> Vec<usize> {
+        let expired = self.marks.expire(now, 0);
+        self.octets -= take_out(&mut self.messages, &expired);
+        self.lease.settle(self.octets);
+        self.taken += expired.len() as u64;
+        expired
     }
 
     /// Whether the link may be read again; says so once for each pause.
@@ -59,14 +121,19 @@ impl Incoming {
             messages: self.limit.messages.div_ceil(2),
             bytes: self.limit.bytes / 2,
         };
-        let resumes = self.paused && (self.messages.is_empty() || !self.is_above(half));
-        self.paused &= !resumes;
+        let rests = self.is_above(half) || (self.starved && self.lease.is_over());
+        let resumes = self.is_paused() && (self.messages.is_empty() || !rests);
+        if resumes {
+            (self.paused, self.starved) = (false, false);
+        }
         resumes
     }
 
     /// As [`resume`](Self::resume), when nothing more is to be kept.
     pub(crate) fn release(&mut self) -> bool {
-        std::mem::take(&mut self.paused)
+        let paused = self.is_paused();
+        (self.paused, self.starved) = (false, false);
+        paused
     }
 
     fn is_above(&self, limit: Limit) -> bool {
@@ -77,15 +144,19 @@ impl Incoming {
 #[cfg(test)]
 mod tests {
     use super::Incoming;
+    use crate::context::{Context, FREE};
     use crate::message::Message;
     use crate::options::Limit;
 
     #[test]
     fn it_pauses_at_its_limit_and_resumes_once_below_half() {
-        let mut incoming = Incoming::new(Limit {
-            messages: 4,
-            bytes: 1 << 20,
-        });
+        let mut incoming = Incoming::new(
+            Limit {
+                messages: 4,
+                bytes: 1 << 20,
+            },
+            Context::new().lease(),
+        );
         for _ in 0..3 {
             incoming.push(Message::from("m"));
             assert!(!incoming.is_paused());
@@ -102,13 +173,45 @@ mod tests {
 
     #[test]
     fn a_message_above_the_limit_in_octets_does_not_pause_for_ever() {
-        let mut incoming = Incoming::new(Limit {
-            messages: 10,
-            bytes: 1,
-        });
+        let mut incoming = Incoming::new(
+            Limit {
+                messages: 10,
+                bytes: 1,
+            },
+            Context::new().lease(),
+        );
         incoming.push(Message::from("larger than one octet"));
         assert!(incoming.is_paused());
         incoming.pop();
         assert!(incoming.resume());
+    }
+
+    #[test]
+    fn it_pauses_when_the_budget_is_used_up_and_resumes_when_it_holds_little() {
+        let context = Context::builder().budget(64 << 10).build();
+        let limit = Limit {
+            messages: 1_000,
+            bytes: 1 << 20,
+        };
+        let mut incoming = Incoming::new(limit, context.lease());
+        while !incoming.is_paused() {
+            incoming.push(Message::from(vec![0; 1_000]));
+        }
+        assert!(incoming.is_starved());
+        assert!(context.used() > 64 << 10);
+        let mut left = incoming.len();
+        while !incoming.resume() {
+            incoming.pop();
+            left = incoming.len();
+        }
+        assert!(left * 1_000 <= FREE.max(64 << 10), "{left}");
+    }
+
+    /// BI-39.
+    #[test]
+    fn an_empty_frame_is_not_free() {
+        let message = Message::from_frames(vec![bytes::Bytes::new(); 100]);
+        let message = message.expect("there are frames");
+        assert_eq!(super::footprint(&message), 6_400);
     }
 }

@@ -5,12 +5,19 @@
 
 mod batch;
 mod incoming;
+mod keyed;
+mod marks;
+#[cfg(test)]
+mod model;
 mod outgoing;
 mod plain;
+mod receipt;
 mod waiters;
 
 pub(crate) use batch::{Batch, Encoded, Progress};
-pub(crate) use incoming::Incoming;
+pub(crate) use incoming::{Incoming, OVERHEAD};
+pub(crate) use marks::Mark;
 pub(crate) use outgoing::Outgoing;
 pub(crate) use plain::Plain;
+pub(crate) use receipt::{Fate, Fates, Slip, Tally, Wakeups};
 pub(crate) use waiters::{Ticket, Waiters};

@@ -1,9 +1,17 @@
 //! What waits to be written to one peer: bounded in messages and octets, outlives a connection.
 
 use std::borrow::Cow;
+use std::time::Instant;
+
+use bytes::Bytes;
 
 use super::batch::{Batch, Encoded, Progress};
+use super::keyed::Keyed;
+use super::marks::Mark;
 use super::plain::Plain;
+use super::receipt::Fate;
+use crate::context::Lease;
+use crate::error::GivenUp;
 use crate::message::Message;
 use crate::options::Limit;
 
@@ -15,17 +23,26 @@ use crate::options::Limit;
 pub(crate) struct Outgoing {
     /// Accepted, and not yet taken by a writer.
     waiting: Batch,
+    /// Accepted behind all of it, where a newer message replaces one of its key.
+    /// Encoded when a writer takes it. Boxed, as hardly any pipe has it.
+    keyed: Option<Box<Keyed>>,
     /// Commands for the present connection; they go before the messages.
     commands: Vec<u8>,
     /// Taken by a writer and not yet written.
     taken_messages: usize,
     taken_octets: usize,
+    taken_pinned: usize,
+    /// Places that were promised to messages yet to come.
+    reserved: usize,
+    /// What a writer took last may expire.
+    taken_timed: bool,
     limit: Limit,
+    lease: Lease,
 }
 
 impl Outgoing {
     /// `plain`: the peer is in this process, and nothing is encoded.
-    pub(crate) fn new(limit: Limit, plain: bool) -> Self {
+    pub(crate) fn new(limit: Limit, plain: bool, lease: Lease) -> Self {
         let waiting = if plain {
             Batch::Plain(Plain::default())
         } else {
@@ -33,31 +50,51 @@ impl Outgoing {
         };
         Self {
             waiting,
+            keyed: None,
             commands: Vec::new(),
             taken_messages: 0,
             taken_octets: 0,
+            taken_pinned: 0,
+            reserved: 0,
+            taken_timed: false,
             limit,
+            lease,
         }
     }
 
     /// Messages that are not yet written.
     pub(crate) fn messages(&self) -> usize {
-        self.waiting.messages() + self.taken_messages
+        let keyed = self.keyed.as_ref().map_or(0, |keyed| keyed.messages());
+        self.waiting.messages() + keyed + self.taken_messages
+    }
+
+    /// Octets that no writer has taken.
+    fn waiting_octets(&self) -> usize {
+        let keyed = self.keyed.as_ref().map_or(0, |keyed| keyed.octets());
+        self.waiting.octets() + keyed
     }
 
     /// Whether as many octets wait as one write takes, and no writer is at work.
     pub(crate) fn fills_a_write(&self, octets: usize) -> bool {
-        self.taken_octets == 0 && self.waiting.octets() >= octets
+        self.taken_octets == 0 && self.waiting_octets() >= octets
     }
 
     /// Whether messages wait that do not yet fill a write, and nothing else.
     pub(crate) fn is_growing(&self, octets: usize) -> bool {
-        self.commands.is_empty() && !self.waiting.is_empty() && self.waiting.octets() < octets
+        self.commands.is_empty() && (1..octets).contains(&self.waiting_octets())
     }
 
     /// Gives up all that waits.
-    pub(crate) fn clear(&mut self) {
-        *self = Self::new(self.limit, matches!(self.waiting, Batch::Plain(_)));
+    pub(crate) fn clear(&mut self, reason: GivenUp) {
+        while self.waiting.drop_first() {}
+        self.waiting.settle_locked(Fate::GivenUp(reason));
+        let keyed = self.keyed.iter_mut().flat_map(|keyed| keyed.drain());
+        let slips = keyed.filter_map(|(_, mark)| mark?.slip);
+        slips.for_each(|slip| slip.end_locked(Fate::GivenUp(reason)));
+        let plain = matches!(self.waiting, Batch::Plain(_));
+        let reserved = self.reserved;
+        *self = Self::new(self.limit, plain, self.lease.another());
+        self.reserved = reserved;
     }
 
     /// Whether everything is written.
@@ -68,14 +105,114 @@ impl Outgoing {
     /// Whether one more message fits. An empty pipe admits one of any size, so
     /// that a message above the limit in octets is slow, not stuck.
     pub(crate) fn has_room(&self) -> bool {
-        let messages = self.messages();
-        let octets = self.waiting.octets() + self.taken_octets;
+        let messages = self.messages() + self.reserved;
+        let octets = self.waiting_octets() + self.taken_octets;
         messages == 0 || (messages < self.limit.messages && octets < self.limit.bytes)
     }
 
-    /// Accepts a message; the caller has asked for room.
+    /// Whether the budget has room for this message, beside what waits here or
+    /// in its place. What it is granted is kept for it: it is to be pushed, or
+    /// [`settle`](Self::settle) called.
+    pub(crate) fn try_charge(&mut self, message: &Message, in_place: bool) -> bool {
+        let octets = self.octets_with(message, in_place);
+        self.lease.try_cover(octets)
+    }
+
+    /// What it pins with this message.
+    fn octets_with(&self, message: &Message, in_place: bool) -> usize {
+        let kept = if in_place {
+            self.taken_pinned
+        } else {
+            self.pinned()
+        };
+        kept + self.waiting.cost(message)
+    }
+
+    /// What the budget would have to give for this message.
+    pub(crate) fn lacks(&self, message: &Message, in_place: bool) -> usize {
+        self.lease.lacks(self.octets_with(message, in_place))
+    }
+
+    /// Takes from the budget what several pipes lack together, all of it or nothing.
+    pub(crate) fn take_for_all(&self, lacking: usize) -> bool {
+        self.lease.take_for_all(lacking)
+    }
+
+    /// Charges this message, for which the budget has given what was lacking.
+    pub(crate) fn grant(&mut self, message: &Message, in_place: bool) {
+        let octets = self.octets_with(message, in_place);
+        self.lease.grant(octets);
+    }
+
+    /// Gives back to the budget what is not needed.
+    pub(crate) fn settle(&mut self) {
+        self.lease.settle(self.pinned());
+    }
+
+    fn pinned(&self) -> usize {
+        let keyed = self.keyed.as_ref().map_or(0, |keyed| keyed.octets());
+        self.waiting.pinned() + keyed + self.taken_pinned
+    }
+
+    /// Promises a place; the caller has asked for room.
+    pub(crate) fn reserve(&mut self) {
+        self.reserved += 1;
+    }
+
+    /// Takes one promise back.
+    pub(crate) fn unreserve(&mut self) {
+        self.reserved -= 1;
+    }
+
+    /// Accepts a message; the caller has asked for room and charged it, or it
+    /// is charged though the budget has nothing left.
     pub(crate) fn push(&mut self, message: Cow<'_, Message>) {
         self.waiting.push(message);
+        self.lease.cover(self.pinned());
+    }
+
+    /// Gives the message that was accepted last a time to live or a receipt.
+    pub(crate) fn mark_last(&mut self, mark: Mark) {
+        self.waiting.mark_last(mark);
+    }
+
+    /// Whether a message may expire that no writer has taken.
+    pub(crate) fn is_timed(&self) -> bool {
+        self.earliest().is_some()
+    }
+
+    /// Whether a message may expire that a writer has taken.
+    pub(crate) fn is_taken_timed(&self) -> bool {
+        self.taken_timed
+    }
+
+    /// Before this nothing expires that no writer has taken.
+    pub(crate) fn earliest(&self) -> Option<Instant> {
+        let keyed = self.keyed.as_ref().and_then(|keyed| keyed.earliest());
+        let earliest = [self.waiting.earliest(), keyed];
+        earliest.into_iter().flatten().min()
+    }
+
+    /// Gives up what has waited too long and no writer has taken. Returns how many.
+    pub(crate) fn expire(&mut self, now: Instant) -> usize {
+        let expired = self.waiting.expire(now).messages;
+        self.waiting.settle_locked(Fate::GivenUp(GivenUp::Expired));
+        let keyed = self.keyed.as_mut();
+        let expired = expired + keyed.map_or(0, |keyed| keyed.expire(now));
+        self.settle();
+        expired
+    }
+
+    /// Gives up the message of this key that no writer has taken. Returns
+    /// whether there was one.
+    pub(crate) fn drop_of_key(&mut self, key: &Bytes) -> bool {
+        self.keyed.as_mut().is_some_and(|keyed| keyed.remove(key))
+    }
+
+    /// Accepts a message of which none waits with this key.
+    pub(crate) fn push_keyed(&mut self, key: Bytes, message: Message, mark: Option<Mark>) {
+        self.keyed.get_or_insert_default().push(key, message, mark);
+        self.lease.cover(self.pinned());
     }
 
     /// Accepts a message before all that wait.
@@ -85,11 +222,21 @@ impl Outgoing {
         let none = first.another();
         first.append(std::mem::replace(&mut self.waiting, none));
         self.waiting = first;
+        self.lease.cover(self.pinned());
     }
 
     /// Gives up the oldest message that no writer has taken. Returns whether there was one.
     pub(crate) fn drop_oldest(&mut self) -> bool {
-        self.waiting.drop_first()
+        let dropped = self.waiting.drop_first();
+        self.settle();
+        self.waiting.settle_locked(Fate::GivenUp(GivenUp::Replaced));
+        dropped
+    }
+
+    /// Gives back the memory of what was dropped.
+    pub(crate) fn compact(&mut self) {
+        self.waiting.compact();
+        self.settle();
     }
 
     /// Octets of commands that no writer has taken.
@@ -108,6 +255,13 @@ impl Outgoing {
             batch.is_empty(),
             "the writer finishes a batch before the next"
         );
+        if let Some(keyed) = &mut self.keyed {
+            for (message, mark) in keyed.drain() {
+                self.waiting.push(Cow::Owned(message));
+                mark.into_iter()
+                    .for_each(|mark| self.waiting.mark_last(mark));
+            }
+        }
         if self.waiting.is_empty() && self.commands.is_empty() {
             return false;
         }
@@ -117,25 +271,46 @@ impl Outgoing {
         }
         self.taken_messages = batch.messages();
         self.taken_octets = batch.octets();
+        self.taken_pinned = batch.pinned();
+        self.taken_timed = batch.is_timed();
+        // What is encoded may be more than it was.
+        self.lease.cover(self.pinned());
         true
     }
 
-    /// The writer finished so much of what it took.
+    /// Moves the commands alone into `batch`, which the writer has not finished:
+    /// an answer to a PING waits for no queue (BI-55).
+    pub(crate) fn take_commands(&mut self, batch: &mut Batch) {
+        let commands = std::mem::take(&mut self.commands);
+        if !commands.is_empty() {
+            self.taken_octets += commands.len();
+            self.taken_pinned += commands.len();
+            batch.push_commands_front(commands);
+        }
+    }
+
+    /// The writer finished so much of what it took, or gave it up.
     pub(crate) fn written(&mut self, progress: Progress) {
         self.taken_messages -= progress.messages;
         self.taken_octets -= progress.octets;
+        self.taken_pinned -= progress.freed;
+        self.settle();
     }
 
     /// The connection is gone: what its writer had not begun goes to the next
     /// one, before all else. Returns how many messages died half written.
     pub(crate) fn restore(&mut self, batch: Batch) -> usize {
         let (mut unwritten, died) = batch.into_unwritten();
+        unwritten.settle_locked(Fate::GivenUp(GivenUp::Cut));
+        self.taken_timed = false;
         self.commands = Vec::new();
         self.taken_messages = 0;
         self.taken_octets = 0;
+        self.taken_pinned = 0;
         let none = self.waiting.another();
         unwritten.append(std::mem::replace(&mut self.waiting, none));
         self.waiting = unwritten;
+        self.settle();
         died
     }
 }
@@ -145,6 +320,7 @@ mod tests {
     use std::borrow::Cow;
 
     use super::Outgoing;
+    use crate::context::Context;
     use crate::message::Message;
     use crate::options::Limit;
     use crate::pipe::batch::{Batch, Encoded};
@@ -157,7 +333,7 @@ mod tests {
     }
 
     fn filled(limit: Limit, offered: usize) -> (Outgoing, usize) {
-        let mut outgoing = Outgoing::new(limit, false);
+        let mut outgoing = Outgoing::new(limit, false, Context::new().lease());
         let mut accepted = 0;
         for _ in 0..offered {
             if outgoing.has_room() {
@@ -202,6 +378,7 @@ mod tests {
                 bytes: 1,
             },
             false,
+            Context::new().lease(),
         );
         assert!(outgoing.has_room());
         outgoing.push(Cow::Owned(Message::from("much more than one octet")));
@@ -234,6 +411,7 @@ mod tests {
                 bytes: 1 << 20,
             },
             false,
+            Context::new().lease(),
         );
         for text in ["one", "two"] {
             outgoing.push(Cow::Owned(Message::from(text)));

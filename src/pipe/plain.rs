@@ -1,8 +1,12 @@
 //! Messages in a row for a peer in this process: not encoded, and their payload not copied.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
+use super::batch::Progress;
 use super::incoming::footprint;
+use super::marks::Marks;
+use super::receipt::Fate;
 use crate::message::Message;
 
 /// Messages as they are, in order.
@@ -13,6 +17,7 @@ pub(crate) struct Plain {
     commands: Vec<u8>,
     /// What the messages count against a limit.
     octets: usize,
+    pub(super) marks: Marks,
 }
 
 impl Plain {
@@ -42,7 +47,25 @@ impl Plain {
         let message = self.messages.pop_front()?;
         let octets = footprint(&message);
         self.octets -= octets;
+        self.marks.pass(1);
         Some((message, octets))
+    }
+
+    /// Says what became of the messages that have left; no socket's lock is held.
+    pub(crate) fn settle(&mut self, fate: Fate) {
+        self.marks.settle(fate);
+    }
+
+    /// Takes out the messages whose time has passed.
+    pub(super) fn expire(&mut self, now: Instant) -> Progress {
+        let expired = self.marks.expire(now, 0);
+        let octets = take_out(&mut self.messages, &expired);
+        self.octets -= octets;
+        Progress {
+            messages: expired.len(),
+            octets,
+            freed: octets,
+        }
     }
 
     /// Gives up the first message. Returns whether there was one.
@@ -61,7 +84,25 @@ impl Plain {
     }
 
     pub(super) fn append(&mut self, mut later: Self) {
+        self.marks.append(self.messages.len(), later.marks);
         self.messages.append(&mut later.messages);
         self.octets += later.octets;
     }
+}
+
+/// Takes out the messages at these places, ascending. Returns what they counted against a limit.
+pub(super) fn take_out(messages: &mut VecDeque<Message>, places: &[usize]) -> usize {
+    let mut places = places.iter().copied().peekable();
+    if places.peek().is_none() {
+        return 0;
+    }
+    let mut octets = 0;
+    let mut place = 0;
+    messages.retain(|message| {
+        let goes = places.next_if_eq(&place).is_some();
+        place += 1;
+        octets += if goes { footprint(message) } else { 0 };
+        !goes
+    });
+    octets
 }

@@ -60,6 +60,22 @@ impl Waiters {
         self.next += 1;
     }
 
+    /// As [`wait`](Self::wait), and one that was woken for nothing has its place again. For
+    /// those who all wait for the same: elsewhere it would keep others from what is theirs.
+    pub(crate) fn wait_in_turn(&mut self, ticket: &mut Ticket, waker: &Waker) {
+        if let Some(number) = ticket.number
+            && let Err(position) = self.position(number)
+        {
+            let waiter = Waiter {
+                number,
+                waker: waker.clone(),
+                standing: ticket.standing,
+            };
+            self.queue.insert(position, waiter);
+        }
+        self.wait(ticket, waker);
+    }
+
     /// The first in the queue, and those with standing tickets before it; the
     /// caller wakes them all. With `None` it cannot count on anybody.
     pub(crate) fn next(&mut self, standing: &mut Vec<Waker>) -> Option<Waker> {
@@ -70,6 +86,25 @@ impl Waiters {
             standing.push(waiter.waker);
         }
         None
+    }
+
+    /// Whether one that waited was woken, and is in the queue no more.
+    pub(crate) fn was_woken(&self, ticket: &Ticket) -> bool {
+        let number = ticket.number;
+        !ticket.standing && number.is_some_and(|number| self.position(number).is_err())
+    }
+
+    /// As [`next`](Self::next), of those behind this ticket, which stays.
+    pub(crate) fn next_behind(&mut self, ticket: &Ticket, wakers: &mut Vec<Waker>) {
+        let Some(Ok(place)) = ticket.number.map(|number| self.position(number)) else {
+            return;
+        };
+        while let Some(waiter) = self.queue.remove(place + 1) {
+            wakers.push(waiter.waker);
+            if !waiter.standing {
+                return;
+            }
+        }
     }
 
     /// All of them; the caller wakes them.
@@ -117,6 +152,25 @@ mod tests {
     }
 
     #[test]
+    fn one_that_cannot_use_its_wake_up_gives_it_to_those_behind_alone() {
+        let mut waiters = Waiters::default();
+        let (mut first, mut second) = (Ticket::default(), Ticket::default());
+        waiters.wait(&mut first, Waker::noop());
+        waiters.wait(&mut second, Waker::noop());
+        assert!(!waiters.was_woken(&first));
+        waiters.next(&mut Vec::new());
+        assert!(waiters.was_woken(&first));
+        waiters.wait_in_turn(&mut first, Waker::noop());
+        let mut wakers = Vec::new();
+        waiters.next_behind(&first, &mut wakers);
+        assert_eq!(wakers.len(), 1);
+        assert!(waiters.was_woken(&second));
+        waiters.wait_in_turn(&mut second, Waker::noop());
+        waiters.next_behind(&second, &mut wakers);
+        assert_eq!(wakers.len(), 1, "the first is not woken again");
+    }
+
+    #[test]
     fn waiting_again_keeps_the_place() {
         let mut waiters = Waiters::default();
         let (mut first, mut second) = (Ticket::default(), Ticket::default());
@@ -125,6 +179,24 @@ mod tests {
         waiters.wait(&mut first, Waker::noop());
         waiters.next(&mut Vec::new());
         assert!(waiters.leave(&mut first));
+    }
+
+    #[test]
+    fn waiting_in_turn_one_that_was_woken_has_its_place_again() {
+        for in_turn in [true, false] {
+            let mut waiters = Waiters::default();
+            let (mut first, mut second) = (Ticket::default(), Ticket::default());
+            waiters.wait(&mut first, Waker::noop());
+            waiters.wait(&mut second, Waker::noop());
+            waiters.next(&mut Vec::new());
+            match in_turn {
+                true => waiters.wait_in_turn(&mut first, Waker::noop()),
+                false => waiters.wait(&mut first, Waker::noop()),
+            }
+            waiters.next(&mut Vec::new());
+            assert_eq!(waiters.leave(&mut first), in_turn);
+            assert_eq!(waiters.leave(&mut second), !in_turn);
+        }
     }
 
     #[test]

@@ -29,6 +29,16 @@ impl<K: Copy + Eq> FairQueue<K> {
         self.waiting.is_empty()
     }
 
+    /// Whose turn it is to be read, without taking it out.
+    pub(crate) fn current(&self) -> Option<K> {
+        self.waiting.front().copied()
+    }
+
+    /// Takes out a key that has nothing to read any more.
+    pub(crate) fn remove(&mut self, key: K) {
+        self.waiting.retain(|waiting| *waiting != key);
+    }
+
     /// Whose turn it is to be read. It is out of the queue then.
     pub(crate) fn pop(&mut self) -> Option<K> {
         self.waiting.pop_front()

@@ -69,6 +69,16 @@ impl<K: Copy + Eq + Hash> RoundRobin<K> {
         self.rotation.front().copied()
     }
 
+    /// How many keys are in the rotation.
+    pub(crate) fn active(&self) -> usize {
+        self.rotation.len()
+    }
+
+    /// Whether the key is known.
+    pub(crate) fn contains(&self, key: K) -> bool {
+        self.members.contains_key(&key)
+    }
+
     /// Ends the turn of the current key.
     pub(crate) fn advance(&mut self) {
         // A rotation by one in a ring that is not full moves a single key.

@@ -28,6 +28,8 @@ pub(crate) struct Subscriptions<K> {
     visited: Vec<u64>,
     /// The generation of the last [`matches`](Self::matches).
     generation: u64,
+    /// The topics of all keys, and their octets: a topic of two keys counts twice.
+    total: Total,
 }
 
 /// What a subscription changed.
@@ -69,6 +71,12 @@ struct Subscriber<K> {
 }
 
 #[derive(Debug, Default)]
+struct Total {
+    topics: usize,
+    octets: usize,
+}
+
+#[derive(Debug, Default)]
 struct Link {
     nodes: HashSet<usize>,
     /// The octets of its topics together.
@@ -88,6 +96,7 @@ impl<K: Copy + Eq + Into<usize>> Subscriptions<K> {
             links: Vec::new(),
             visited: Vec::new(),
             generation: 0,
+            total: Total::default(),
         }
     }
 
@@ -113,6 +122,8 @@ impl<K: Copy + Eq + Into<usize>> Subscriptions<K> {
                 subscribers.insert(position, Subscriber { key, count: 1 });
                 self.links[index].nodes.insert(node);
                 self.links[index].octets += topic.len();
+                self.total.topics += 1;
+                self.total.octets += topic.len();
             }
         }
         outcome
@@ -136,6 +147,8 @@ impl<K: Copy + Eq + Into<usize>> Subscriptions<K> {
         }
         self.links[index].nodes.remove(&node);
         self.links[index].octets -= topic.len();
+        self.total.topics -= 1;
+        self.total.octets -= topic.len();
         match self.leave(node, index) {
             true => Canceled::Last,
             false => Canceled::Remaining,
@@ -177,8 +190,11 @@ impl<K: Copy + Eq + Into<usize>> Subscriptions<K> {
     pub(crate) fn remove(&mut self, key: K) -> impl Iterator<Item = Vec<u8>> + use<K> {
         let index = key.into();
         let link = self.links.get_mut(index).map(std::mem::take);
+        let link = link.unwrap_or_default();
+        self.total.topics -= link.nodes.len();
+        self.total.octets -= link.octets;
         let mut ended = Vec::new();
-        for node in link.unwrap_or_default().nodes {
+        for node in link.nodes {
             let topic = self.topic(node);
             if self.leave(node, index) {
                 ended.push(topic);
@@ -207,6 +223,16 @@ impl<K: Copy + Eq + Into<usize>> Subscriptions<K> {
     /// The octets of a key's topics together, for the same limit.
     pub(crate) fn octets(&self, key: K) -> usize {
         self.links.get(key.into()).map_or(0, |link| link.octets)
+    }
+
+    /// How many topics all keys have, for the limit on what they may make us hold together.
+    pub(crate) fn total(&self) -> usize {
+        self.total.topics
+    }
+
+    /// The octets of all keys' topics together, for the same limit.
+    pub(crate) fn total_octets(&self) -> usize {
+        self.total.octets
     }
 
     fn find(&self, topic: &[u8]) -> Option<usize> {

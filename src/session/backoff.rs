@@ -1,4 +1,5 @@
-//! How long to wait before the next attempt: doubling, with full jitter.
+//! How long to wait before the next attempt: doubling, with full jitter, and never
+//! much longer than what was waited already.
 
 use std::time::Duration;
 
@@ -8,6 +9,8 @@ pub(super) struct Backoff {
     initial: Duration,
     max: Duration,
     next: Duration,
+    /// In all waits since the last success.
+    waited: Duration,
 }
 
 impl Backoff {
@@ -16,16 +19,22 @@ impl Backoff {
             initial,
             max,
             next: initial,
+            waited: Duration::ZERO,
         }
     }
 
     /// The next wait: anything from nothing to a ceiling that doubles each time.
+    ///
+    /// Who draws short waits makes many attempts in a short time, and would
+    /// come to long waits by them: the ceiling stays below twice what was
+    /// waited in all. After an outage everybody is back within thrice its length (C12).
     pub(super) fn wait(&mut self) -> Duration {
-        let ceiling = self.next;
+        let ceiling = self.next.min(self.initial.max(self.waited * 2));
         self.next = (self.next * 2).min(self.max);
-        ceiling
-            .mul_f64(fastrand::f64())
-            .max(Duration::from_millis(1))
+        let wait = ceiling.mul_f64(fastrand::f64());
+        let wait = wait.max(Duration::from_millis(1));
+        self.waited += wait;
+        wait
     }
 
     /// An attempt succeeded and lasted for `lived`: one that was cut at once
@@ -33,6 +42,7 @@ impl Backoff {
     pub(super) fn succeeded(&mut self, lived: Duration) {
         if lived >= self.next {
             self.next = self.initial;
+            self.waited = Duration::ZERO;
         }
     }
 }
@@ -56,6 +66,20 @@ mod tests {
             assert_eq!(backoff.next, ceiling);
         }
         assert_eq!(ceiling, MAX);
+    }
+
+    /// C12.
+    #[test]
+    fn no_wait_is_longer_than_twice_what_was_waited_before() {
+        for _ in 0..1_000 {
+            let mut backoff = Backoff::new(INITIAL, MAX);
+            let mut waited = Duration::ZERO;
+            for _ in 0..12 {
+                let wait = backoff.wait();
+                assert!(wait <= INITIAL.max(waited * 2), "{wait:?} after {waited:?}");
+                waited += wait;
+            }
+        }
     }
 
     /// BI-28: a peer that accepts and closes at once, again and again, is waited for ever longer.

@@ -1,22 +1,24 @@
-//! Connects an endpoint, for ever: dial, shake hands, drive, wait, again.
+//! Connects an endpoint, for ever or until it is given up: dial, shake hands, drive, wait, again.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::backoff::Backoff;
-use super::handshake::{local, shake_hands};
+use super::handshake::shake_hands;
 use super::link::Wired;
 use super::port::{Attach, Phase, PipeId, Port};
 use super::{Link, Settings, inproc};
 use crate::endpoint::Endpoint;
 use crate::error::LinkError;
+use crate::options::ReconnectStop;
 use crate::transport;
-use crate::zmtp::Decoder;
 
-/// Keeps `endpoint` connected to `pipe` until the phase says to end. While the
-/// phase is finishing, goes on for as long as the pipe has something to write.
+/// Keeps `endpoint` connected to `pipe` until the phase says to end, or that happens
+/// after which the options want no more attempts. While the phase is finishing, goes
+/// on for as long as the pipe has something to write.
 pub(crate) async fn dial(
     port: Arc<dyn Port>,
     endpoint: Endpoint,
@@ -24,17 +26,25 @@ pub(crate) async fn dial(
     settings: Settings,
     mut phase: watch::Receiver<Phase>,
 ) {
-    let mut backoff = Backoff::new(settings.reconnect_initial, settings.reconnect_max);
+    let _released = Released {
+        port: &port,
+        endpoint: &endpoint,
+    };
+    let times = &settings.connection;
+    let mut backoff = Backoff::new(times.reconnect_initial, times.reconnect_max);
     loop {
         let connected = connect(&port, &endpoint, pipe, &settings, &mut phase).await;
-        let reason = match connected {
+        let (reason, stop) = match connected {
             Some(Ok(link)) => {
                 let since = Instant::now();
                 let reason = link.drive(&settings, &mut phase).await;
                 backoff.succeeded(since.elapsed());
-                reason
+                (reason, Some(ReconnectStop::Disconnected))
             }
-            Some(Err(reason)) => reason,
+            Some(Err(reason)) => {
+                let stop = failure(&reason);
+                (reason, stop)
+            }
             None => return,
         };
         if is_over(&port, pipe, &phase) {
@@ -44,6 +54,9 @@ pub(crate) async fn dial(
         if reason == LinkError::GivenUp {
             continue;
         }
+        if stop.is_some_and(|stop| times.reconnect_stop.contains(stop)) {
+            return port.gave_up(pipe, &endpoint, &reason);
+        }
         let wait = backoff.wait();
         port.retrying(&endpoint, wait, &reason);
         let mut watched = phase.clone();
@@ -51,6 +64,36 @@ pub(crate) async fn dial(
             () = sleep(wait) => {}
             () = over(&port, pipe, &mut watched) => return,
         }
+    }
+}
+
+/// What kind of failure an attempt ended with; others may pass by themselves.
+fn failure(reason: &LinkError) -> Option<ReconnectStop> {
+    match reason {
+        LinkError::Io(ErrorKind::ConnectionRefused | ErrorKind::NotFound) => {
+            Some(ReconnectStop::Refused)
+        }
+        LinkError::Handshake(_)
+        | LinkError::HandshakeTimeout
+        | LinkError::PeerError(_)
+        | LinkError::ClosedByPeer
+        | LinkError::Io(
+            ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted,
+        ) => Some(ReconnectStop::HandshakeFailed),
+        _ => None,
+    }
+}
+
+/// Tells the port that the endpoint is dialled no more, also when the runtime
+/// drops the session: after the end of its connection.
+struct Released<'a> {
+    port: &'a Arc<dyn Port>,
+    endpoint: &'a Endpoint,
+}
+
+impl Drop for Released<'_> {
+    fn drop(&mut self) {
+        self.port.released(self.endpoint);
     }
 }
 
@@ -84,30 +127,30 @@ async fn connect(
 ) -> Option<Result<Arc<Link>, LinkError>> {
     let attempt = async {
         if let Endpoint::Inproc(name) = endpoint {
-            return inproc::connect(port, endpoint, name, pipe, local(settings)).await;
+            return inproc::connect(port, endpoint, name, pipe, settings).await;
         }
-        // The time for a handshake is time enough for the dialling before it.
         let dialled = timeout(
-            settings.handshake_timeout,
+            settings.connection.connect_timeout,
             transport::dial(endpoint, &settings.transport),
         )
         .await;
-        let dialled = dialled.map_err(|_| LinkError::HandshakeTimeout)?;
+        let dialled = dialled.map_err(|_| LinkError::ConnectTimeout)?;
         let mut wire = dialled.map_err(LinkError::io)?;
         let (peer, early) = shake_hands(&mut wire, settings).await?;
         let (address, credentials) = (wire.address.clone(), wire.origin.credentials());
+        let name = wire.name;
         let attach = Attach {
             pipe: Some(pipe),
             endpoint,
             address: &address,
+            wire: name,
             credentials,
             peer: &peer,
         };
         let mut parts = Some((wire, early));
         port.attach(attach, &mut |pipe| {
             let (wire, early) = parts.take().expect("attach makes one link");
-            let decoder = Decoder::new(settings.max_message_size, settings.max_frames);
-            let wired = Wired::new(port, pipe, wire, peer.version, early, decoder);
+            let wired = Wired::new(port, pipe, wire, &peer, early, settings);
             Arc::new(Link::Wired(wired))
         })
     };

@@ -2,20 +2,20 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::task::{Context, Poll, ready};
 
 use tokio::sync::watch;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Settings;
+use super::heartbeat::{self, Due, Heartbeat};
 use super::link::Wired;
+use super::patience::Patience;
 use super::port::Phase;
+use super::stall::Stall;
 use crate::error::LinkError;
+use crate::options::ConnectionOptions;
 use crate::zmtp::Command;
-
-/// Intervals of silence in a row, each begun with a PING, after which a peer is dead (H05).
-const SILENT_INTERVALS: u32 = 2;
 
 /// Runs the link until it ends, however it ends, and tells the port.
 ///
@@ -29,13 +29,18 @@ pub(super) async fn drive(
         link,
         reason: LinkError::RuntimeGone,
     };
-    let heartbeat = settings
-        .heartbeat_interval
-        .filter(|_| link.version >= (3, 1));
-    let mut heartbeat = heartbeat.map(Heartbeat::new);
+    let mut pulse = Pulse::new(link, &settings.connection);
+    let mut stall = Stall::new(settings.transport.stall);
     // What came with the handshake is decoded, and the wire's waker set.
     link.read();
-    let run = poll_fn(|context| poll(link, &mut heartbeat, context));
+    let mut patience = Patience::default();
+    let run = poll_fn(|context| {
+        let ended = poll(link, &mut pulse, &mut stall, context);
+        if ended.is_pending() && patience.poll(link, context).is_ready() {
+            return Poll::Ready(LinkError::OutOfBudget);
+        }
+        ended
+    });
     end.reason = tokio::select! {
         reason = run => reason,
         _ = phase.wait_for(|phase| *phase == Phase::Closed) => LinkError::ClosedHere,
@@ -61,7 +66,8 @@ impl Drop for End<'_> {
 /// One turn. Every step may have been the reason for the wake-up, so each is looked at.
 fn poll(
     link: &Wired,
-    heartbeat: &mut Option<Heartbeat>,
+    pulse: &mut Pulse,
+    stall: &mut Stall,
     context: &mut Context<'_>,
 ) -> Poll<LinkError> {
     link.register_driver(context.waker());
@@ -71,10 +77,10 @@ fn poll(
     if let Some(reason) = link.failure() {
         return Poll::Ready(ended(link, reason));
     }
-    if let Some(heartbeat) = heartbeat
-        && heartbeat.poll(link, context).is_ready()
-    {
-        return Poll::Ready(LinkError::Silent);
+    if pulse.poll(link, context).is_ready() {
+        // The last look at the wire may have found the peer gone.
+        let reason = link.failure().unwrap_or(LinkError::Silent);
+        return Poll::Ready(ended(link, reason));
     }
     match link.poll_flush() {
         Poll::Ready(Ok(())) if link.is_finishing() && link.port.is_drained(link.pipe) => {
@@ -83,7 +89,12 @@ fn poll(
             let _ = link.poll_shutdown();
         }
         Poll::Ready(Err(reason)) => return Poll::Ready(ended(link, reason)),
-        Poll::Ready(Ok(())) | Poll::Pending => {}
+        Poll::Ready(Ok(())) => {}
+        Poll::Pending => {
+            if stall.poll(link.intake(), context).is_ready() {
+                return Poll::Ready(LinkError::Stalled);
+            }
+        }
     }
     Poll::Pending
 }
@@ -96,47 +107,70 @@ fn ended(link: &Wired, reason: LinkError) -> LinkError {
     reason
 }
 
-/// Asks a peer for a sign of life, and counts the intervals without one.
-struct Heartbeat {
-    interval: Duration,
-    timer: Pin<Box<Sleep>>,
-    silent: u32,
+/// The timer of the heartbeat, set to when something is due.
+struct Pulse {
+    heartbeat: Heartbeat,
+    /// What our PINGs say of us.
+    time_to_live: u16,
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl Heartbeat {
-    fn new(interval: Duration) -> Self {
-        Self {
-            interval,
-            timer: Box::pin(sleep(interval)),
-            silent: 0,
+impl Pulse {
+    fn new(link: &Wired, options: &ConnectionOptions) -> Self {
+        // PINGs are of 3.1; to a peer of 3.0 they would be noise (H07).
+        let asks = link.version >= (3, 1);
+        let mut pulse = Self {
+            heartbeat: Heartbeat::new(Instant::now(), options, asks),
+            time_to_live: heartbeat::time_to_live(options),
+            timer: None,
+        };
+        pulse.arm();
+        pulse
+    }
+
+    fn arm(&mut self) {
+        let Some(next) = self.heartbeat.next() else {
+            self.timer = None;
+            return;
+        };
+        match &mut self.timer {
+            Some(timer) => timer.as_mut().reset(next),
+            None => self.timer = Some(Box::pin(sleep_until(next))),
         }
     }
 
     /// Ready when the peer is dead.
     fn poll(&mut self, link: &Wired, context: &mut Context<'_>) -> Poll<()> {
-        while self.timer.as_mut().poll(context).is_ready() {
-            self.timer.as_mut().reset(Instant::now() + self.interval);
-            // A link that we have stopped reading cannot show a sign of life.
-            let alive = link.take_heard() || link.port.is_paused(link.pipe);
-            self.silent = if alive { 0 } else { self.silent + 1 };
-            if self.silent >= SILENT_INTERVALS {
-                return Poll::Ready(());
+        if let Some(deciseconds) = link.take_promise() {
+            self.heartbeat.promise(Instant::now(), deciseconds);
+            self.arm();
+        }
+        while let Some(timer) = &mut self.timer {
+            ready!(timer.as_mut().poll(context));
+            let now = Instant::now();
+            let mut due = self.heartbeat.look(now, link.signs());
+            if due == Due::Cut {
+                // What the kernel holds is a sign of life too: whoever was to read
+                // it may not have had its turn.
+                link.read();
+                due = self.heartbeat.look(now, link.signs());
             }
-            let ping = Command::Ping {
-                ttl_deciseconds: self.time_to_live(),
-                context: [][..].into(),
-            };
-            link.port
-                .command(link.pipe, &mut |octets| ping.encode(octets));
+            match due {
+                Due::Cut => return Poll::Ready(()),
+                Due::Ping => self.ping(link),
+                Due::Nothing => {}
+            }
+            self.arm();
         }
         Poll::Pending
     }
 
-    /// How long the peer may wait for us: as long as we wait for it.
-    fn time_to_live(&self) -> u16 {
-        let deciseconds = (self.interval * (SILENT_INTERVALS + 1))
-            .as_millis()
-            .div_ceil(100);
-        u16::try_from(deciseconds).unwrap_or(u16::MAX)
+    fn ping(&self, link: &Wired) {
+        let ping = Command::Ping {
+            ttl_deciseconds: self.time_to_live,
+            context: [][..].into(),
+        };
+        link.port
+            .command(link.pipe, &mut |octets| ping.encode(octets));
     }
 }

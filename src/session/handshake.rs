@@ -19,7 +19,7 @@ pub(super) async fn shake_hands(
     settings: &Settings,
 ) -> Result<(Peer, BytesMut), LinkError> {
     match timeout(
-        settings.handshake_timeout,
+        settings.connection.handshake_timeout,
         exchange(wire, Handshake::new(local(settings))),
     )
     .await
@@ -34,6 +34,7 @@ pub(super) fn local(settings: &Settings) -> Local {
     Local {
         socket_type: settings.socket_type,
         identity: settings.identity.clone(),
+        metadata: settings.metadata.clone(),
     }
 }
 

@@ -16,18 +16,23 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::BytesMut;
 use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::time;
 
-use super::Link;
-use super::handshake::introduce;
+use super::expire;
+use super::handshake::{introduce, local};
 use super::port::{Attach, Phase, PipeId, Port, Subscription, Taken, Writer};
+use super::{Link, Settings};
+use crate::context::Context as Owner;
 use crate::endpoint::Endpoint;
 use crate::error::LinkError;
-use crate::pipe::{Batch, Plain};
+use crate::pipe::{Batch, Fate, Plain};
+use crate::transport::WireName;
 use crate::zmtp::{Command, Decoder, Local, Peer};
 
 /// What both ends speak.
@@ -120,6 +125,14 @@ impl Joined {
         peer.wake();
     }
 
+    /// Gives up what was taken, and kept too long because the other socket has
+    /// no room. Returns the time before which nothing else of it expires.
+    pub(super) fn expire(&self, now: Instant) -> Option<Instant> {
+        let batch = &mut self.outgoing.lock().batch;
+        expire(batch, &*self.port, self.pipe, now);
+        batch.earliest()
+    }
+
     /// Passes on one batch, as far as the other socket has room.
     fn pass_on(&self, outgoing: &mut Direction, writer: Writer) -> Step {
         let Direction {
@@ -137,6 +150,10 @@ impl Joined {
                 Taken::Nothing => return Step::Done,
             }
         }
+        if batch.is_timed() {
+            let now = time::Instant::now().into_std();
+            expire(batch, &*self.port, self.pipe, now);
+        }
         let Batch::Plain(messages) = batch else {
             unreachable!("what stays in the process is not encoded")
         };
@@ -144,6 +161,7 @@ impl Joined {
         let progress = peer.port.accept(peer.pipe, messages);
         if progress.messages > 0 {
             self.port.written(self.pipe, progress);
+            messages.settle(Fate::Written);
         }
         if messages.is_empty() {
             Step::More
@@ -263,25 +281,29 @@ impl Drop for End<'_> {
     }
 }
 
-/// Who listens, by name.
+/// Who listens, by context and name.
 static NAMES: LazyLock<Names> = LazyLock::new(Names::default);
+
+/// The id of a context, and a name in it.
+type Name = (u64, String);
 
 #[derive(Default)]
 struct Names {
-    listeners: Mutex<HashMap<String, mpsc::Sender<Offer>>>,
+    listeners: Mutex<HashMap<Name, mpsc::Sender<Offer>>>,
     /// Somebody listens since.
     bound: Notify,
 }
 
 /// A bound name. Dropping it frees the name.
 pub(crate) struct Listener {
-    name: String,
+    name: Name,
     offers: mpsc::Receiver<Offer>,
 }
 
 /// A socket that wants to be joined.
 pub(super) struct Offer {
     local: Local,
+    wire: WireName,
     answer: oneshot::Sender<Result<(Half, Peer), LinkError>>,
 }
 
@@ -297,19 +319,17 @@ impl Drop for Half {
 }
 
 impl Listener {
-    pub(super) fn bind(name: &str) -> io::Result<Self> {
+    pub(super) fn bind(context: &Owner, name: &str) -> io::Result<Self> {
+        let name = (context.id(), name.to_owned());
         let mut listeners = NAMES.listeners.lock();
-        if listeners.contains_key(name) {
+        if listeners.contains_key(&name) {
             return Err(io::Error::from(io::ErrorKind::AddrInUse));
         }
         let (sender, offers) = mpsc::channel(BACKLOG);
-        listeners.insert(name.to_owned(), sender);
+        listeners.insert(name.clone(), sender);
         drop(listeners);
         NAMES.bound.notify_waiters();
-        Ok(Self {
-            name: name.to_owned(),
-            offers,
-        })
+        Ok(Self { name, offers })
     }
 
     /// The next socket that wants to be joined; `None` never comes while this lives.
@@ -333,14 +353,18 @@ impl Offer {
         local: Local,
     ) -> Result<Arc<Link>, LinkError> {
         let (ours, theirs) = introduce(local, self.local);
-        let attached = ours.and_then(|peer| attach(port, None, endpoint, &peer));
-        match (attached, theirs) {
-            (Ok((link, joined)), Ok(peer)) => {
+        // Nobody has a pipe whom the other does not take.
+        let attached = ours.and_then(|peer| {
+            let theirs = theirs?;
+            Ok((attach(port, None, endpoint, self.wire, &peer)?, theirs))
+        });
+        match attached {
+            Ok(((link, joined), peer)) => {
                 // Who has given up meanwhile drops it, which ends it.
                 let _ = self.answer.send(Ok((Half(joined), peer)));
                 Ok(link)
             }
-            (Err(reason), _) | (Ok(_), Err(reason)) => {
+            Err(reason) => {
                 let _ = self.answer.send(Err(reason.clone()));
                 Err(reason)
             }
@@ -360,24 +384,29 @@ pub(super) async fn connect(
     endpoint: &Endpoint,
     name: &str,
     pipe: PipeId,
-    local: Local,
+    settings: &Settings,
 ) -> Result<Arc<Link>, LinkError> {
     let (answer, answered) = oneshot::channel();
-    let offers = listener(name).await;
-    let offer = Offer { local, answer };
+    let offers = listener(&(settings.context.id(), name.to_owned())).await;
+    let wire = WireName::next();
+    let offer = Offer {
+        local: local(settings),
+        wire,
+        answer,
+    };
     let gone = |_| LinkError::ClosedByPeer;
     offers
         .send(offer)
         .await
         .map_err(|_| LinkError::ClosedByPeer)?;
     let (half, peer) = answered.await.map_err(gone)??;
-    let (link, ours) = attach(port, Some(pipe), endpoint, &peer)?;
+    let (link, ours) = attach(port, Some(pipe), endpoint, wire, &peer)?;
     join(&ours, &half.0);
     Ok(link)
 }
 
 /// Resolves when somebody listens under this name.
-async fn listener(name: &str) -> mpsc::Sender<Offer> {
+async fn listener(name: &Name) -> mpsc::Sender<Offer> {
     loop {
         let bound = NAMES.bound.notified();
         tokio::pin!(bound);
@@ -394,12 +423,14 @@ fn attach(
     port: &Arc<dyn Port>,
     pipe: Option<PipeId>,
     endpoint: &Endpoint,
+    wire: WireName,
     peer: &Peer,
 ) -> Result<(Arc<Link>, Arc<Joined>), LinkError> {
     let attach = Attach {
         pipe,
         endpoint,
         address: "inproc",
+        wire,
         credentials: None,
         peer,
     };

@@ -6,26 +6,30 @@
 //! nobody receives, heartbeats, and the end.
 
 use std::io::IoSlice;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker, ready};
+use std::time::Instant;
 
 use bytes::BytesMut;
 use futures::task::AtomicWaker;
 use parking_lot::Mutex;
-use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::io::AsyncWrite;
+use tokio::time;
 
+use super::Settings;
+use super::expire;
+use super::heartbeat::Signs;
 use super::port::{self, PipeId, Port, Subscription, Taken};
+use super::reading::Reading;
+use super::stall::Intake;
+use crate::context::Budget;
 use crate::error::LinkError;
 use crate::message::Message;
-use crate::pipe::{Batch, Encoded};
-use crate::transport::{ReadHalf, Wire, WriteHalf};
-use crate::zmtp::{Command, Decoder};
-
-/// The least and the most that is read at once; it doubles while reads fill it.
-const READ_LEAST: usize = 4 << 10;
-const READ_MOST: usize = 128 << 10;
+use crate::pipe::{Batch, Encoded, Fate};
+use crate::transport::{Wire, WriteHalf};
+use crate::zmtp::{Command, Peer};
 
 /// Slices in one vectored write.
 const SLICES: usize = 64;
@@ -39,11 +43,23 @@ pub(crate) struct Wired {
     writer: Mutex<Writer>,
     reader: Mutex<Reader>,
     driver: Arc<DriverWaker>,
+    /// PINGs that came, and octets that were written, both roughly: who asks
+    /// and asks and never reads the answers is told by them.
+    pings: AtomicU64,
+    written: AtomicU64,
     /// Something was read since the driver last looked (H03).
     heard: AtomicBool,
+    /// Something was read behind the peer's last PING.
+    heard_since_ping: AtomicBool,
+    /// The time to live of a PING that the driver has not seen yet, in tenths of
+    /// a second; 0 is none.
+    promise: AtomicU16,
     /// What is queued is to be written, then the connection ends.
     finishing: AtomicBool,
     failure: Mutex<Option<LinkError>>,
+    /// Since when the rest of a message has had no place in the budget.
+    starved: Mutex<Option<time::Instant>>,
+    budget: Arc<Budget>,
 }
 
 struct Writer {
@@ -55,12 +71,7 @@ struct Writer {
 }
 
 struct Reader {
-    /// `None` once the connection has ended.
-    wire: Option<ReadHalf>,
-    buffer: BytesMut,
-    decoder: Decoder,
-    /// How much is read at once at present.
-    chunk: usize,
+    reading: Reading,
     /// Scratch: emptied by each delivery.
     messages: Vec<Message>,
     /// Tells the port that there is something to read.
@@ -104,6 +115,8 @@ enum Step {
     More,
     /// The pipe is full: whoever empties it reads on.
     Paused,
+    /// The budget has no place for more: the port tells when it has.
+    Starved,
 }
 
 impl Wired {
@@ -112,10 +125,11 @@ impl Wired {
         port: &Arc<dyn Port>,
         pipe: PipeId,
         wire: Wire,
-        version: (u8, u8),
+        peer: &Peer,
         early: BytesMut,
-        decoder: Decoder,
+        settings: &Settings,
     ) -> Self {
+        let reading = Reading::new(wire.read, early, settings);
         let driver = Arc::new(DriverWaker(AtomicWaker::new()));
         let readable = Arc::new(ReadableWaker {
             port: port.clone(),
@@ -124,24 +138,27 @@ impl Wired {
         Self {
             pipe,
             port: port.clone(),
-            version,
+            version: peer.version,
             writer: Mutex::new(Writer {
                 wire: Some(wire.write),
                 batch: Batch::Encoded(Encoded::default()),
                 waker: Waker::from(driver.clone()),
             }),
             reader: Mutex::new(Reader {
-                wire: Some(wire.read),
-                buffer: early,
-                decoder,
-                chunk: READ_LEAST,
+                reading,
                 messages: Vec::new(),
                 waker: Waker::from(readable),
             }),
             driver,
+            pings: AtomicU64::new(0),
+            written: AtomicU64::new(0),
             heard: AtomicBool::new(true),
+            heard_since_ping: AtomicBool::new(true),
+            promise: AtomicU16::new(0),
             finishing: AtomicBool::new(false),
             failure: Mutex::new(None),
+            starved: Mutex::new(None),
+            budget: settings.context.shared_budget().clone(),
         }
     }
 
@@ -164,9 +181,32 @@ impl Wired {
         self.finishing.load(Ordering::Acquire)
     }
 
-    /// Whether anything was read since the last call.
-    pub(super) fn take_heard(&self) -> bool {
-        self.heard.swap(false, Ordering::Relaxed)
+    /// What was heard since the last call. A link that we have stopped reading
+    /// cannot show a sign of life.
+    pub(super) fn signs(&self) -> Signs {
+        let heard = self.heard.swap(false, Ordering::Relaxed);
+        let paused = self.port.is_paused(self.pipe);
+        Signs {
+            alive: heard || paused,
+            kept: self.heard_since_ping.load(Ordering::Relaxed) || paused,
+        }
+    }
+
+    /// The time to live that the peer's last PING said, in tenths of a second,
+    /// once. For the driver, at each of its turns: a load where there is none.
+    pub(super) fn take_promise(&self) -> Option<u16> {
+        if self.promise.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        Some(self.promise.swap(0, Ordering::Relaxed))
+    }
+
+    /// What tells whether the peer takes what is written to it.
+    pub(super) fn intake(&self) -> Intake {
+        Intake {
+            written: self.written.load(Ordering::Relaxed),
+            pings: self.pings.load(Ordering::Relaxed),
+        }
     }
 
     pub(super) fn failure(&self) -> Option<LinkError> {
@@ -236,11 +276,18 @@ impl Wired {
         batch: &mut Batch,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), LinkError>> {
-        let Batch::Encoded(batch) = batch else {
+        if batch.is_timed() {
+            let now = time::Instant::now().into_std();
+            expire(batch, &*self.port, self.pipe, now);
+            if batch.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        let Batch::Encoded(encoded) = batch else {
             unreachable!("what goes on a wire is encoded")
         };
         let mut slices = [IoSlice::new(&[]); SLICES];
-        let count = batch.slices(&mut slices);
+        let count = encoded.slices(&mut slices);
         let wire = Pin::new(wire);
         let written = ready!(match &slices[..count] {
             // A plain write is a cheaper call, and all that a lone message needs.
@@ -249,11 +296,29 @@ impl Wired {
         });
         let progress = match written {
             Ok(0) => return Poll::Ready(Err(LinkError::ClosedByPeer)),
-            Ok(octets) => batch.advance(octets),
+            Ok(octets) => {
+                // Only who holds the writer's lock writes this one.
+                let before = self.written.load(Ordering::Relaxed);
+                self.written
+                    .store(before.wrapping_add(octets as u64), Ordering::Relaxed);
+                encoded.advance(octets)
+            }
             Err(error) => return Poll::Ready(Err(LinkError::io(error))),
         };
-        self.port.written(self.pipe, progress);
+        let has_commands = self.port.written(self.pipe, progress);
+        batch.settle(Fate::Written);
+        if has_commands && !batch.is_empty() {
+            self.port.take_commands(self.pipe, batch);
+        }
         Poll::Ready(Ok(()))
+    }
+
+    /// Gives up what the writer has taken, not begun, and kept too long.
+    /// Returns the time before which nothing else of it expires.
+    pub(super) fn expire(&self, now: Instant) -> Option<Instant> {
+        let batch = &mut self.writer.lock().batch;
+        expire(batch, &*self.port, self.pipe, now);
+        batch.earliest()
     }
 
     /// Ends our direction of the wire, so that the peer reads to the end. For the driver.
@@ -278,12 +343,14 @@ impl Wired {
         let step = self.read_step(&mut reader);
         if step.is_err() {
             // Nothing that follows an offence is looked at.
-            reader.close();
+            reader.reading.close();
         }
+        reader.reading.settle();
         drop(reader);
+        self.budget.tell();
         match step {
             Ok(Step::More) => self.port.readable(self.pipe),
-            Ok(Step::Pending | Step::Paused) => {}
+            Ok(Step::Pending | Step::Paused | Step::Starved) => {}
             Err(reason) => self.fail(reason),
         }
     }
@@ -299,14 +366,18 @@ impl Wired {
     fn read_step(&self, reader: &mut Reader) -> Result<Step, LinkError> {
         // What is decoded before the wire is asked: the octets that came with
         // the handshake, or a rest left by a pause.
-        if !reader.buffer.is_empty() && !self.decode(reader)? {
+        if reader.reading.has_undecoded() && !self.decode(reader)? {
             return Ok(Step::Paused);
         }
+        if !self.make_room(&mut reader.reading) {
+            return Ok(Step::Starved);
+        }
         let Some(filled) = reader.fill()? else {
-            reader.rest();
+            reader.reading.rest();
             return Ok(Step::Pending);
         };
         self.heard.store(true, Ordering::Relaxed);
+        self.heard_since_ping.store(true, Ordering::Relaxed);
         if !self.decode(reader)? {
             return Ok(Step::Paused);
         }
@@ -314,9 +385,12 @@ impl Wired {
             return Ok(Step::More);
         }
         // The kernel gave less than was asked for, so this sets the waker and costs no call.
+        if !self.make_room(&mut reader.reading) {
+            return Ok(Step::Starved);
+        }
         match reader.fill()? {
             None => {
-                reader.rest();
+                reader.reading.rest();
                 Ok(Step::Pending)
             }
             Some(_) => {
@@ -326,53 +400,85 @@ impl Wired {
         }
     }
 
+    /// Makes room for a read, if the budget allows it: otherwise the port is
+    /// asked to tell when it may.
+    fn make_room(&self, reading: &mut Reading) -> bool {
+        let mut made = reading.make_room();
+        if !made {
+            self.port.starving(self.pipe);
+            // It may have come free before the port knew.
+            made = reading.make_room();
+        }
+        if made == reading.is_starved() {
+            reading.set_starved(!made);
+            let since = (!made && reading.holds_a_part()).then(time::Instant::now);
+            *self.starved.lock() = since;
+            // It keeps the time.
+            self.wake();
+        }
+        made
+    }
+
+    /// Since when the rest of a message has had no place in the budget.
+    pub(super) fn starved(&self) -> Option<time::Instant> {
+        *self.starved.lock()
+    }
+
     /// Decodes all of the buffer and delivers it. Returns whether reading may go on.
     fn decode(&self, reader: &mut Reader) -> Result<bool, LinkError> {
         let Reader {
-            buffer,
-            decoder,
-            messages,
-            ..
+            reading, messages, ..
         } = reader;
         let mut going_on = true;
         loop {
-            let decoded = decoder.decode(buffer, messages);
+            let decoded = reading.decode(messages);
             // What came whole before an offence is delivered, as any of it would have been.
             if !messages.is_empty() {
-                going_on = self.port.deliver(self.pipe, messages);
+                self.heard_since_ping.store(true, Ordering::Relaxed);
+                going_on &= self.port.deliver(self.pipe, messages);
             }
             match decoded.map_err(|error| LinkError::Protocol(error.to_string()))? {
-                Some(command) => self.obey(command)?,
+                Some(command) => going_on &= self.obey(command)?,
                 None => return Ok(going_on),
             }
         }
     }
 
-    fn obey(&self, command: Command) -> Result<(), LinkError> {
+    /// Does what a command asks for. Returns whether reading may go on.
+    fn obey(&self, command: Command) -> Result<bool, LinkError> {
+        self.heard_since_ping.store(true, Ordering::Relaxed);
         match command {
-            Command::Ping { context, .. } => {
-                let pong = Command::Pong { context };
-                self.port
-                    .command(self.pipe, &mut |octets| pong.encode(octets));
+            Command::Ping {
+                ttl_deciseconds,
+                context,
+            } => {
+                if ttl_deciseconds > 0 {
+                    self.heard_since_ping.store(false, Ordering::Relaxed);
+                    self.promise.store(ttl_deciseconds, Ordering::Relaxed);
+                    self.wake();
+                }
+                self.pings.fetch_add(1, Ordering::Relaxed);
+                self.port.pong(self.pipe, context);
             }
             Command::Subscribe(topic) => {
-                self.port
-                    .subscription(self.pipe, Subscription::Subscribe(topic));
+                let subscription = Subscription::Subscribe(topic);
+                return Ok(self.port.subscription(self.pipe, subscription));
             }
             Command::Cancel(topic) => {
-                self.port
-                    .subscription(self.pipe, Subscription::Cancel(topic));
+                let subscription = Subscription::Cancel(topic);
+                return Ok(self.port.subscription(self.pipe, subscription));
             }
             Command::Error(reason) => return Err(LinkError::PeerError(reason)),
             // A PONG has done its work by being heard; the unknown is ignored (H07).
             Command::Pong { .. } | Command::Ready(_) | Command::Unknown => {}
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Closes the wire and returns what the writer had taken and not finished.
     pub(super) fn sever(&self) -> Batch {
-        self.reader.lock().close();
+        self.reader.lock().reading.close();
+        self.budget.tell();
         let mut writer = self.writer.lock();
         writer.wire = None;
         let none = writer.batch.another();
@@ -381,44 +487,9 @@ impl Wired {
 }
 
 impl Reader {
-    fn close(&mut self) {
-        self.wire = None;
-        self.buffer = BytesMut::new();
-    }
-
     /// Reads once. `None`: nothing is there, the waker is set. Otherwise
     /// whether the read took all the room it had, so that more may be there.
     fn fill(&mut self) -> Result<Option<bool>, LinkError> {
-        let Some(wire) = &mut self.wire else {
-            return Ok(None);
-        };
-        let room = self.buffer.capacity() - self.buffer.len();
-        if room < self.chunk / 2 {
-            // A large frame may double what has come of it, whatever it announces.
-            let large = self.decoder.wanted().min(self.buffer.len());
-            self.buffer.reserve(self.chunk.max(large));
-        }
-        let room = self.buffer.capacity() - self.buffer.len();
-        let mut context = Context::from_waker(&self.waker);
-        let octets = match pin!(wire.read_buf(&mut self.buffer)).poll(&mut context) {
-            Poll::Pending => return Ok(None),
-            Poll::Ready(Ok(0)) => return Err(LinkError::ClosedByPeer),
-            Poll::Ready(Ok(octets)) => octets,
-            Poll::Ready(Err(error)) => return Err(LinkError::io(error)),
-        };
-        let filled = octets == room;
-        if filled {
-            self.chunk = (self.chunk * 2).min(READ_MOST);
-        }
-        Ok(Some(filled))
-    }
-
-    /// Nothing is there to read: a large buffer is given back, so that a link
-    /// at rest costs little.
-    fn rest(&mut self) {
-        if self.buffer.is_empty() && self.buffer.capacity() > READ_LEAST {
-            self.buffer = BytesMut::new();
-            self.chunk = (self.chunk / 2).max(READ_LEAST);
-        }
+        self.reading.fill(&mut Context::from_waker(&self.waker))
     }
 }

@@ -15,7 +15,7 @@ use super::{Link, Settings, inproc};
 use crate::endpoint::Endpoint;
 use crate::error::LinkError;
 use crate::transport::{self, Wire};
-use crate::zmtp::{Decoder, Peer};
+use crate::zmtp::Peer;
 
 /// The waits after a failed accept, as when descriptors have run out.
 const ACCEPT_WAIT_LEAST: Duration = Duration::from_millis(10);
@@ -68,7 +68,7 @@ pub(crate) async fn bind(
     settings: &Settings,
 ) -> io::Result<(Listener, Endpoint)> {
     if let Endpoint::Inproc(name) = endpoint {
-        let listener = inproc::Listener::bind(name)?;
+        let listener = inproc::Listener::bind(&settings.context, name)?;
         return Ok((Listener::Sockets(listener), endpoint.clone()));
     }
     let (listener, bound) = transport::Listener::bind(endpoint, &settings.transport).await?;
@@ -85,12 +85,11 @@ pub(crate) fn adopt(
 }
 
 /// Accepts until `phase` leaves open. What was accepted goes on after that.
-pub(crate) async fn listen(
-    mut listener: Listener,
-    bound: Bound,
-    mut phase: watch::Receiver<Phase>,
-) {
+pub(crate) async fn listen(listener: Listener, bound: Bound, mut phase: watch::Receiver<Phase>) {
     let bound = Arc::new(bound);
+    let unbound = Unbound(&bound);
+    // Dropped before the end is told, however it comes.
+    let mut listener = listener;
     let accepting = async {
         match &mut listener {
             Listener::Wires(listener) => accept_for_ever(listener, &bound).await,
@@ -107,6 +106,16 @@ pub(crate) async fn listen(
     }
     // Whoever waits for the end of this session may bind the same endpoint next.
     drop(listener);
+    drop(unbound);
+}
+
+/// Tells the port that the endpoint is free again, also when the runtime drops the session.
+struct Unbound<'a>(&'a Bound);
+
+impl Drop for Unbound<'_> {
+    fn drop(&mut self) {
+        self.0.port.unbound(&self.0.endpoint);
+    }
 }
 
 /// Joins a socket of this process with ours.
@@ -176,20 +185,20 @@ async fn serve(
     };
     drop(half_open);
     let (address, credentials) = (wire.address.clone(), wire.origin.credentials());
+    let name = wire.name;
     let attached = shaken.and_then(|(peer, early)| {
         let attach = Attach {
             pipe: None,
             endpoint: &bound.endpoint,
             address: &address,
+            wire: name,
             credentials,
             peer: &peer,
         };
         let mut parts = Some((wire, early));
         bound.port.attach(attach, &mut |pipe| {
             let (wire, early) = parts.take().expect("attach makes one link");
-            let limits = (bound.settings.max_message_size, bound.settings.max_frames);
-            let decoder = Decoder::new(limits.0, limits.1);
-            let wired = Wired::new(&bound.port, pipe, wire, peer.version, early, decoder);
+            let wired = Wired::new(&bound.port, pipe, wire, &peer, early, &bound.settings);
             Arc::new(Link::Wired(wired))
         })
     });

@@ -15,35 +15,43 @@ mod backoff;
 mod dial;
 mod driver;
 mod handshake;
+mod heartbeat;
 mod inproc;
 mod link;
 mod listen;
+mod patience;
 mod port;
+mod reading;
+mod stall;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::Instant;
 
+use bytes::Bytes;
 use tokio::sync::watch;
 
-use crate::error::LinkError;
-use crate::options::{Identity, Options, SocketType, TransportOptions};
+use crate::context::Context;
+use crate::error::{GivenUp, LinkError};
+use crate::options::{ConnectionOptions, Identity, Options, SocketType, TransportOptions};
+use crate::pipe::{Batch, Fate};
 
 use inproc::Joined;
 use link::Wired;
 
+pub(crate) use crate::transport::WireName;
+pub(crate) use crate::zmtp::Metadata;
 pub(crate) use dial::dial;
 pub(crate) use listen::{Bound, Listener, adopt, bind, listen};
-pub(crate) use port::{Attach, Phase, PipeId, Port, Subscription, Taken, Writer};
+pub(crate) use port::{Attach, Phase, PipeId, Port, Subscription, Taken, Writer, encode_pong};
 
 /// What a session needs to know of its socket's options.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
+    pub(crate) context: Context,
     pub(crate) socket_type: SocketType,
     pub(crate) identity: Option<Identity>,
-    pub(crate) reconnect_initial: Duration,
-    pub(crate) reconnect_max: Duration,
-    pub(crate) handshake_timeout: Duration,
-    pub(crate) heartbeat_interval: Option<Duration>,
+    pub(crate) metadata: Arc<[(String, Bytes)]>,
+    pub(crate) connection: ConnectionOptions,
     pub(crate) max_message_size: usize,
     pub(crate) max_frames: usize,
     pub(crate) transport: Arc<TransportOptions>,
@@ -52,16 +60,27 @@ pub(crate) struct Settings {
 impl Settings {
     pub(crate) fn new(socket_type: SocketType, options: &Options) -> Self {
         Self {
+            context: options.context.clone(),
             socket_type,
             identity: options.identity.clone(),
-            reconnect_initial: options.reconnect_initial,
-            reconnect_max: options.reconnect_max,
-            handshake_timeout: options.handshake_timeout,
-            heartbeat_interval: options.heartbeat_interval,
+            metadata: options.metadata.clone().into(),
+            connection: options.connection,
             max_message_size: options.max_message_size,
             max_frames: options.max_frames,
             transport: options.transport.clone(),
         }
+    }
+}
+
+/// Gives up what a writer has taken, not begun, and kept too long.
+fn expire(batch: &mut Batch, port: &dyn Port, pipe: PipeId, now: Instant) {
+    if !batch.is_timed() {
+        return;
+    }
+    let expired = batch.expire(now);
+    if expired.messages > 0 {
+        port.expired(pipe, expired);
+        batch.settle(Fate::GivenUp(GivenUp::Expired));
     }
 }
 
@@ -115,6 +134,15 @@ impl Link {
         match self {
             Self::Wired(wired) => wired.flush_now(),
             Self::Joined(joined) => joined.flush_now(),
+        }
+    }
+
+    /// Gives up what its writer has taken, not begun, and kept too long.
+    /// Returns the time before which nothing else of it expires.
+    pub(crate) fn expire(&self, now: Instant) -> Option<Instant> {
+        match self {
+            Self::Wired(wired) => wired.expire(now),
+            Self::Joined(joined) => joined.expire(now),
         }
     }
 

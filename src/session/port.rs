@@ -11,6 +11,7 @@ use crate::error::LinkError;
 use crate::message::Message;
 use crate::options::Credentials;
 use crate::pipe::{Batch, Plain, Progress};
+use crate::transport::WireName;
 use crate::zmtp::{Command, Peer, encode_subscription};
 
 /// A pipe of one socket. The serial number tells it from a later one in the same place.
@@ -81,6 +82,11 @@ impl Subscription {
     }
 }
 
+/// Appends the answer to a PING with this context.
+pub(crate) fn encode_pong(context: Bytes, octets: &mut Vec<u8>) {
+    Command::Pong { context }.encode(octets);
+}
+
 /// A connection that has finished its handshake and asks for its pipe.
 pub(crate) struct Attach<'a> {
     /// The pipe of the connected endpoint; `None` for an accepted connection.
@@ -89,6 +95,8 @@ pub(crate) struct Attach<'a> {
     pub(crate) endpoint: &'a Endpoint,
     /// The other end, for people to read.
     pub(crate) address: &'a str,
+    /// The connection, as both its ends know it.
+    pub(crate) wire: WireName,
     /// Whose process it is, where the system vouches for it.
     pub(crate) credentials: Option<Credentials>,
     pub(crate) peer: &'a Peer,
@@ -113,8 +121,15 @@ pub(crate) trait Port: Send + Sync {
     /// Moves what waits into the empty `batch`.
     fn take(&self, pipe: PipeId, batch: &mut Batch, writer: Writer) -> Taken;
 
-    /// So much of what was taken is written.
-    fn written(&self, pipe: PipeId, progress: Progress);
+    /// So much of what was taken is written. Returns whether commands wait
+    /// that are not to wait for the rest.
+    fn written(&self, pipe: PipeId, progress: Progress) -> bool;
+
+    /// Moves the commands into a batch that is being written.
+    fn take_commands(&self, pipe: PipeId, batch: &mut Batch);
+
+    /// So much of what was taken was given up: it had waited too long.
+    fn expired(&self, pipe: PipeId, progress: Progress);
 
     /// Hands over what was received. Returns whether the link may be read on at once.
     fn deliver(&self, pipe: PipeId, messages: &mut Vec<Message>) -> bool;
@@ -123,11 +138,15 @@ pub(crate) trait Port: Send + Sync {
     /// for it. Messages above this socket's limits are dropped and counted.
     fn accept(&self, pipe: PipeId, messages: &mut Plain) -> Progress;
 
-    /// Hands over a subscription, in its place between the messages.
-    fn subscription(&self, pipe: PipeId, subscription: Subscription);
+    /// Hands over a subscription, in its place between the messages. Returns
+    /// whether the link may be read on at once.
+    fn subscription(&self, pipe: PipeId, subscription: Subscription) -> bool;
 
     /// Queues an encoded command for the connection.
     fn command(&self, pipe: PipeId, write: &mut dyn FnMut(&mut Vec<u8>));
+
+    /// Has a PONG with this context written, in place of one that waits (BI-52).
+    fn pong(&self, pipe: PipeId, context: Bytes);
 
     /// The link has something to read: whoever waits to receive reads it, or else the driver.
     fn readable(&self, pipe: PipeId);
@@ -138,11 +157,24 @@ pub(crate) trait Port: Send + Sync {
     /// Whether the link is left unread because its pipe is full.
     fn is_paused(&self, pipe: PipeId) -> bool;
 
+    /// The budget has no place for what the link would read: it is left
+    /// unread, and told as a readable one when that may have changed.
+    fn starving(&self, pipe: PipeId);
+
     /// Whether nothing waits to be written through this pipe any more.
     fn is_drained(&self, pipe: PipeId) -> bool;
 
+    /// The endpoint is dialled no more.
+    fn released(&self, endpoint: &Endpoint);
+
+    /// The endpoint is free again.
+    fn unbound(&self, endpoint: &Endpoint);
+
     /// An attempt to connect failed or its link ended: the next one comes after `wait`.
     fn retrying(&self, endpoint: &Endpoint, wait: Duration, reason: &LinkError);
+
+    /// A connected endpoint is not tried again: its pipe ends, with what it holds.
+    fn gave_up(&self, pipe: PipeId, endpoint: &Endpoint, reason: &LinkError);
 
     /// A peer that dialled in was turned away before it had a pipe.
     fn refused(&self, endpoint: &Endpoint, address: &str, reason: &LinkError);

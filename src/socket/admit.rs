@@ -1,7 +1,7 @@
 //! What is taken in of what a peer sends, as the pattern wants it.
 
 use super::envelope;
-use super::pattern::{Pattern, TOPIC_LENGTH, TOPIC_OCTETS, TOPICS, subscription_message};
+use super::pattern::{Pattern, TOPIC_OCTETS_OF_ALL, TOPICS_OF_ALL, subscription_message};
 use super::state::State;
 use crate::error::LinkError;
 use crate::message::Message;
@@ -13,7 +13,9 @@ impl State {
     /// Takes in a message that was read, as the pattern wants it.
     pub(super) fn admit(&mut self, index: usize, mut message: Message, options: &Options) {
         let admitted = match &mut self.pattern {
-            Pattern::Sink | Pattern::RoundRobin(_) | Pattern::Pair(_) => true,
+            Pattern::Sink | Pattern::Pair(_) => true,
+            // Nobody receives from a PUSH: what its peers send would wait for ever (BI-70).
+            Pattern::RoundRobin { receives, .. } => *receives,
             Pattern::Request { .. } => {
                 return self.admit_reply(index, message, options.correlate);
             }
@@ -26,8 +28,11 @@ impl State {
                 !*filters || wanted.matches_any(message.first()) != options.pattern.invert_matching
             }
             Pattern::Router(_) => {
-                message.push_front(self.pipes[index].identity.clone());
-                true
+                let identity = self.pipes[index].identity.clone();
+                // One whose identity was taken over is nobody any more, and is being cut.
+                let known = !identity.is_empty();
+                message.push_front(identity);
+                known
             }
             Pattern::FanOut { shown, .. } => {
                 let shown = *shown;
@@ -41,6 +46,7 @@ impl State {
         self.pipes[index].received.received += 1;
         if admitted {
             self.enqueue(index, message);
+            self.pipes[index].time_last();
         } else {
             self.pipes[index].received.dropped += 1;
         }
@@ -61,13 +67,19 @@ impl State {
         else {
             return;
         };
+        if self.pipes[index].asks.is_some() {
+            return self.apply_manually(index, subscription, &options.pattern.topics);
+        }
         let shown = *shown;
         let level = options.pattern.shown;
         let (news, show) = match subscription {
             Subscription::Subscribe(topic) => {
-                let full = subscriptions.len(index) >= TOPICS
-                    || subscriptions.octets(index) >= TOPIC_OCTETS
-                    || topic.len() > TOPIC_LENGTH;
+                let limits = &options.pattern.topics;
+                let full = subscriptions.len(index) >= limits.count
+                    || subscriptions.octets(index) >= limits.octets
+                    || topic.len() > limits.longest
+                    || subscriptions.total() >= TOPICS_OF_ALL
+                    || subscriptions.total_octets() >= TOPIC_OCTETS_OF_ALL;
                 if full {
                     let reason = "more subscriptions than a peer may have".to_owned();
                     let link = self.pipes[index].link.as_ref();
@@ -88,8 +100,7 @@ impl State {
             }
         };
         if news && shown {
-            self.pipes[index].received.received += 1;
-            self.enqueue(index, show);
+            self.say(index, show);
         }
     }
 }

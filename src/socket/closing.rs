@@ -18,7 +18,7 @@ use crate::session::{Link, Phase};
 #[non_exhaustive]
 pub struct Closed {
     /// Messages that were accepted and never written: the linger was too short,
-    /// or there was no peer.
+    /// there was no peer, or they expired meanwhile.
     pub unsent: u64,
     /// Messages that had been read and were not received by the application.
     pub undelivered: u64,
@@ -150,15 +150,26 @@ impl Core {
         }
     }
 
+    /// Nothing more happens: all sessions have ended, or there never was one.
+    pub(super) fn end_monitors(&self) {
+        let mut wakers = Vec::new();
+        self.state.lock().monitors.end(&mut wakers);
+        wakers.into_iter().for_each(std::task::Waker::wake);
+    }
+
     /// All sessions have ended.
     fn closed(&self, before: &Stats) -> Closed {
         self.endpoints.lock().clear();
-        let mut state = self.state.lock();
-        state.monitors.end();
+        let state = self.state.lock();
         let stats = state.stats();
+        drop(state);
+        self.end_monitors();
         Closed {
-            unsent: stats.sent.dropped.total() - before.sent.dropped.total(),
-            undelivered: stats.received.queued + stats.received.dropped - before.received.dropped,
+            unsent: stats.sent.dropped.total() - before.sent.dropped.total() + stats.sent.expired
+                - before.sent.expired,
+            undelivered: stats.received.queued + stats.received.dropped - before.received.dropped
+                + stats.received.expired
+                - before.received.expired,
         }
     }
 }

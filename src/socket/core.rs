@@ -1,17 +1,24 @@
 //! The socket itself: offers messages to pipes and takes them from pipes, under one lock.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll, Waker, ready};
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::task::coop::{RestoreOnPending, poll_proceed};
 
+use super::complaints::Complaints;
 use super::handle::Endpoints;
+use super::ledger::Entry;
+use super::locked::Guarded;
+use super::monitor::Event;
 use super::offer::Offer;
 use super::pattern::Pattern;
-use super::state::State;
+use super::peer::PeerInfo;
+use super::receipt::Sending;
+use super::state::{Popped, State};
+use super::timekeeper::Timekeeper;
 use crate::error::{RecvError, SendError, TryRecvError, TrySendError};
 use crate::message::Message;
 use crate::options::{Options, SocketType};
@@ -20,17 +27,22 @@ use crate::session::{Link, Phase, Settings};
 
 /// What all handles and sessions of a socket share.
 pub(super) struct Core {
-    pub(super) state: Mutex<State>,
+    pub(super) me: Weak<Self>,
+    pub(super) state: Guarded,
     pub(super) options: Options,
     pub(super) settings: Settings,
     pub(super) socket_type: SocketType,
     pub(super) endpoints: Mutex<Endpoints>,
     /// Ends the accepted connections.
     pub(super) connections: watch::Sender<Phase>,
+    pub(super) complaints: Complaints,
     /// Sends and receives so far, roughly.
     operations: AtomicU32,
     /// Something was written, or a connection ended, since the socket is closing.
     pub(super) progress: Notify,
+    pub(super) timekeeper: Timekeeper,
+    /// In the ledger of a test that made it.
+    pub(super) entry: OnceLock<Entry>,
 }
 
 /// A send or receive takes some 50 ns; the budget of a tokio task, 128 steps,
@@ -38,22 +50,37 @@ pub(super) struct Core {
 const OPERATIONS_A_STEP: u32 = 8;
 
 impl Core {
-    pub(super) fn new(socket_type: SocketType, mut options: Options) -> Self {
-        options.pattern.limit_to(socket_type);
-        Self {
-            state: Mutex::new(State::new(Pattern::new(socket_type))),
+    pub(super) fn new(socket_type: SocketType, mut options: Options) -> Arc<Self> {
+        debug_assert_eq!(options.check(socket_type), Ok(()), "checked, or our own");
+        let largest = options.context.largest_message();
+        options.max_message_size = options.max_message_size.min(largest);
+        let budget = options.context.shared_budget().clone();
+        Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            state: Guarded::new(State::new(Pattern::new(socket_type)), budget),
             settings: Settings::new(socket_type, &options),
             options,
             socket_type,
             endpoints: Mutex::default(),
             connections: watch::Sender::new(Phase::Open),
+            complaints: Complaints::new(),
             operations: AtomicU32::new(0),
             progress: Notify::new(),
-        }
+            timekeeper: Timekeeper::default(),
+            entry: OnceLock::new(),
+        })
     }
 
     pub(super) fn try_send(&self, message: Message) -> Result<(), TrySendError> {
-        match self.offer(message) {
+        self.try_send_with(message, &Sending::PLAIN)
+    }
+
+    pub(super) fn try_send_with(
+        &self,
+        message: Message,
+        sending: &Sending,
+    ) -> Result<(), TrySendError> {
+        match self.offer(message, sending) {
             Offer::Accepted(flush) => {
                 flush.run();
                 Ok(())
@@ -70,18 +97,36 @@ impl Core {
         message: &mut Option<Message>,
         ticket: &mut Ticket,
     ) -> Poll<Result<(), SendError>> {
+        self.poll_send_with(context, message, &Sending::PLAIN, ticket)
+    }
+
+    pub(super) fn poll_send_with(
+        &self,
+        context: &mut Context<'_>,
+        message: &mut Option<Message>,
+        sending: &Sending,
+        ticket: &mut Ticket,
+    ) -> Poll<Result<(), SendError>> {
         let turn = ready!(self.poll_turn(context));
         let Some(offered) = message.take() else {
             return Poll::Ready(Ok(()));
         };
-        let mut offer = self.offer(offered);
+        let mut offer = self.offer(offered, sending);
         if let Offer::Full(returned) = offer {
             // Room may have come between the two looks: the second one waits under the lock.
             let mut state = self.state.lock();
-            offer = state.offer(returned, &self.options);
+            offer = self.offer_locked(&mut state, returned, sending);
+            if state.refused_by_budget
+                && let Offer::Full(returned) = offer
+            {
+                offer = self.offer_when_told(&mut state, returned, sending);
+            }
             if let Offer::Full(returned) = offer {
                 *message = Some(returned);
-                state.senders.wait(ticket, context.waker());
+                let mut wakers = Vec::new();
+                state.wait_to_send(ticket, context.waker(), &mut wakers);
+                drop(state);
+                wakers.into_iter().for_each(Waker::wake);
                 return Poll::Pending;
             }
         }
@@ -107,7 +152,7 @@ impl Core {
 
     /// Takes a step of the task's budget where one is due, so that a task that
     /// never has to wait still yields.
-    fn poll_turn(&self, context: &mut Context<'_>) -> Poll<Option<RestoreOnPending>> {
+    pub(super) fn poll_turn(&self, context: &mut Context<'_>) -> Poll<Option<RestoreOnPending>> {
         let operations = self.operations.load(Ordering::Relaxed);
         // Two tasks that count as one make a step no more than later.
         self.operations
@@ -118,15 +163,49 @@ impl Core {
         Poll::Ready(None)
     }
 
-    fn offer(&self, message: Message) -> Offer {
-        self.state.lock().offer(message, &self.options)
+    /// Offers once more, to be told from now on when the budget has room.
+    fn offer_when_told(&self, state: &mut State, message: Message, sending: &Sending) -> Offer {
+        if self.wait_for_budget(state) {
+            return self.offer_locked(state, message, sending);
+        }
+        Offer::Full(message)
+    }
+
+    fn offer(&self, message: Message, sending: &Sending) -> Offer {
+        self.offer_locked(&mut self.state.lock(), message, sending)
+    }
+
+    fn offer_locked(&self, state: &mut State, message: Message, sending: &Sending) -> Offer {
+        let Some(terms) = sending.terms(&self.options) else {
+            return state.offer(message, None, &self.options);
+        };
+        let offer = state.offer(message, Some(&terms), &self.options);
+        if matches!(offer, Offer::Accepted(_)) {
+            self.expect_expiry(state, terms.expires);
+        }
+        offer
+    }
+
+    /// Tells the monitors.
+    pub(super) fn tell(&self, event: &Event) {
+        let mut wakers = Vec::new();
+        self.state.lock().monitors.emit(event, &mut wakers);
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     pub(super) fn try_recv(&self) -> Result<Message, TryRecvError> {
+        self.try_take(State::pop)
+    }
+
+    /// Takes what `pop` takes, if that is there, and wakes the link that it names.
+    pub(super) fn try_take<T>(
+        &self,
+        pop: impl Fn(&mut State) -> Option<Popped<T>>,
+    ) -> Result<T, TryRecvError> {
         loop {
             let link = {
                 let mut state = self.state.lock();
-                if let Some((message, wake)) = state.pop() {
+                if let Some((message, wake)) = pop(&mut state) {
                     drop(state);
                     wake.inspect(|link| link.wake());
                     return Ok(message);
@@ -151,6 +230,23 @@ impl Core {
             resumed.extend(link);
             Some(message)
         })
+    }
+
+    /// As [`Self::poll_recv`], with whom the message came by.
+    pub(super) fn poll_recv_from(
+        &self,
+        context: &mut Context<'_>,
+        ticket: &mut Ticket,
+    ) -> Poll<Result<(Message, Arc<PeerInfo>), RecvError>> {
+        self.poll_take(context, ticket, |state, resumed| {
+            let (received, link) = state.pop_from()?;
+            resumed.extend(link);
+            Some(received)
+        })
+    }
+
+    pub(super) fn try_recv_from(&self) -> Result<(Message, Arc<PeerInfo>), TryRecvError> {
+        self.try_take(State::pop_from)
     }
 
     /// Receives all that is there, up to `limit`, behind what `messages` holds.

@@ -11,6 +11,8 @@ use super::closing::Closed;
 use super::handle::Handle;
 use super::monitor::Monitor;
 use super::operations::{every_socket, receiving_socket, sending_socket};
+use super::permit::reserving_socket;
+use super::receipt::{Receipt, SendOptions};
 use super::stats::Stats;
 use crate::endpoint::{Endpoint, IntoEndpoint};
 use crate::error::{
@@ -47,6 +49,7 @@ pub struct Dealer {
 
 every_socket!(Dealer);
 sending_socket!(Dealer, "Waits while no peer has room, or there is no peer.");
+reserving_socket!(Dealer);
 receiving_socket!(Dealer);
 
 /// Receives from all peers, each message behind the identity of its sender,

@@ -11,8 +11,9 @@ use super::handle::Handle;
 use super::offer::{Flush, Offer};
 use super::operations::Waiting;
 use super::pattern::Pattern;
+use super::receipt::{Sending, Terms};
 use super::state::State;
-use crate::error::{LinkError, RequestError, SendError, TrySendError};
+use crate::error::{GivenUp, LinkError, RequestError, SendError, TrySendError};
 use crate::message::Message;
 use crate::pipe::Ticket;
 use crate::routing::{End, Lockstep};
@@ -85,8 +86,8 @@ impl Core {
     }
 
     /// RP05 to RP07: sends a reply behind the name that its request came with.
-    pub(super) fn try_reply(&self, enveloped: Message) -> Result<(), SendError> {
-        match self.try_send(enveloped) {
+    pub(super) fn try_reply(&self, enveloped: Message, sending: &Sending) -> Result<(), SendError> {
+        match self.try_send_with(enveloped, sending) {
             Ok(()) => Ok(()),
             Err(TrySendError::Refused(error)) => Err(error),
             Err(TrySendError::Full(_)) => unreachable!("a reply never waits"),
@@ -103,11 +104,16 @@ impl State {
     }
 
     /// RQ01 to RQ05: the next peer that has room, once no other request waits for its reply.
-    pub(super) fn offer_request(&mut self, message: Message, correlate: bool) -> Offer {
+    pub(super) fn offer_request(
+        &mut self,
+        message: Message,
+        terms: Option<&Terms<'_>>,
+        correlate: bool,
+    ) -> Offer {
         if self.lockstep().is_busy() {
             return Offer::Full(message);
         }
-        let Some(index) = self.next_with_room() else {
+        let Some(index) = self.next_for(&message) else {
             return Offer::Full(message);
         };
         let id = correlate.then(|| self.lockstep().draw());
@@ -117,7 +123,7 @@ impl State {
             serial: pipe.serial,
         };
         let mut flush = Flush::None;
-        flush.add(pipe.push(Cow::Owned(envelope::wrap(id, &message))));
+        flush.add(pipe.push(Cow::Owned(envelope::wrap(id, &message)), terms));
         self.lockstep().begin(asked);
         self.pattern.rotation().expect("of a REQ").advance();
         Offer::Accepted(flush)
@@ -163,7 +169,7 @@ impl State {
             pipe.resetting = true;
             return Some(link);
         }
-        pipe.discard();
+        pipe.discard(GivenUp::Discarded);
         self.pattern
             .rotation()
             .expect("of a REQ")

@@ -1,13 +1,16 @@
 //! What the public types hold: binds, connects, and closes the socket with its last clone.
 
 use std::sync::Arc;
+use std::task::Waker;
 
 use tokio::runtime;
 use tokio::sync::watch;
 
 use super::closing::Closing;
 use super::core::Core;
+use super::ledger;
 use super::monitor::{Event, Monitor};
+use super::peer::PeerInfo;
 use super::stats::Stats;
 use crate::endpoint::{Endpoint, IntoEndpoint};
 use crate::error::{BindError, ConnectError};
@@ -64,7 +67,8 @@ impl Drop for Handle {
 
 impl Handle {
     pub(super) fn new(socket_type: SocketType, options: Options) -> Self {
-        let core = Arc::new(Core::new(socket_type, options));
+        let core = Core::new(socket_type, options);
+        ledger::enter(&core);
         Self::of(Arc::new(Owner { core }))
     }
 
@@ -114,7 +118,10 @@ impl Handle {
         runtime: runtime::Handle,
     ) -> Result<Endpoint, BindError> {
         let core = self.core();
+        core.timekeeper.prepare(core, &runtime);
         let (sender, phase) = watch::channel(Phase::Open);
+        let endpoint = bound.clone();
+        let mut wakers = Vec::new();
         let mut endpoints = core.endpoints.lock();
         if core.state.lock().phase != Phase::Open {
             return Err(BindError::Closed);
@@ -125,6 +132,9 @@ impl Handle {
             core.settings.clone(),
             core.connections.subscribe(),
         );
+        // Said before anybody can be accepted.
+        let listening = Event::Listening { endpoint };
+        core.state.lock().monitors.emit(&listening, &mut wakers);
         runtime.spawn(listen(listener, work, phase));
         endpoints.add(
             Session {
@@ -134,9 +144,8 @@ impl Handle {
             },
             runtime,
         );
-        core.state.lock().emit(&Event::Listening {
-            endpoint: bound.clone(),
-        });
+        drop(endpoints);
+        wakers.into_iter().for_each(Waker::wake);
         Ok(bound)
     }
 
@@ -156,6 +165,7 @@ impl Handle {
         }
         let runtime = runtime::Handle::try_current().map_err(|_| ConnectError::NoRuntime)?;
         let core = self.core();
+        core.timekeeper.prepare(core, &runtime);
         let (sender, phase) = watch::channel(Phase::Open);
         let mut endpoints = core.endpoints.lock();
         let mut state = core.state.lock();
@@ -172,7 +182,10 @@ impl Handle {
             state.remove_if_done(pipe.index);
             return Err(ConnectError::IdentityTaken);
         }
-        let waiting = state.senders.all();
+        let mut waiting = state.senders.all();
+        let dialled = endpoint.clone();
+        let dialling = Event::Dialling { endpoint: dialled };
+        state.monitors.emit(&dialling, &mut waiting);
         drop(state);
         let settings = core.settings.clone();
         runtime.spawn(dial(core.clone(), endpoint.clone(), pipe, settings, phase));
@@ -185,7 +198,7 @@ impl Handle {
             runtime,
         );
         drop(endpoints);
-        waiting.into_iter().for_each(std::task::Waker::wake);
+        waiting.into_iter().for_each(Waker::wake);
         Ok(())
     }
 
@@ -217,7 +230,7 @@ impl Handle {
                 // A request may have been in it, whose end is to be told.
                 let waiting = state.receivers.all();
                 drop(state);
-                waiting.into_iter().for_each(std::task::Waker::wake);
+                waiting.into_iter().for_each(Waker::wake);
             }
         }
         session.phase.send_replace(Phase::Closed);
@@ -232,17 +245,21 @@ impl Handle {
         })
     }
 
+    pub(super) fn peers(&self) -> Vec<Arc<PeerInfo>> {
+        self.core().state.lock().peers()
+    }
+
     pub(super) fn stats(&self) -> Stats {
         self.core().state.lock().stats()
     }
 
     pub(super) fn monitor(&self) -> Monitor {
         let mut state = self.core().state.lock();
-        let monitor = state.monitors.add();
-        if state.phase != Phase::Open {
-            state.monitors.end();
+        let peers = state.peers();
+        match state.phase {
+            Phase::Open => state.monitors.add(peers),
+            _ => Monitor::ended(peers),
         }
-        monitor
     }
 }
 
@@ -259,6 +276,11 @@ impl Endpoints {
 
     pub(super) fn clear(&mut self) {
         self.sessions.clear();
+    }
+
+    /// Forgets the session of a pipe that ended by itself.
+    pub(super) fn give_up(&mut self, pipe: PipeId) {
+        self.sessions.retain(|session| session.pipe != Some(pipe));
     }
 
     fn remove(&mut self, endpoint: &Endpoint, connected: bool) -> Option<Session> {
@@ -281,6 +303,8 @@ impl Drop for Owner {
         if let Some(runtime) = runtime {
             // A runtime that is gone drops it, which ends what others drive.
             runtime.spawn(closing.run(self.core.options.linger));
+        } else {
+            self.core.end_monitors();
         }
     }
 }

@@ -6,7 +6,7 @@ use super::pattern::{OWN, Pattern, subscription_message};
 use super::state::State;
 use crate::error::LinkError;
 use crate::options::Options;
-use crate::session::{Attach, Subscription};
+use crate::session::{Attach, Phase, Subscription};
 
 /// Makes the peer known to the routing. Returns the name by which it is known.
 pub(super) fn join_pattern(
@@ -40,6 +40,7 @@ pub(super) fn join_pattern(
             let former = former.and_then(|former| state.pipes.get_mut(former));
             if let Some(former) = former {
                 former.identity = Bytes::new();
+                former.assigned = false;
                 // Its waker only queues the driver, which takes the lock later.
                 let link = former.link.as_ref();
                 link.inspect(|link| link.fail(LinkError::HandedOver));
@@ -48,7 +49,7 @@ pub(super) fn join_pattern(
         }
         // The name is for replies: another connection of the same peer is another asker.
         Pattern::Reply(identities) => Ok(identities.draw(index)),
-        Pattern::RoundRobin(peers) | Pattern::Request { peers, .. } => {
+        Pattern::RoundRobin { peers, .. } | Pattern::Request { peers, .. } => {
             if attach.pipe.is_none() {
                 peers.add(index);
             }
@@ -74,7 +75,7 @@ pub(super) fn leave_pattern(state: &mut State, index: usize) {
             identities.remove(&std::mem::take(&mut state.pipes[index].identity));
             return;
         }
-        Pattern::RoundRobin(peers) | Pattern::Request { peers, .. } => {
+        Pattern::RoundRobin { peers, .. } | Pattern::Request { peers, .. } => {
             // What the cut gave back may be less than what had filled the pipe.
             if state.pipes[index].has_room() {
                 peers.activate(index);
@@ -86,22 +87,29 @@ pub(super) fn leave_pattern(state: &mut State, index: usize) {
             shown,
         } => {
             let ended = subscriptions.remove(index);
-            if !*shown {
+            // Who closes hears nothing more, and has not missed it.
+            if !*shown || state.phase != Phase::Open {
                 return;
             }
-            ended
+            // A manual one asked for other topics than it may have been granted.
+            match &mut state.pipes[index].asks {
+                Some(asks) => asks.end(),
+                None => ended.map(Bytes::from).collect(),
+            }
         }
         Pattern::Sink | Pattern::Subscriber { .. } | Pattern::Pair(_) => return,
     };
     for topic in topics {
-        state.pipes[index].received.received += 1;
-        state.enqueue(index, subscription_message(false, &topic));
+        state.say(index, subscription_message(false, &topic));
     }
 }
 
 /// What the application is to hear when a connection has ended: of a ROUTER's
 /// accepted peer that it is gone, of a DEALER's endpoint that it is dialled again.
 pub(super) fn last_words(state: &mut State, index: usize, options: &Options) {
+    if state.phase != Phase::Open {
+        return;
+    }
     let pipe = &mut state.pipes[index];
     let words = match pipe.kept {
         true => options.pattern.hiccup.clone(),
@@ -113,8 +121,7 @@ pub(super) fn last_words(state: &mut State, index: usize, options: &Options) {
         }),
     };
     if let Some(words) = words {
-        pipe.received.received += 1;
-        state.enqueue(index, words);
+        state.say(index, words);
     }
 }
 

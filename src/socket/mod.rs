@@ -9,36 +9,50 @@
 //!
 //! A socket is a composition of routing policies over pipes. This layer never
 //! touches a wire, never holds its lock across IO or an await, and wakes nobody
-//! who sends or receives while it holds it.
+//! who sends, receives or reads events while it holds it.
 
 mod admit;
 mod closing;
+mod complaints;
 mod core;
 mod dealer_router;
 mod envelope;
 mod exchange;
 mod handle;
+mod ledger;
+mod locked;
+mod manual;
 mod membership;
 mod monitor;
 mod offer;
 mod operations;
 mod pair;
 mod pattern;
+mod peer;
+mod permit;
 mod pipeline;
 mod place;
 mod port;
 mod publish;
+mod receipt;
 mod request_reply;
+mod starving;
 mod state;
 mod stats;
 mod subscriber;
+mod timekeeper;
 
 pub use closing::Closed;
 pub use dealer_router::{Dealer, Router};
 
-pub use monitor::{Event, Monitor, PeerInfo};
+pub use ledger::{Ledger, Passage};
+pub use manual::{SubscriptionRequest, Upstream};
+pub use monitor::{Event, Monitor};
 pub use pair::Pair;
+pub use peer::PeerInfo;
+pub use permit::Permit;
 pub use pipeline::{Pull, Push};
 pub use publish::{Pub, Sub, XPub, XSub};
+pub use receipt::{NotWritten, Receipt, SendOptions, Written};
 pub use request_reply::{Rep, Req, Responder};
 pub use stats::{Drops, PeerStats, Received, Sent, Stats};

@@ -3,9 +3,13 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use slab::Slab;
+
 use super::pattern::Pattern;
+use super::place::Pipe;
+use super::receipt::Terms;
 use super::state::State;
-use crate::error::SendError;
+use crate::error::{GivenUp, SendError};
 use crate::message::Message;
 use crate::options::{Options, Overflow};
 use crate::session::{Link, Phase};
@@ -47,9 +51,54 @@ impl Flush {
     }
 }
 
+/// Whether a message for several pipes may be queued.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Admitted {
+    /// In all of them, where it is charged.
+    Yes,
+    /// One of them has no room.
+    NoRoom,
+    /// All have room, and the budget has not.
+    NoBudget,
+}
+
+/// Whether all these pipes have room for the message, which is charged then.
+///
+/// The budget is asked once, for all: what was granted to some and given back
+/// would be told to those who wait for it, the caller among them.
+fn all_admit(pipes: &mut Slab<Pipe>, indexes: &[usize], message: &Message) -> Admitted {
+    if !indexes.iter().all(|index| pipes[*index].has_room()) {
+        return Admitted::NoRoom;
+    }
+    let lacking: usize = indexes
+        .iter()
+        .map(|index| pipes[*index].lacks(message))
+        .sum();
+    let Some(first) = indexes.first().filter(|_| lacking > 0) else {
+        return Admitted::Yes;
+    };
+    if pipes[*first].outgoing.take_for_all(lacking) {
+        for index in indexes {
+            pipes[*index].grant(message);
+        }
+        return Admitted::Yes;
+    }
+    // As with one pipe that is empty: the message is slow, not stuck.
+    let mut all = indexes.iter();
+    if all.all(|index| pipes[*index].outgoing.messages() == 0) {
+        return Admitted::Yes;
+    }
+    Admitted::NoBudget
+}
+
 impl State {
     /// Offers a message to whom the pattern sends it.
-    pub(super) fn offer(&mut self, message: Message, options: &Options) -> Offer {
+    pub(super) fn offer(
+        &mut self,
+        message: Message,
+        terms: Option<&Terms<'_>>,
+        options: &Options,
+    ) -> Offer {
         if self.phase != Phase::Open {
             return Offer::Refused(SendError::Closed(message));
         }
@@ -57,18 +106,23 @@ impl State {
             return Offer::Refused(SendError::TooLarge(message));
         }
         match &self.pattern {
-            Pattern::RoundRobin(_) | Pattern::Pair(_) => self.offer_next(message),
-            Pattern::FanOut { .. } => self.offer_all(message, options),
-            Pattern::Router(_) | Pattern::Reply(_) => self.offer_named(message, options),
-            Pattern::Request { .. } => self.offer_request(message, options.correlate),
-            Pattern::Subscriber { .. } => self.offer_upstream(&message, options),
+            Pattern::RoundRobin { .. } | Pattern::Pair(_) => self.offer_next(message, terms),
+            Pattern::FanOut { .. } => self.offer_all(message, terms, options),
+            Pattern::Router(_) | Pattern::Reply(_) => self.offer_named(message, terms, options),
+            Pattern::Request { .. } => self.offer_request(message, terms, options.correlate),
+            Pattern::Subscriber { .. } => self.offer_upstream(&message, terms, options),
             Pattern::Sink => unreachable!("PULL has no send"),
         }
     }
 
     /// RT08 to RT12: the first frame names the peer; what cannot go is dropped
     /// and counted, or refused where the options say so.
-    fn offer_named(&mut self, message: Message, options: &Options) -> Offer {
+    fn offer_named(
+        &mut self,
+        message: Message,
+        terms: Option<&Terms<'_>>,
+        options: &Options,
+    ) -> Offer {
         let State {
             pattern: Pattern::Router(identities) | Pattern::Reply(identities),
             pipes,
@@ -85,10 +139,13 @@ impl State {
                 return Offer::Refused(SendError::Unroutable(message));
             }
             self.count_unroutable();
+            if let Some(terms) = terms {
+                terms.give_up(GivenUp::Unroutable);
+            }
             return Offer::Accepted(Flush::None);
         };
         let pipe = &mut pipes[index];
-        if options.mandatory && !pipe.has_room() {
+        if options.mandatory && !(pipe.has_room() && pipe.try_charge(&message)) {
             return Offer::Refused(SendError::PeerFull(message));
         }
         let (_, Some(body)) = message.split_first() else {
@@ -96,17 +153,17 @@ impl State {
         };
         let overflow = options.pattern.overflow.unwrap_or(Overflow::DropNewest);
         let mut flush = Flush::None;
-        flush.add(pipe.push_or(Cow::Owned(body), overflow));
+        flush.add(pipe.push_or(Cow::Owned(body), terms, overflow));
         Offer::Accepted(flush)
     }
 
     /// PS05, DL06: the next peer that has room.
-    fn offer_next(&mut self, message: Message) -> Offer {
-        let Some(index) = self.next_with_room() else {
+    fn offer_next(&mut self, message: Message, terms: Option<&Terms<'_>>) -> Offer {
+        let Some(index) = self.next_for(&message) else {
             return Offer::Full(message);
         };
         let mut flush = Flush::None;
-        flush.add(self.pipes[index].push(Cow::Owned(message)));
+        flush.add(self.pipes[index].push(Cow::Owned(message), terms));
         if let Some(peers) = self.pattern.rotation() {
             peers.advance();
         }
@@ -115,7 +172,12 @@ impl State {
 
     /// PB07 to PB09: everybody who subscribed; who has no room misses it, unless
     /// the options say otherwise.
-    fn offer_all(&mut self, message: Message, options: &Options) -> Offer {
+    fn offer_all(
+        &mut self,
+        message: Message,
+        terms: Option<&Terms<'_>>,
+        options: &Options,
+    ) -> Offer {
         let State {
             pattern: Pattern::FanOut { subscriptions, .. },
             pipes,
@@ -133,12 +195,22 @@ impl State {
             *matched = others.filter(|index| !matched.contains(index)).collect();
         }
         let overflow = options.pattern.overflow.unwrap_or(Overflow::DropNewest);
-        if overflow == Overflow::Block && !matched.iter().all(|index| pipes[*index].has_room()) {
-            return Offer::Full(message);
+        let waits = matches!(overflow, Overflow::Block);
+        if waits {
+            let admitted = all_admit(pipes, matched, &message);
+            self.refused_by_budget = admitted == Admitted::NoBudget;
+            if admitted != Admitted::Yes {
+                return Offer::Full(message);
+            }
         }
         let mut flush = Flush::None;
         for index in matched.iter() {
-            flush.add(pipes[*index].push_or(Cow::Borrowed(&message), overflow));
+            let (pipe, message) = (&mut pipes[*index], Cow::Borrowed(&message));
+            flush.add(if waits {
+                pipe.push(message, terms)
+            } else {
+                pipe.push_or(message, terms, overflow)
+            });
         }
         self.unmatched += u64::from(self.matched.is_empty());
         Offer::Accepted(flush)

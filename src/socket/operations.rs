@@ -1,11 +1,15 @@
 //! The operations that socket types share, written once: each type takes those that it has.
 
 use std::future::{Future, poll_fn};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::core::Core;
 use super::handle::Handle;
-use crate::error::{RecvError, SendError};
+use super::manual::Received;
+use super::peer::PeerInfo;
+use super::receipt::{Receipt, SendOptions, Sending};
+use crate::error::{RecvError, SendError, TrySendError};
 use crate::message::Message;
 use crate::pipe::Ticket;
 
@@ -53,6 +57,33 @@ impl Handle {
         poll_fn(move |context| core.poll_send(context, &mut message, &mut waiting.ticket))
     }
 
+    pub(super) async fn send_with(
+        &self,
+        message: Message,
+        options: SendOptions,
+    ) -> Result<Receipt, SendError> {
+        let core = self.core();
+        let sending = Sending::new(options, core.state.wakeups());
+        let mut waiting = Waiting::to_send(core);
+        let mut message = Some(message);
+        poll_fn(|context| {
+            core.poll_send_with(context, &mut message, &sending, &mut waiting.ticket)
+        })
+        .await?;
+        Ok(sending.into_receipt())
+    }
+
+    pub(super) fn try_send_with(
+        &self,
+        message: Message,
+        options: SendOptions,
+    ) -> Result<Receipt, TrySendError> {
+        let core = self.core();
+        let sending = Sending::new(options, core.state.wakeups());
+        core.try_send_with(message, &sending)?;
+        Ok(sending.into_receipt())
+    }
+
     /// Sends what a `Sink` took when there was no room for it.
     pub(super) fn poll_unsent(&mut self, context: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         if self.unsent.is_none() {
@@ -66,6 +97,28 @@ impl Handle {
         let core = self.core();
         let mut waiting = Waiting::to_receive(core);
         poll_fn(move |context| core.poll_recv(context, &mut waiting.ticket))
+    }
+
+    pub(super) fn recv_from(
+        &self,
+    ) -> impl Future<Output = Result<(Message, Arc<PeerInfo>), RecvError>> + Send + '_ {
+        let core = self.core();
+        let mut waiting = Waiting::to_receive(core);
+        poll_fn(move |context| core.poll_recv_from(context, &mut waiting.ticket))
+    }
+
+    pub(super) fn recv_upstream(
+        &self,
+    ) -> impl Future<Output = Result<Received, RecvError>> + Send + '_ {
+        let core = self.core();
+        let mut waiting = Waiting::to_receive(core);
+        poll_fn(move |context| {
+            core.poll_take(context, &mut waiting.ticket, |state, resumed| {
+                let (received, link) = state.pop_upstream()?;
+                resumed.extend(link);
+                Some(received)
+            })
+        })
     }
 
     pub(super) fn recv_many<'a>(
@@ -95,7 +148,7 @@ macro_rules! every_socket {
             /// # Errors
             ///
             /// See [`OptionsError`]: the first option that is out of its range, or that
-            /// this type of socket cannot heed.
+            /// this type of socket cannot heed. No socket is made.
             pub fn with_options(options: Options) -> Result<Self, OptionsError> {
                 options.check(SocketType::$socket)?;
                 Ok(Self::of(options))
@@ -141,7 +194,8 @@ macro_rules! every_socket {
             }
 
             /// Connects to `endpoint` and keeps it connected: returns at once,
-            /// tries for ever. The peer need not be there yet.
+            /// and tries for ever, unless [`Options::reconnect_stop`] says when
+            /// to give up. The peer need not be there yet.
             ///
             /// # Errors
             ///
@@ -180,6 +234,13 @@ macro_rules! every_socket {
             #[must_use]
             pub fn stats(&self) -> Stats {
                 self.handle.stats()
+            }
+
+            /// Who is connected at present, in the order in which they came: those
+            /// whose `Connected` a [`Monitor`] has told and whose `Disconnected` not.
+            #[must_use]
+            pub fn peers(&self) -> Vec<std::sync::Arc<crate::PeerInfo>> {
+                self.handle.peers()
             }
 
             /// What happens to the connections of this socket from now on.
@@ -238,6 +299,39 @@ macro_rules! sending_socket {
             /// See [`TrySendError`], which gives the message back.
             pub fn try_send(&self, message: impl Into<Message>) -> Result<(), TrySendError> {
                 self.handle.core().try_send(message.into())
+            }
+
+            /// As [`send`](Self::send), with a time to live of its own where
+            /// `options` give one. Returns a receipt as soon as the message is
+            /// accepted; the receipt tells when it is written.
+            ///
+            /// # Errors
+            ///
+            /// See [`SendError`], which gives the message back.
+            ///
+            /// # Cancel safety
+            ///
+            /// A future that is dropped before it was ready has sent nothing,
+            /// and its message is dropped with it.
+            pub async fn send_with(
+                &self,
+                message: impl Into<Message>,
+                options: SendOptions,
+            ) -> Result<Receipt, SendError> {
+                self.handle.send_with(message.into(), options).await
+            }
+
+            /// As [`send_with`](Self::send_with), if that is possible without waiting.
+            ///
+            /// # Errors
+            ///
+            /// See [`TrySendError`], which gives the message back.
+            pub fn try_send_with(
+                &self,
+                message: impl Into<Message>,
+                options: SendOptions,
+            ) -> Result<Receipt, TrySendError> {
+                self.handle.try_send_with(message.into(), options)
             }
         }
 
@@ -305,6 +399,33 @@ macro_rules! receiving_socket {
             /// See [`TryRecvError`].
             pub fn try_recv(&self) -> Result<Message, TryRecvError> {
                 self.handle.core().try_recv()
+            }
+
+            /// As [`recv`](Self::recv), with whom the message came by: also where
+            /// that connection has ended, or was followed by another, since.
+            ///
+            /// # Errors
+            ///
+            /// [`RecvError::Closed`] once the socket is closed.
+            ///
+            /// # Cancel safety
+            ///
+            /// A dropped future loses no message.
+            pub async fn recv_from(
+                &self,
+            ) -> Result<(Message, std::sync::Arc<crate::PeerInfo>), RecvError> {
+                self.handle.recv_from().await
+            }
+
+            /// As [`try_recv`](Self::try_recv), with whom the message came by.
+            ///
+            /// # Errors
+            ///
+            /// See [`TryRecvError`].
+            pub fn try_recv_from(
+                &self,
+            ) -> Result<(Message, std::sync::Arc<crate::PeerInfo>), TryRecvError> {
+                self.handle.core().try_recv_from()
             }
 
             /// Waits for a message and appends all that are there to

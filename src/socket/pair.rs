@@ -11,6 +11,8 @@ use super::closing::Closed;
 use super::handle::Handle;
 use super::monitor::Monitor;
 use super::operations::{every_socket, receiving_socket, sending_socket};
+use super::permit::reserving_socket;
+use super::receipt::{Receipt, SendOptions};
 use super::stats::Stats;
 use crate::endpoint::{Endpoint, IntoEndpoint};
 use crate::error::{
@@ -48,4 +50,5 @@ pub struct Pair {
 
 every_socket!(Pair);
 sending_socket!(Pair, "Waits while the peer has no room, or there is none.");
+reserving_socket!(Pair);
 receiving_socket!(Pair);

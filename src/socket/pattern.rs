@@ -12,7 +12,11 @@ pub(super) enum Pattern {
     /// PULL: receives only.
     Sink,
     /// PUSH and DEALER: one peer after the other, those with room.
-    RoundRobin(RoundRobin<usize>),
+    RoundRobin {
+        peers: RoundRobin<usize>,
+        /// DEALER: what peers send is for the application.
+        receives: bool,
+    },
     /// PUB and XPUB: everybody who subscribed. XPUB shows subscriptions to the application.
     FanOut {
         subscriptions: Subscriptions<usize>,
@@ -37,11 +41,10 @@ pub(super) enum Pattern {
     Reply(Identities<usize>),
 }
 
-/// The most topics, and the most octets of topics, that one peer may subscribe
-/// to, and the longest topic. A peer that wants more is disconnected.
-pub(super) const TOPICS: usize = 100_000;
-pub(super) const TOPIC_OCTETS: usize = 16 << 20;
-pub(super) const TOPIC_LENGTH: usize = 64 << 10;
+/// The most topics, and the most octets of topics, that all peers of a socket
+/// may subscribe to together (BI-59). A peer that wants more is disconnected.
+pub(super) const TOPICS_OF_ALL: usize = 1_000_000;
+pub(super) const TOPIC_OCTETS_OF_ALL: usize = 64 << 20;
 
 /// The key under which a SUB keeps its own subscriptions.
 pub(super) const OWN: usize = 0;
@@ -49,7 +52,10 @@ pub(super) const OWN: usize = 0;
 impl Pattern {
     pub(super) fn new(socket_type: SocketType) -> Self {
         match socket_type {
-            SocketType::Push | SocketType::Dealer => Self::RoundRobin(RoundRobin::new()),
+            SocketType::Push | SocketType::Dealer => Self::RoundRobin {
+                peers: RoundRobin::new(),
+                receives: socket_type == SocketType::Dealer,
+            },
             SocketType::Pub => Self::FanOut {
                 subscriptions: Subscriptions::new(),
                 shown: false,
@@ -76,7 +82,7 @@ impl Pattern {
     /// A connected endpoint has its pipe, before any peer is there.
     pub(super) fn expect(&mut self, index: usize) {
         match self {
-            Self::RoundRobin(peers) | Self::Request { peers, .. } => peers.add(index),
+            Self::RoundRobin { peers, .. } | Self::Request { peers, .. } => peers.add(index),
             Self::Pair(peer) => {
                 peer.get_or_insert(index);
             }
@@ -87,7 +93,7 @@ impl Pattern {
     /// Nothing goes to this pipe any more.
     pub(super) fn forget(&mut self, index: usize) {
         match self {
-            Self::RoundRobin(peers) | Self::Request { peers, .. } => {
+            Self::RoundRobin { peers, .. } | Self::Request { peers, .. } => {
                 peers.remove(index);
             }
             Self::Pair(peer) => {
@@ -100,7 +106,7 @@ impl Pattern {
     /// The turns of the peers, where messages go to one after the other.
     pub(super) fn rotation(&mut self) -> Option<&mut RoundRobin<usize>> {
         match self {
-            Self::RoundRobin(peers) | Self::Request { peers, .. } => Some(peers),
+            Self::RoundRobin { peers, .. } | Self::Request { peers, .. } => Some(peers),
             _ => None,
         }
     }

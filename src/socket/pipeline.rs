@@ -11,6 +11,8 @@ use super::closing::Closed;
 use super::handle::Handle;
 use super::monitor::Monitor;
 use super::operations::{every_socket, receiving_socket, sending_socket};
+use super::permit::reserving_socket;
+use super::receipt::{Receipt, SendOptions};
 use super::stats::Stats;
 use crate::endpoint::{Endpoint, IntoEndpoint};
 use crate::error::{
@@ -48,6 +50,7 @@ pub struct Push {
 
 every_socket!(Push);
 sending_socket!(Push, "Waits while no peer has room, or there is no peer.");
+reserving_socket!(Push);
 
 /// Receives from all PUSH peers, one after the other. See [`Push`].
 pub struct Pull {

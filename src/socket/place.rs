@@ -1,18 +1,22 @@
 //! A socket's place for one peer: what goes out to it, what came in from it, and the counters.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::monitor::PeerInfo;
+use super::manual::Asks;
+use super::peer::PeerInfo;
+use super::receipt::{Terms, expiry};
 use super::stats::{Received, Sent};
 use crate::endpoint::Endpoint;
-use crate::error::LinkError;
+use crate::error::{GivenUp, LinkError};
 use crate::message::Message;
 use crate::options::{Options, Overflow};
 use crate::pipe::{Batch, Incoming, Outgoing};
-use crate::session::{Link, Taken, Writer};
+use crate::session::{Link, Taken, Writer, encode_pong};
 
 /// Octets that wait behind a write of the same burst before the sender writes
 /// them itself instead of leaving them to the driver.
@@ -23,7 +27,7 @@ const FLUSH_AT: usize = 64 << 10;
 const BURST_TURNS: u8 = 8;
 
 /// Octets of commands that wait for a peer that does not read. Above them no
-/// PING and no PONG is queued: a peer could ask for any number.
+/// PING is queued; of the answers to the peer's own PINGs one waits at most.
 const COMMANDS_KEPT: usize = 64 << 10;
 
 /// One peer, or the place of one that is dialled.
@@ -33,30 +37,45 @@ pub(super) struct Pipe {
     /// The pipe of a connected endpoint: it survives its connections.
     pub(super) kept: bool,
     pub(super) link: Option<Arc<Link>>,
-    pub(super) peer: Option<PeerInfo>,
+    /// Who is there, or was last.
+    pub(super) peer: Option<Arc<PeerInfo>>,
+    /// By whom came what still waits and was not sent by `peer`: each with the
+    /// number of the first message that is not of it, ascending.
+    former: VecDeque<(u64, Arc<PeerInfo>)>,
     /// The first frame of what a ROUTER delivers of it.
     pub(super) identity: Bytes,
     pub(super) outgoing: Outgoing,
     pub(super) incoming: Incoming,
     /// Its identity was given by `connect_as`, and stays between connections.
     pub(super) assigned: bool,
+    /// Of a manual XPUB: what the peer has asked for.
+    pub(super) asks: Option<Box<Asks>>,
     /// It takes messages only while it is connected.
     immediate: bool,
     /// Of all that wait only the newest is kept.
     conflate: bool,
+    /// How long a message may wait to be received.
+    time_to_live: Option<Duration>,
     /// It stands in the fair queue.
     pub(super) queued: bool,
     /// Its link has something to read.
     pub(super) readable: bool,
     /// It stands in the list of readable links.
     pub(super) listed: bool,
+    /// Its link is left unread because the budget has no place for what it would read.
+    pub(super) unread: bool,
     /// A writer is at work or on its way: what is queued will be written.
     pub(super) flushing: bool,
     /// Its link is being cut, with what it holds: nothing is to follow that.
     pub(super) resetting: bool,
+    /// What the newest PING of the present connection wants back, until it is
+    /// written: a peer that asks faster than it reads gets fewer answers.
+    pong: Option<Bytes>,
     burst: Burst,
     pub(super) sent: Sent,
     pub(super) received: Received,
+    /// Of those received, what this socket told its application itself.
+    pub(super) own_words: u64,
 }
 
 /// What the driver saw of a burst in its last turn.
@@ -83,20 +102,74 @@ impl Pipe {
             kept,
             link: None,
             peer: None,
+            former: VecDeque::new(),
             identity: Bytes::new(),
-            outgoing: Outgoing::new(options.send_limit, plain),
-            incoming: Incoming::new(receive_limit),
+            outgoing: Outgoing::new(options.send_limit, plain, options.context.lease()),
+            incoming: Incoming::new(receive_limit, options.context.lease()),
             assigned: false,
+            asks: options.pattern.manual.then(Box::default),
             immediate: options.pattern.immediate,
             conflate: options.pattern.conflate,
+            time_to_live: options.time_to_live,
             queued: false,
             readable: false,
             listed: false,
+            unread: false,
             flushing: false,
             resetting: false,
+            pong: None,
             burst: Burst::default(),
             sent: Sent::default(),
             received: Received::default(),
+            own_words: 0,
+        }
+    }
+
+    /// Takes a new connection. What waits came by the last one.
+    pub(super) fn meet(&mut self, link: Arc<Link>, peer: Arc<PeerInfo>) {
+        self.link = Some(link);
+        self.unread = false;
+        let Some(last) = self.peer.replace(peer) else {
+            return;
+        };
+        self.forget_former();
+        let end = self.incoming.position() + self.incoming.len() as u64;
+        let told = self
+            .former
+            .back()
+            .map_or(self.incoming.position(), |of| of.0);
+        if end > told {
+            self.former.push_back((end, last));
+        }
+    }
+
+    /// By whom the next message came, which waits.
+    pub(super) fn sender_of_next(&mut self) -> Option<Arc<PeerInfo>> {
+        self.forget_former();
+        let former = self.former.front().map(|(_, peer)| peer);
+        former.or(self.peer.as_ref()).cloned()
+    }
+
+    /// Gives up what was not delivered in time. Returns how many messages that were.
+    pub(super) fn expire_incoming(&mut self, now: Instant) -> usize {
+        let first = self.incoming.position();
+        let places = self.incoming.expire(now);
+        // What stays moves up by all that expired, and its connection with it:
+        // what the socket said itself stays, and may stand before what expired.
+        for (end, _) in &mut self.former {
+            let before = places
+                .iter()
+                .filter(|place| first + (**place as u64) < *end);
+            *end += (places.len() - before.count()) as u64;
+        }
+        places.len()
+    }
+
+    /// Forgets connections of which nothing waits any more.
+    fn forget_former(&mut self) {
+        let next = self.incoming.position();
+        while self.former.front().is_some_and(|(end, _)| *end <= next) {
+            self.former.pop_front();
         }
     }
 
@@ -123,38 +196,108 @@ impl Pipe {
         !self.resetting && reachable && (self.conflate || self.outgoing.has_room())
     }
 
+    /// Whether the budget has room for a message, which is charged then: it is
+    /// to be pushed.
+    pub(super) fn try_charge(&mut self, message: &Message) -> bool {
+        self.outgoing.try_charge(message, self.conflate)
+    }
+
+    /// What the budget would have to give for a message.
+    pub(super) fn lacks(&self, message: &Message) -> usize {
+        self.outgoing.lacks(message, self.conflate)
+    }
+
+    /// Charges a message, for which the budget has given what was lacking: it
+    /// is to be pushed.
+    pub(super) fn grant(&mut self, message: &Message) {
+        self.outgoing.grant(message, self.conflate);
+    }
+
+    /// Whether a message may be queued, which is charged then.
+    fn admits(&mut self, message: &Message) -> bool {
+        self.has_room() && self.try_charge(message)
+    }
+
+    /// Whether the link is left unread, whatever for.
+    pub(super) fn is_paused(&self) -> bool {
+        self.unread || self.incoming.is_paused()
+    }
+
+    /// Whether a message may expire in its queues or with its writer.
+    pub(super) fn is_timed(&self) -> bool {
+        let outgoing = &self.outgoing;
+        outgoing.is_timed() || outgoing.is_taken_timed() || self.incoming.is_timed()
+    }
+
     /// Gives up and counts what waits to be written.
-    pub(super) fn discard(&mut self) {
+    pub(super) fn discard(&mut self, reason: GivenUp) {
         self.sent.dropped.discarded += self.outgoing.messages() as u64;
-        self.outgoing.clear();
+        self.outgoing.clear(reason);
     }
 
     /// Queues a message, or does what is to be done where it has no room.
     pub(super) fn push_or(
         &mut self,
         message: Cow<'_, Message>,
+        terms: Option<&Terms<'_>>,
         overflow: Overflow,
     ) -> Option<Arc<Link>> {
-        if overflow == Overflow::DropOldest && !self.resetting {
-            while !self.has_room() && self.outgoing.drop_oldest() {
+        if let Overflow::ConflateBy(key) = overflow {
+            return self.push_keyed(key(&message), message.into_owned(), terms);
+        }
+        if matches!(overflow, Overflow::DropOldest) && !self.resetting {
+            while !self.admits(&message) && self.outgoing.drop_oldest() {
                 self.sent.dropped.replaced += 1;
+                if self.has_room() && !self.try_charge(&message) {
+                    // Only the budget refuses: what was dropped is still in memory.
+                    self.outgoing.compact();
+                }
             }
             // What a writer has taken is not dropped, and may be all there is:
-            // the newest is queued even so, one above the mark.
-            return self.push(message);
-        }
-        if self.has_room() {
-            return self.push(message);
+            // the newest is queued even so, one above the mark, but not above the budget.
+            if self.try_charge(&message) {
+                return self.push(message, terms);
+            }
+        } else if self.admits(&message) {
+            return self.push(message, terms);
         }
         self.sent.accepted += 1;
         self.sent.dropped.full += 1;
-        if overflow == Overflow::Disconnect
+        if let Some(terms) = terms {
+            terms.give_up(GivenUp::Full);
+        }
+        if matches!(overflow, Overflow::Disconnect)
             && let Some(link) = &self.link
         {
             // Its waker only queues the driver, which takes the lock later.
             link.fail(LinkError::TooSlow);
         }
         None
+    }
+
+    /// Queues a message in place of the one of its key that waits, or else where there is room.
+    fn push_keyed(
+        &mut self,
+        key: Bytes,
+        message: Message,
+        terms: Option<&Terms<'_>>,
+    ) -> Option<Arc<Link>> {
+        let charged = self.try_charge(&message);
+        let replaced = charged && !self.resetting && self.outgoing.drop_of_key(&key);
+        let admitted = replaced || (charged && self.has_room());
+        if !admitted {
+            self.outgoing.settle();
+            self.sent.accepted += 1;
+            self.sent.dropped.full += 1;
+            terms
+                .into_iter()
+                .for_each(|terms| terms.give_up(GivenUp::Full));
+            return None;
+        }
+        self.sent.dropped.replaced += u64::from(replaced);
+        self.outgoing
+            .push_keyed(key, message, terms.map(Terms::mark));
+        self.accepted()
     }
 
     /// Queues what is said first on a new connection.
@@ -171,12 +314,31 @@ impl Pipe {
         self.incoming.push(message);
     }
 
+    /// What was taken in last is of a peer, and not to be kept for ever.
+    pub(super) fn time_last(&mut self) {
+        if let Some(expires) = self.time_to_live.and_then(expiry) {
+            self.incoming.expire_last(expires);
+        }
+    }
+
     /// Queues a message that has room. Returns the link if this task is to flush it.
-    pub(super) fn push(&mut self, message: Cow<'_, Message>) -> Option<Arc<Link>> {
+    pub(super) fn push(
+        &mut self,
+        message: Cow<'_, Message>,
+        terms: Option<&Terms<'_>>,
+    ) -> Option<Arc<Link>> {
         while self.conflate && self.outgoing.drop_oldest() {
             self.sent.dropped.replaced += 1;
         }
         self.outgoing.push(message);
+        if let Some(terms) = terms {
+            self.outgoing.mark_last(terms.mark());
+        }
+        self.accepted()
+    }
+
+    /// Counts a message that was queued. Returns the link if this task is to flush it.
+    fn accepted(&mut self) -> Option<Arc<Link>> {
         self.sent.accepted += 1;
         let link = self.link.as_ref()?;
         // A lone message leaves at once; those that follow before its writer
@@ -199,6 +361,7 @@ impl Pipe {
             return Taken::Growing;
         }
         self.burst.turns = 0;
+        self.answer();
         if self.outgoing.take(batch) {
             return Taken::Batch;
         }
@@ -211,6 +374,38 @@ impl Pipe {
     /// Whether a command that the peer can do without may be queued.
     pub(super) fn keeps_commands(&self) -> bool {
         self.outgoing.command_octets() < COMMANDS_KEPT
+    }
+
+    /// Queues a PONG for the present connection, in place of one that waits.
+    /// Returns the link to wake.
+    pub(super) fn push_pong(&mut self, context: Bytes) -> Option<Arc<Link>> {
+        let link = self.link.clone()?;
+        self.pong = Some(context);
+        self.flushing = true;
+        Some(link)
+    }
+
+    /// Moves what is to be said at once into a batch that is being written.
+    pub(super) fn take_commands(&mut self, batch: &mut Batch) {
+        self.answer();
+        self.outgoing.take_commands(batch);
+    }
+
+    /// Whether commands wait behind what is being written.
+    pub(super) fn has_commands(&self) -> bool {
+        self.pong.is_some() || self.outgoing.command_octets() > 0
+    }
+
+    fn answer(&mut self) {
+        if let Some(context) = self.pong.take() {
+            encode_pong(context, self.outgoing.commands());
+        }
+    }
+
+    /// Takes the connection off, and what was to be said on it alone.
+    pub(super) fn unlink(&mut self) -> Option<Arc<Link>> {
+        self.pong = None;
+        self.link.take()
     }
 
     /// Queues a command for the present connection. Returns the link to wake.

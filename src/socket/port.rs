@@ -4,12 +4,17 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::core::Core;
 use super::membership::{join_pattern, last_words, leave_pattern, subscriptions_to_send};
-use super::monitor::{Event, PeerInfo};
+use super::monitor::Event;
 use super::pattern::Pattern;
+use super::peer::PeerInfo;
+use super::receipt::now;
+use super::timekeeper::Afterwards;
 use crate::endpoint::Endpoint;
-use crate::error::LinkError;
+use crate::error::{GivenUp, LinkError};
 use crate::message::Message;
 use crate::options::SocketType;
 use crate::pipe::{Batch, Plain, Progress};
@@ -40,18 +45,16 @@ impl Port for Core {
             }
         };
         let link = link(id);
-        let peer = PeerInfo {
-            address: attach.address.to_owned(),
-            socket_type: attach.peer.socket_type,
-            identity: identity.clone(),
-            credentials: attach.credentials,
-        };
+        let number = state.number_connection();
+        let peer = Arc::new(PeerInfo::new(number, &attach, identity.clone()));
         let preamble = subscriptions_to_send(&state, link.version());
         let Some(pipe) = state.pipe(id) else {
             return Err(LinkError::ClosedHere);
         };
-        pipe.link = Some(link.clone());
-        pipe.peer = Some(peer.clone());
+        pipe.meet(link.clone(), peer.clone());
+        if let Some(entry) = self.entry.get() {
+            entry.attached(&attach, id, pipe);
+        }
         if matches!(self.socket_type, SocketType::Router | SocketType::Rep) {
             pipe.identity = identity;
         }
@@ -61,12 +64,11 @@ impl Port for Core {
         }
         // The driver's first turn writes what has waited for this connection.
         pipe.flushing = true;
-        state.emit(&Event::Connected {
-            endpoint: attach.endpoint.clone(),
-            peer,
-        });
         // A pipe that is new to the routing has room for those who wait.
-        let waiting = state.senders.all();
+        let mut waiting = state.senders.all();
+        let endpoint = attach.endpoint.clone();
+        let event = Event::Connected { endpoint, peer };
+        state.monitors.emit(&event, &mut waiting);
         let closing = state.phase != Phase::Open;
         drop(state);
         waiting.into_iter().for_each(Waker::wake);
@@ -82,15 +84,24 @@ impl Port for Core {
 
     fn detach(&self, id: PipeId, unwritten: Batch, reason: &LinkError) {
         let mut state = self.state.lock();
-        let Some(pipe) = state.pipe(id) else { return };
+        let Some(pipe) = state.pipe(id) else {
+            // Those who hold receipts are woken when the lock is free.
+            drop(state);
+            drop(unwritten);
+            return;
+        };
+        if let Some(entry) = self.entry.get() {
+            entry.detached(id, pipe);
+        }
         pipe.sent.dropped.cut += pipe.outgoing.restore(unwritten) as u64;
-        let link = pipe.link.take();
+        let link = pipe.unlink();
         pipe.flushing = false;
         // A reply belongs to the connection that its request came by (RP05).
         if std::mem::take(&mut pipe.resetting) || self.socket_type == SocketType::Rep {
-            pipe.discard();
+            pipe.discard(GivenUp::Discarded);
         }
-        let (kept, endpoint, peer) = (pipe.kept, pipe.endpoint.clone(), pipe.peer.take());
+        let earliest = pipe.outgoing.earliest();
+        let (kept, endpoint, peer) = (pipe.kept, pipe.endpoint.clone(), pipe.peer.clone());
         last_words(&mut state, id.index, &self.options);
         leave_pattern(&mut state, id.index);
         state.lose_request(id.index);
@@ -101,14 +112,22 @@ impl Port for Core {
         if state.phase == Phase::Closed && state.pipe(id).is_some() {
             state.discard_outgoing(id.index);
         }
-        if let Some(peer) = peer {
-            state.emit(&Event::Disconnected {
+        self.expect_expiry(&mut state, earliest);
+        let mut wakers = Vec::new();
+        if let Some(peer) = peer.filter(|_| link.is_some()) {
+            if let LinkError::Protocol(reason) = reason
+                && let Some(withheld) = self.complaints.admit()
+            {
+                tracing::warn!(%endpoint, address = peer.address, reason, withheld, "peer cut off");
+            }
+            let reason = reason.clone();
+            let event = Event::Disconnected {
                 endpoint,
                 peer,
-                reason: reason.clone(),
-            });
+                reason,
+            };
+            state.monitors.emit(&event, &mut wakers);
         }
-        let mut wakers = Vec::new();
         state.wake_receivers(usize::MAX, &mut wakers);
         state.share_room(&mut wakers);
         drop(state);
@@ -119,16 +138,36 @@ impl Port for Core {
 
     fn take(&self, id: PipeId, batch: &mut Batch, writer: Writer) -> Taken {
         let mut state = self.state.lock();
+        if state.pipe(id).is_some_and(|pipe| pipe.outgoing.is_timed()) {
+            let mut afterwards = Afterwards::default();
+            state.expire_outgoing(id.index, now(), &mut afterwards);
+            drop(state);
+            afterwards.run(self);
+            state = self.state.lock();
+        }
         state
             .pipe(id)
             .map_or(Taken::Nothing, |pipe| pipe.take(batch, writer))
     }
 
-    fn written(&self, id: PipeId, progress: Progress) {
+    fn expired(&self, id: PipeId, progress: Progress) {
+        let mut afterwards = Afterwards::default();
         let mut state = self.state.lock();
         let Some(pipe) = state.pipe(id) else { return };
+        pipe.outgoing.written(progress);
+        state.count_expired(id.index, progress.messages, &mut afterwards);
+        drop(state);
+        afterwards.run(self);
+    }
+
+    fn written(&self, id: PipeId, progress: Progress) -> bool {
+        let mut state = self.state.lock();
+        let Some(pipe) = state.pipe(id) else {
+            return false;
+        };
         pipe.sent.written += progress.messages as u64;
         pipe.outgoing.written(progress);
+        let has_commands = pipe.has_commands();
         let mut wakers = Vec::new();
         if pipe.has_room() {
             if let Some(peers) = state.pattern.rotation() {
@@ -143,15 +182,24 @@ impl Port for Core {
         if closing {
             self.progress.notify_waiters();
         }
+        has_commands
+    }
+
+    fn take_commands(&self, id: PipeId, batch: &mut Batch) {
+        let mut state = self.state.lock();
+        if let Some(pipe) = state.pipe(id) {
+            pipe.take_commands(batch);
+        }
     }
 
     fn deliver(&self, id: PipeId, messages: &mut Vec<Message>) -> bool {
         let mut state = self.state.lock();
         let count = messages.len();
-        if state.pipe(id).is_none() {
+        let Some(pipe) = state.pipe(id) else {
             messages.clear();
             return false;
-        }
+        };
+        pipe.unread = false;
         if state.phase != Phase::Open {
             // Nobody receives any more, and the peer is to be read to its end.
             messages.clear();
@@ -163,9 +211,11 @@ impl Port for Core {
         for message in messages.drain(..) {
             state.admit(id.index, message, &self.options);
         }
+        self.expect_arrivals_to_expire(&mut state, id);
         let mut wakers = Vec::new();
         state.wake_receivers(count, &mut wakers);
         let paused = state.pipe(id).is_some_and(|pipe| pipe.incoming.is_paused());
+        self.resume_or_wait(&mut state, id);
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
         !paused
@@ -180,6 +230,7 @@ impl Port for Core {
             };
             progress.messages += 1;
             progress.octets += octets;
+            progress.freed += octets;
             if self.options.refuses(&message) {
                 pipe.received.received += 1;
                 pipe.received.dropped += 1;
@@ -187,25 +238,30 @@ impl Port for Core {
                 state.admit(id.index, message, &self.options);
             }
         }
+        self.expect_arrivals_to_expire(&mut state, id);
         let mut wakers = Vec::new();
         state.wake_receivers(progress.messages, &mut wakers);
+        self.resume_or_wait(&mut state, id);
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
         progress
     }
 
-    fn subscription(&self, id: PipeId, subscription: Subscription) {
+    fn subscription(&self, id: PipeId, subscription: Subscription) -> bool {
         let mut state = self.state.lock();
         if state.pipe(id).is_none() {
-            return;
+            return false;
         }
         state.apply_subscription(id.index, &subscription, &self.options);
         let mut wakers = Vec::new();
         state.wake_receivers(1, &mut wakers);
         // A full pipe that cancels holds up no publication any more.
         state.share_room(&mut wakers);
+        // BI-61: an XPUB whose application does not look lets its peers wait.
+        let paused = state.pipe(id).is_some_and(|pipe| pipe.incoming.is_paused());
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
+        !paused
     }
 
     fn command(&self, id: PipeId, write: &mut dyn FnMut(&mut Vec<u8>)) {
@@ -215,6 +271,15 @@ impl Port for Core {
             .pipe(id)
             .filter(|pipe| pipe.keeps_commands())
             .and_then(|pipe| pipe.push_command(write));
+        link.inspect(|link| link.wake());
+    }
+
+    fn pong(&self, id: PipeId, context: Bytes) {
+        let link = self
+            .state
+            .lock()
+            .pipe(id)
+            .and_then(|pipe| pipe.push_pong(context));
         link.inspect(|link| link.wake());
     }
 
@@ -241,7 +306,15 @@ impl Port for Core {
         self.state
             .lock()
             .pipe(id)
-            .is_some_and(|pipe| pipe.incoming.is_paused())
+            .is_some_and(|pipe| pipe.is_paused())
+    }
+
+    fn starving(&self, id: PipeId) {
+        let mut state = self.state.lock();
+        if let Some(pipe) = state.pipe(id) {
+            pipe.unread = true;
+            self.wait_for_budget(&mut state);
+        }
     }
 
     fn is_drained(&self, id: PipeId) -> bool {
@@ -251,21 +324,54 @@ impl Port for Core {
             .is_none_or(|pipe| pipe.outgoing.is_drained())
     }
 
+    fn released(&self, endpoint: &Endpoint) {
+        let endpoint = endpoint.clone();
+        self.tell(&Event::Released { endpoint });
+    }
+
+    fn unbound(&self, endpoint: &Endpoint) {
+        let endpoint = endpoint.clone();
+        self.tell(&Event::Unbound { endpoint });
+    }
+
     fn retrying(&self, endpoint: &Endpoint, wait: Duration, reason: &LinkError) {
         tracing::debug!(%endpoint, ?wait, %reason, "connecting again");
         let (endpoint, reason) = (endpoint.clone(), reason.clone());
-        self.state.lock().emit(&Event::Retrying {
+        self.tell(&Event::Retrying {
             endpoint,
             wait,
             reason,
         });
     }
 
+    fn gave_up(&self, id: PipeId, endpoint: &Endpoint, reason: &LinkError) {
+        tracing::info!(%endpoint, %reason, "not connecting again");
+        self.endpoints.lock().give_up(id);
+        let mut state = self.state.lock();
+        if state.pipe(id).is_some() {
+            state.discard_outgoing(id.index);
+            state.remove_if_done(id.index);
+        }
+        let (endpoint, reason) = (endpoint.clone(), reason.clone());
+        let mut wakers = Vec::new();
+        let event = Event::GaveUp { endpoint, reason };
+        state.monitors.emit(&event, &mut wakers);
+        // A request may have been in it, whose end is to be told; and who waited
+        // for room in this pipe may find some in another.
+        state.wake_receivers(usize::MAX, &mut wakers);
+        state.share_room(&mut wakers);
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+        self.progress.notify_waiters();
+    }
+
     fn refused(&self, endpoint: &Endpoint, address: &str, reason: &LinkError) {
-        tracing::debug!(%endpoint, address, %reason, "peer turned away");
+        if let Some(withheld) = self.complaints.admit() {
+            tracing::warn!(%endpoint, address, %reason, withheld, "peer turned away");
+        }
         let (endpoint, address) = (endpoint.clone(), address.to_owned());
         let reason = reason.clone();
-        self.state.lock().emit(&Event::Refused {
+        self.tell(&Event::Refused {
             endpoint,
             address,
             reason,
@@ -275,7 +381,7 @@ impl Port for Core {
     fn accept_failed(&self, endpoint: &Endpoint, wait: Duration, error: &std::io::Error) {
         tracing::warn!(%endpoint, %error, ?wait, "cannot accept connections");
         let (endpoint, reason) = (endpoint.clone(), error.to_string());
-        self.state.lock().emit(&Event::AcceptFailed {
+        self.tell(&Event::AcceptFailed {
             endpoint,
             wait,
             reason,

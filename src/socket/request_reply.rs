@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,6 +14,8 @@ use super::envelope;
 use super::handle::Handle;
 use super::monitor::Monitor;
 use super::operations::every_socket;
+use super::peer::PeerInfo;
+use super::receipt::{Receipt, SendOptions, Sending};
 use super::stats::Stats;
 use crate::endpoint::{Endpoint, IntoEndpoint};
 use crate::error::{
@@ -113,6 +116,32 @@ impl Rep {
         Ok(self.open(message))
     }
 
+    /// As [`recv`](Self::recv), with whom the request came by.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError::Closed`] once the socket is closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped future loses no request.
+    pub async fn recv_from(&self) -> Result<(Message, Responder, Arc<PeerInfo>), RecvError> {
+        let (message, peer) = self.handle.recv_from().await?;
+        let (request, responder) = self.open(message);
+        Ok((request, responder, peer))
+    }
+
+    /// As [`try_recv`](Self::try_recv), with whom the request came by.
+    ///
+    /// # Errors
+    ///
+    /// See [`TryRecvError`].
+    pub fn try_recv_from(&self) -> Result<(Message, Responder, Arc<PeerInfo>), TryRecvError> {
+        let (message, peer) = self.handle.core().try_recv_from()?;
+        let (request, responder) = self.open(message);
+        Ok((request, responder, peer))
+    }
+
     fn open(&self, message: Message) -> (Message, Responder) {
         let (envelope, request) = envelope::split(message);
         let handle = self.handle.clone();
@@ -150,11 +179,30 @@ impl Responder {
     ///
     /// See [`SendError`], which gives the reply back.
     pub fn send(self, reply: impl Into<Message>) -> Result<(), SendError> {
-        let reply = reply.into();
+        self.send_as(reply.into(), &Sending::PLAIN)
+    }
+
+    /// As [`send`](Self::send), with a time to live of its own where the terms
+    /// give one. Returns a receipt, which tells when the reply is written.
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`], which gives the reply back.
+    pub fn send_with(
+        self,
+        reply: impl Into<Message>,
+        options: SendOptions,
+    ) -> Result<Receipt, SendError> {
+        let sending = Sending::new(options, self.handle.core().state.wakeups());
+        self.send_as(reply.into(), &sending)?;
+        Ok(sending.into_receipt())
+    }
+
+    fn send_as(self, reply: Message, sending: &Sending) -> Result<(), SendError> {
         let enveloped = envelope::join(self.envelope, &reply);
         self.handle
             .core()
-            .try_reply(enveloped)
+            .try_reply(enveloped, sending)
             .map_err(|error| error.with_message(reply))
     }
 }

@@ -3,23 +3,31 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::Instant;
 
 use slab::Slab;
 
-use super::monitor::{Event, Monitors};
+use super::monitor::Monitors;
 use super::pattern::Pattern;
+use super::peer::PeerInfo;
 use super::place::Pipe;
 use super::stats::{PeerStats, Received, Sent, Stats};
 use crate::endpoint::Endpoint;
+use crate::error::GivenUp;
 use crate::message::Message;
 use crate::options::{Identity, Options};
 use crate::pipe::{Ticket, Waiters};
 use crate::routing::FairQueue;
 use crate::session::{Link, Phase, PipeId};
 
+/// What was taken of a queue, and a link to wake because it may be read again.
+pub(super) type Popped<T> = (T, Option<Arc<Link>>);
+
 pub(super) struct State {
     pub(super) pipes: Slab<Pipe>,
     next_serial: u64,
+    /// The number of the last connection.
+    last_connection: u64,
     pub(super) pattern: Pattern,
     /// Pipes that have received something.
     pub(super) fair: FairQueue<usize>,
@@ -28,6 +36,12 @@ pub(super) struct State {
     pub(super) receivers: Waiters,
     pub(super) senders: Waiters,
     pub(super) phase: Phase,
+    /// It waits to be told that the budget has room.
+    pub(super) starving: bool,
+    /// The last message that was offered and not accepted had room, and the budget had none.
+    pub(super) refused_by_budget: bool,
+    /// When the timekeeper looks at the queues next.
+    pub(super) next_expiry: Option<Instant>,
     /// The counters of pipes that are gone.
     gone: (Sent, Received),
     pub(super) unmatched: u64,
@@ -55,12 +69,16 @@ impl State {
         Self {
             pipes: Slab::new(),
             next_serial: 0,
+            last_connection: 0,
             pattern,
             fair: FairQueue::new(),
             readable: VecDeque::new(),
             receivers: Waiters::default(),
             senders: Waiters::default(),
             phase: Phase::Open,
+            starving: false,
+            refused_by_budget: false,
+            next_expiry: None,
             gone: (Sent::default(), Received::default()),
             unmatched: 0,
             monitors: Monitors::default(),
@@ -122,7 +140,10 @@ impl State {
             identities.remove(&std::mem::take(&mut pipe.identity));
         }
         pipe.kept = false;
-        pipe.discard();
+        pipe.discard(match self.phase {
+            Phase::Open => GivenUp::Discarded,
+            Phase::Finishing | Phase::Closed => GivenUp::Closed,
+        });
         self.lose_request(index);
     }
 
@@ -135,34 +156,59 @@ impl State {
         }
     }
 
+    /// Tells the application something of a peer that the peer did not write as a message.
+    pub(super) fn say(&mut self, index: usize, words: Message) {
+        let pipe = &mut self.pipes[index];
+        pipe.received.received += 1;
+        pipe.own_words += 1;
+        self.enqueue(index, words);
+    }
+
     /// The next message, from one peer after the other, and a link to wake
     /// because it may be read again.
-    pub(super) fn pop(&mut self) -> Option<(Message, Option<Arc<Link>>)> {
-        self.take_next(|received| received.delivered += 1)
+    pub(super) fn pop(&mut self) -> Option<Popped<Message>> {
+        let (message, link, ()) = self.take_next(|_, pipe| pipe.received.delivered += 1)?;
+        Some((message, link))
+    }
+
+    /// As [`pop`](Self::pop), with whom the message came by.
+    pub(super) fn pop_from(&mut self) -> Option<Popped<(Message, Arc<PeerInfo>)>> {
+        let ((message, peer, _), link) = self.pop_with_pipe()?;
+        Some(((message, peer), link))
+    }
+
+    pub(super) fn pop_with_pipe(&mut self) -> Option<Popped<(Message, Arc<PeerInfo>, PipeId)>> {
+        let (message, link, (id, peer)) = self.take_next(|id, pipe| {
+            pipe.received.delivered += 1;
+            let peer = pipe.sender_of_next();
+            let peer = peer.expect("a message came by a connection, and the last one is kept");
+            (id, peer)
+        })?;
+        Some(((message, peer, id), link))
     }
 
     /// Drops the next message, which nobody wants any more. Returns a link to
     /// wake because it may be read again.
     pub(super) fn drop_next(&mut self) -> Option<Arc<Link>> {
-        self.take_next(|received| received.dropped += 1)?.1
+        self.take_next(|_, pipe| pipe.received.dropped += 1)?.1
     }
 
-    fn take_next(
+    /// Takes the next message; `look` sees its pipe while the message is there.
+    fn take_next<T>(
         &mut self,
-        count: impl FnOnce(&mut Received),
-    ) -> Option<(Message, Option<Arc<Link>>)> {
+        look: impl FnOnce(PipeId, &mut Pipe) -> T,
+    ) -> Option<(Message, Option<Arc<Link>>, T)> {
+        self.expire_next();
         let index = self.fair.pop()?;
         let pipe = &mut self.pipes[index];
+        let serial = pipe.serial;
+        let id = PipeId { index, serial };
+        let seen = look(id, pipe);
         let message = pipe
             .incoming
             .pop()
             .expect("a pipe in the fair queue has a message");
-        count(&mut pipe.received);
         let resumes = pipe.incoming.resume();
-        let id = PipeId {
-            index,
-            serial: pipe.serial,
-        };
         if pipe.incoming.len() > 0 {
             self.fair.push(index);
         } else {
@@ -174,7 +220,7 @@ impl State {
             None
         };
         self.remove_if_done(index);
-        Some((message, wake))
+        Some((message, wake, seen))
     }
 
     /// Notes that a link has something to read, and returns it.
@@ -263,11 +309,34 @@ impl State {
 
     /// Wakes up to `count` of those who wait to send.
     pub(super) fn wake_senders(&mut self, count: usize, wakers: &mut Vec<Waker>) {
+        // Each publisher waits for pipes of its own: whose they are only it can say.
+        let publishes = matches!(self.pattern, Pattern::FanOut { .. });
+        let count = if publishes { usize::MAX } else { count };
         for _ in 0..count {
             let Some(waker) = self.senders.next(wakers) else {
                 return;
             };
             wakers.push(waker);
+        }
+    }
+
+    /// One whose message was not accepted waits. Others are to be woken where
+    /// there is room, and only the budget keeps it from this message.
+    pub(super) fn wait_to_send(
+        &mut self,
+        ticket: &mut Ticket,
+        waker: &Waker,
+        wakers: &mut Vec<Waker>,
+    ) {
+        let requests = matches!(self.pattern, Pattern::Request { .. });
+        // RQ01: requests are made in the order of the calls.
+        if !requests && !self.refused_by_budget {
+            return self.senders.wait(ticket, waker);
+        }
+        let was_woken = self.senders.was_woken(ticket);
+        self.senders.wait_in_turn(ticket, waker);
+        if was_woken && !requests {
+            self.senders.next_behind(ticket, wakers);
         }
     }
 
@@ -331,7 +400,9 @@ impl State {
         self.gone.0.dropped.unroutable += 1;
     }
 
-    pub(super) fn emit(&mut self, event: &Event) {
-        self.monitors.emit(event);
+    /// The number of a connection that is made.
+    pub(super) fn number_connection(&mut self) -> u64 {
+        self.last_connection += 1;
+        self.last_connection
     }
 }

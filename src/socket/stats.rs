@@ -7,8 +7,8 @@ use crate::endpoint::Endpoint;
 /// What became of the messages of a socket, in copies: a publication to three
 /// subscribers is three.
 ///
-/// At rest `sent.accepted = sent.written + sent.dropped + sent.queued` and
-/// `received.received = received.delivered + received.dropped + received.queued`.
+/// At rest `sent.accepted = sent.written + sent.dropped + sent.expired + sent.queued` and
+/// `received.received = received.delivered + received.dropped + received.expired + received.queued`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -48,6 +48,8 @@ pub struct Sent {
     pub written: u64,
     /// Given up, by reason.
     pub dropped: Drops,
+    /// Given up because they had waited longer than their time to live.
+    pub expired: u64,
     /// Waiting to be written.
     pub queued: u64,
 }
@@ -56,11 +58,12 @@ pub struct Sent {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Drops {
-    /// The peer's pipe was full, and the pattern drops (PUB, XPUB, ROUTER).
+    /// The peer's pipe was full, and the pattern drops (PUB, XPUB, XSUB, ROUTER, REP).
     pub full: u64,
-    /// A newer message took its place ([`Overflow::DropOldest`](crate::Overflow), conflate).
+    /// A newer message took its place ([`Overflow::DropOldest`](crate::Overflow),
+    /// [`Overflow::ConflateBy`](crate::Overflow), conflate).
     pub replaced: u64,
-    /// No peer has the identity (ROUTER).
+    /// No peer has the identity (ROUTER), or whoever asked is gone (REP).
     pub unroutable: u64,
     /// The link was cut when a part of the message was written.
     pub cut: u64,
@@ -87,6 +90,8 @@ pub struct Received {
     /// Not for the application: not subscribed to, of no use to the pattern, or
     /// read when the socket was closed.
     pub dropped: u64,
+    /// Given up because they had waited longer than their time to live.
+    pub expired: u64,
     /// Waiting to be delivered.
     pub queued: u64,
 }
@@ -95,6 +100,7 @@ impl Sent {
     pub(super) fn add(&mut self, other: &Self) {
         self.accepted += other.accepted;
         self.written += other.written;
+        self.expired += other.expired;
         self.queued += other.queued;
         self.dropped.full += other.dropped.full;
         self.dropped.replaced += other.dropped.replaced;
@@ -108,6 +114,7 @@ impl Received {
     pub(super) fn add(&mut self, other: &Self) {
         self.received += other.received;
         self.delivered += other.delivered;
+        self.expired += other.expired;
         self.dropped += other.dropped;
         self.queued += other.queued;
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::core::Core;
 use super::offer::{Flush, Offer};
 use super::pattern::{OWN, Pattern};
+use super::receipt::Terms;
 use super::state::State;
 use crate::message::Message;
 use crate::options::{Options, Overflow};
@@ -44,7 +45,12 @@ impl State {
 
     /// XS02 to XS05: a subscription is one; all else goes to every publisher,
     /// and who has no room misses it.
-    pub(super) fn offer_upstream(&mut self, message: &Message, options: &Options) -> Offer {
+    pub(super) fn offer_upstream(
+        &mut self,
+        message: &Message,
+        terms: Option<&Terms<'_>>,
+        options: &Options,
+    ) -> Offer {
         let mut flush = Flush::None;
         if let Some(subscription) = Subscription::from_message(message) {
             for link in self.subscribe(&subscription) {
@@ -56,7 +62,7 @@ impl State {
         let mut copies = 0;
         for (_, pipe) in self.pipes.iter_mut().filter(|(_, pipe)| pipe.is_live()) {
             copies += 1;
-            flush.add(pipe.push_or(Cow::Borrowed(message), overflow));
+            flush.add(pipe.push_or(Cow::Borrowed(message), terms, overflow));
         }
         self.unmatched += u64::from(copies == 0);
         Offer::Accepted(flush)

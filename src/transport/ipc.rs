@@ -12,7 +12,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::sleep;
 
-use super::Wire;
+use super::{Wire, WireName};
 use crate::endpoint::{Endpoint, IpcName};
 use crate::options::{Credentials, Origin};
 
@@ -42,6 +42,7 @@ fn wire(stream: UnixStream) -> Wire {
         write: Box::new(write),
         address,
         origin: Origin::Process(credentials),
+        name: WireName::Unnamed,
     }
 }
 

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::io::{DuplexStream, duplex, split};
 use tokio::sync::mpsc;
 
-use super::Wire;
+use super::{Wire, WireName};
 use crate::options::Origin;
 
 /// Octets that a wire holds in each direction until they are read.
@@ -20,14 +20,17 @@ const CAPACITY: usize = 64 << 10;
 /// Dialled wires that may wait for a listener to accept them.
 const BACKLOG: usize = 1_024;
 
+/// A dialled wire, on its way to the listener.
+type Dialled = (WireName, DuplexStream);
+
 /// Who listens, by name.
-static LISTENERS: LazyLock<Mutex<HashMap<String, mpsc::Sender<DuplexStream>>>> =
+static LISTENERS: LazyLock<Mutex<HashMap<String, mpsc::Sender<Dialled>>>> =
     LazyLock::new(Mutex::default);
 
 /// A bound name. Dropping it frees the name.
 pub(crate) struct Acceptor {
     name: String,
-    dialled: mpsc::Receiver<DuplexStream>,
+    dialled: mpsc::Receiver<Dialled>,
 }
 
 impl Acceptor {
@@ -44,9 +47,13 @@ impl Acceptor {
         })
     }
 
-    pub(super) async fn accept(&mut self) -> io::Result<DuplexStream> {
-        let wire = self.dialled.recv().await;
-        wire.ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected))
+    pub(super) async fn accept(&mut self) -> io::Result<Wire> {
+        self.next().await.map(|(name, stream)| wire(name, stream))
+    }
+
+    async fn next(&mut self) -> io::Result<Dialled> {
+        let dialled = self.dialled.recv().await;
+        dialled.ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected))
     }
 }
 
@@ -57,31 +64,37 @@ impl Drop for Acceptor {
 }
 
 pub(super) fn dial(name: &str) -> io::Result<Wire> {
-    dial_raw(name).map(wire)
+    dial_named(name).map(|(name, stream)| wire(name, stream))
 }
 
-pub(super) fn wire(stream: DuplexStream) -> Wire {
+fn wire(name: WireName, stream: DuplexStream) -> Wire {
     let (read, write) = split(stream);
     Wire {
         read: Box::new(read),
         write: Box::new(write),
         address: "memory".to_owned(),
         origin: Origin::Here,
+        name,
     }
 }
 
 /// The bare wire to whoever listens under `name`.
 pub(crate) fn dial_raw(name: &str) -> io::Result<DuplexStream> {
+    dial_named(name).map(|(_, stream)| stream)
+}
+
+fn dial_named(name: &str) -> io::Result<Dialled> {
     let (ours, theirs) = duplex(CAPACITY);
     let sender = LISTENERS.lock().get(name).cloned();
     let sender = sender.ok_or_else(|| io::Error::from(io::ErrorKind::ConnectionRefused))?;
+    let name = WireName::next();
     sender
-        .try_send(theirs)
+        .try_send((name, theirs))
         .map_err(|_| io::Error::from(io::ErrorKind::ConnectionRefused))?;
-    Ok(ours)
+    Ok((name, ours))
 }
 
 /// A listener that hands out bare wires.
 pub(crate) async fn accept_raw(acceptor: &mut Acceptor) -> io::Result<DuplexStream> {
-    acceptor.accept().await
+    acceptor.next().await.map(|(_, stream)| stream)
 }

@@ -10,6 +10,8 @@ mod tcp;
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -31,6 +33,31 @@ pub(crate) struct Wire {
     /// The other end, for people to read: `127.0.0.1:49152`.
     pub(crate) address: String,
     pub(crate) origin: Origin,
+    pub(crate) name: WireName,
+}
+
+/// What both ends of a connection know it by, where there is such a thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum WireName {
+    /// The addresses of its ends, the lesser one first.
+    Addresses(SocketAddr, SocketAddr),
+    /// A number of this process.
+    Number(u64),
+    /// Nothing tells it from another (ipc).
+    Unnamed,
+}
+
+impl WireName {
+    /// Of a connection between these two.
+    pub(crate) fn between(one: SocketAddr, other: SocketAddr) -> Self {
+        Self::Addresses(one.min(other), one.max(other))
+    }
+
+    /// Of a new connection within this process.
+    pub(crate) fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self::Number(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
 }
 
 impl fmt::Debug for Wire {
@@ -100,7 +127,7 @@ impl Listener {
             Self::Tcp(listener) => listener.accept().await,
             #[cfg(unix)]
             Self::Ipc(listener) => listener.accept().await,
-            Self::Memory(acceptor) => acceptor.accept().await.map(memory::wire),
+            Self::Memory(acceptor) => acceptor.accept().await,
         }
     }
 }

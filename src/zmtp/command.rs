@@ -62,7 +62,7 @@ pub(crate) enum CommandError {
     #[error("the peer sent a PING shorter than seven octets")]
     ShortPing,
     /// A context of more than 16 octets.
-    #[error("the peer sent a PING or PONG with a context over 16 octets")]
+    #[error("the peer sent a PING with a context over 16 octets")]
     LongContext,
 }
 
@@ -81,7 +81,10 @@ impl Command {
                     context: parse_context(data.slice(2..))?,
                 })
             }
-            b"PONG" => parse_context(data).map(|context| Self::Pong { context }),
+            // Nobody asked for one with a long context, and none does harm (BI-53).
+            b"PONG" => {
+                Ok(parse_context(data).map_or(Self::Unknown, |context| Self::Pong { context }))
+            }
             b"SUBSCRIBE" => Ok(Self::Subscribe(data)),
             b"CANCEL" => Ok(Self::Cancel(data)),
             _ => Ok(Self::Unknown),
@@ -291,10 +294,8 @@ mod tests {
                 assert_eq!(Command::parse(&octets[size..].to_vec().into()), expected);
             }
         }
-        assert_eq!(
-            parse(b"\x04PONG12345678901234567"),
-            Err(CommandError::LongContext)
-        );
+        // BI-53: an answer that nobody asked for is passed over.
+        assert_eq!(parse(b"\x04PONG12345678901234567"), Ok(Command::Unknown));
     }
 
     /// C20: what is not printable does not reach a log.

@@ -130,6 +130,11 @@ impl Decoder {
         }
     }
 
+    /// The frames of the message begun that were taken off the input, and their octets.
+    pub(crate) fn partial(&self) -> (usize, usize) {
+        (self.frames, self.size)
+    }
+
     /// The octets that the frame begun in the input still lacks, as far as its
     /// header tells; 0 where none is begun. Only a hint: it is the peer's word.
     pub(crate) fn wanted(&self) -> usize {

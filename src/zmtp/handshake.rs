@@ -1,6 +1,8 @@
 //! The NULL handshake: greetings cross, READY crosses, and each side knows whom it talks to.
 
-use bytes::{Buf, BytesMut};
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes, BytesMut};
 
 use crate::options::{Identity, SocketType};
 use crate::zmtp::command::{Command, CommandError};
@@ -33,6 +35,8 @@ pub(crate) struct Local {
     pub(crate) socket_type: SocketType,
     /// The name by which a ROUTER at the other end shall know us.
     pub(crate) identity: Option<Identity>,
+    /// Properties of the application: names that were checked, and values.
+    pub(crate) metadata: Arc<[(String, Bytes)]>,
 }
 
 /// What the peer said of itself.
@@ -167,6 +171,9 @@ impl Handshake {
             && brings_identity(self.local.socket_type)
         {
             properties.insert(IDENTITY, identity.as_bytes().clone());
+        }
+        for (name, value) in self.local.metadata.iter() {
+            properties.insert(name, value.clone());
         }
         Command::Ready(properties)
     }

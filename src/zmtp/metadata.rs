@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use crate::options::is_property_name;
+
 /// The properties of a peer, or ours. Names are unique but for their case.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Metadata {
@@ -94,17 +96,11 @@ impl Metadata {
     }
 }
 
-/// The name, where it is one: 37/ZMTP allows letters, digits and `-_.+`.
+/// The name, where it is one (37/ZMTP).
 fn property_name(octets: &[u8]) -> Option<&str> {
-    let sound = !octets.is_empty()
-        && octets
-            .iter()
-            .all(|octet| octet.is_ascii_alphanumeric() || b"-_.+".contains(octet));
-    if sound {
-        str::from_utf8(octets).ok()
-    } else {
-        None
-    }
+    is_property_name(octets)
+        .then(|| str::from_utf8(octets).ok())
+        .flatten()
 }
 
 #[cfg(test)]

@@ -24,3 +24,4 @@ pub(crate) mod metadata;
 pub(crate) use command::{Command, encode_subscription};
 pub(crate) use decode::Decoder;
 pub(crate) use handshake::{Handshake, Local, Peer};
+pub(crate) use metadata::Metadata;

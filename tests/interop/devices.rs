@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use futures::StreamExt;
-use pushsub::{Event, Forwarder, Monitor, Queue, Streamer};
+use pushsub::{Event, Forwarder, Monitor, Options, Queue, Streamer};
 
 use crate::peer::soon;
 use crate::service::with_python;
@@ -13,6 +13,7 @@ with_python!(
     req_clients_and_rep_workers_meet_at_a_queue,
     tasks_pass_through_two_streamers,
     weather_reaches_who_subscribed_through_a_forwarder,
+    all_publications_reach_subscribers_that_have_said_that_they_are_there,
 );
 
 fn start(python: &Path, arguments: &[&str]) -> Script {
@@ -94,4 +95,29 @@ async fn weather_reaches_who_subscribed_through_a_forwarder(python: &'static Pat
     }
     // The other two topics were never asked for.
     assert_eq!(forwarder.back_socket().stats().unmatched, 0);
+}
+
+/// In spirit syncpub and syncsub, with the marks that they have themselves.
+async fn all_publications_reach_subscribers_that_have_said_that_they_are_there(
+    python: &'static Path,
+) {
+    const MESSAGES: u64 = 100_000;
+    let options = Options::default()
+        .send_high_water_mark(1_100_000)
+        .send_high_water_mark_bytes(64 << 20);
+    let forwarder = Forwarder::builder().back_options(options);
+    let forwarder = forwarder.spawn().await.expect("free ports");
+    let queue = Queue::builder().spawn().await.expect("free ports");
+    let (hear, say) = (forwarder.back().to_string(), queue.front().to_string());
+    let mut subscribers = [(); 10].map(|()| start(python, &["syncsub", &hear, &say]));
+    let (speak, listen) = (forwarder.front().to_string(), queue.back().to_string());
+    let count = MESSAGES.to_string();
+    let mut publisher = start(python, &["syncpub", &speak, &listen, "10", &count]);
+    assert_eq!(publisher.expect("published").await, count);
+    for subscriber in &mut subscribers {
+        assert_eq!(subscriber.expect("updates").await, count);
+    }
+    let sent = forwarder.back_socket().stats().sent;
+    assert_eq!(sent.dropped.full, 0);
+    assert_eq!(queue.stats().home.sent, 10);
 }

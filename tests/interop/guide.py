@@ -8,8 +8,15 @@
     guide.py wuserver FRONT NAME           PUB: weather until it is killed    prints `ready`
     guide.py wuclient BACK TOPIC COUNT     SUB: waits for the name of a server on its input, then
                                            for COUNT reports of it; again     prints `reports COUNT`
+    guide.py syncpub FRONT BACK SUBSCRIBERS COUNT
+                                           PUB and REP: greets until so many subscribers have said
+                                           that they hear it, then COUNT messages and the end
+                                                                              prints `published COUNT`
+    guide.py syncsub BACK FRONT            SUB and REQ: hears a greeting, says so, counts until the
+                                           end                                prints `updates COUNT`
 
-All of them connect: the device is the one that binds.
+All of them connect: the device is the one that binds. The first end of a publisher or subscriber is
+that of a forwarder, the second that of a queue.
 """
 
 import sys
@@ -89,6 +96,40 @@ def wuclient(back, topic, count):
                 assert int(number) > last, "in order for each publisher"
                 last, seen = int(number), seen + 1
         print("reports", count)
+
+
+def syncpub(front, back, subscribers, count):
+    publisher, synced = context.socket(zmq.PUB), connected(zmq.REP, back)
+    publisher.sndhwm = 1_100_000
+    publisher.connect(front)
+    missing = int(subscribers)
+    while missing:
+        publisher.send(b"HELLO")
+        if synced.poll(1):
+            synced.recv()
+            synced.send(b"")
+            missing -= 1
+    for _ in range(int(count)):
+        publisher.send(b"Rhubarb")
+    publisher.send(b"END")
+    print("published", count)
+    publisher.close(linger=PATIENCE)
+    context.destroy(linger=PATIENCE)
+
+
+def syncsub(back, front):
+    subscriber = context.socket(zmq.SUB)
+    subscriber.rcvtimeo, subscriber.rcvhwm = PATIENCE, 1_100_000
+    subscriber.subscribe(b"")
+    subscriber.connect(back)
+    assert subscriber.recv() == b"HELLO"
+    client = connected(zmq.REQ, front)
+    client.send(b"")
+    client.recv()
+    seen = 0
+    while (message := subscriber.recv()) != b"END":
+        seen += message == b"Rhubarb"
+    print("updates", seen)
 
 
 globals()[sys.argv[1]](*sys.argv[2:])

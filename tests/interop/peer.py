@@ -8,6 +8,8 @@ It prints `endpoint …` when it is bound or connected, then obeys:
     expect FRAME…   receives a message and compares it          prints `good`, or `bad …`
     echo            receives a message and sends it back        prints `echoed`
     subscribe FRAME, unsubscribe FRAME                          prints `done`
+    property NAME FRAME
+                    receives a message and compares what its sender says of itself
     repeat FRAME…   sends a message until the next line comes   prints `stopped`
 
 A frame is `t:text`, `h:hex`, `p:seed:size` (a pattern), or `?` (anything, to `expect`).
@@ -49,6 +51,9 @@ def obey(socket, command, arguments):
         return "sent"
     if command == "expect":
         return compare(socket.recv_multipart(), arguments)
+    if command == "property":
+        said, expected = socket.recv(copy=False).get(arguments[0]), frame(arguments[1]).decode()
+        return "good" if said == expected else f"bad: {said!r:.200}"
     if command == "echo":
         socket.send_multipart(socket.recv_multipart())
         return "echoed"
@@ -92,4 +97,5 @@ def main(kind, role, endpoint, identity=None):
             print("bad:", error)
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -79,10 +79,9 @@ impl Peer {
         let monitor = ours.events();
         let (Role::WeBind(transport) | Role::TheyBind(transport)) = role;
         let folder = (transport == Transport::Ipc).then(Folder::new);
-        let place = folder.as_ref().map_or_else(
-            || "tcp://127.0.0.1:*".to_owned(),
-            |folder| format!("ipc://{}/socket", folder.0.display()),
-        );
+        let place = folder
+            .as_ref()
+            .map_or_else(|| "tcp://127.0.0.1:*".to_owned(), Folder::endpoint);
         let (script, endpoint) = if let Role::WeBind(_) = role {
             let endpoint = ours.listen(&place).await.expect("a free place");
             (
@@ -140,16 +139,21 @@ impl Peer {
 }
 
 /// A fresh folder; removed when dropped.
-struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("pushsub-interop-{}-{number}", std::process::id());
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir(&path).expect("a name of our own");
         Self(path)
+    }
+
+    /// An ipc endpoint in it.
+    pub(crate) fn endpoint(&self) -> String {
+        format!("ipc://{}/socket", self.0.display())
     }
 }
 
@@ -231,10 +235,11 @@ macro_rules! in_both_roles {
         mod $module {
             use crate::peer::{Role, Transport};
 
-            $(#[tokio::test]
-            async fn $name() {
+            $(#[test]
+            fn $name() {
                 if let Some(python) = crate::support::python() {
-                    super::$name(python, Role::$role(Transport::$transport)).await;
+                    let role = Role::$role(Transport::$transport);
+                    crate::support::guarded(super::$name(python, role));
                 }
             })*
         }

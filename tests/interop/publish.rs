@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pushsub::{Message, Pub, Sub, XPub};
+use pushsub::{Message, Pub, Sub, Upstream, XPub};
 use tokio::task::yield_now;
 
 use crate::peer::{Peer, Role, in_both_roles, message, messages, options, soon};
@@ -17,6 +17,8 @@ in_both_roles!(
     pub_goes_on_with_a_subscriber_that_was_restarted,
     xpub_goes_on_with_a_subscriber_that_was_restarted,
     sub_goes_on_with_a_publisher_that_was_restarted,
+    a_manual_xpub_decides_what_their_sub_gets,
+    their_sub_reads_what_we_say_of_ourselves,
 );
 
 async fn what_pub_publishes_arrives_at_their_sub(python: &'static Path, role: Role) {
@@ -157,4 +159,50 @@ async fn subscribe(publisher: &Pub, peer: &mut Peer) {
     };
     soon(heard).await;
     peer.tell("expect t:news", "good").await;
+}
+
+/// XP04, XP06: `ZMQ_XPUB_MANUAL` on our side.
+async fn a_manual_xpub_decides_what_their_sub_gets(python: &'static Path, role: Role) {
+    let options = options().manual_subscriptions(true);
+    let publisher = XPub::with_options(options).expect("options that it heeds");
+    let mut peer = Peer::join(python, "SUB", role, &publisher).await;
+    for topic in ["refused", "news"] {
+        peer.tell(&format!("subscribe t:{topic}"), "done").await;
+        let upstream = soon(publisher.recv_upstream()).await.expect("open");
+        let Upstream::Subscription(request) = upstream else {
+            unreachable!("a subscription comes first, not {upstream:?}");
+        };
+        assert_eq!(request.topic(), topic);
+        assert_eq!(request.peer().property("Socket-Type"), Some(&"SUB".into()));
+        if topic == "news" {
+            assert!(request.accept_as(["news.eu", "news.us"]));
+        }
+    }
+    for topic in ["refused", "news.asia", "news.us"] {
+        publisher.send(topic).await.expect("open");
+    }
+    peer.tell("expect t:news.us", "good").await;
+    peer.tell("unsubscribe t:refused", "done").await;
+    peer.tell("unsubscribe t:news", "done").await;
+    let upstream = soon(publisher.recv_upstream()).await.expect("open");
+    let Upstream::Cancellation { topic, .. } = upstream else {
+        unreachable!("the end of what was accepted, not {upstream:?}");
+    };
+    assert_eq!(topic, "news");
+    publisher.send("news.us").await.expect("open");
+    assert_eq!(publisher.stats().unmatched, 3);
+}
+
+/// N12: libzmq gives properties to the application with each message.
+async fn their_sub_reads_what_we_say_of_ourselves(python: &'static Path, role: Role) {
+    let options = options().metadata("X-Zone", "eu-1");
+    let publisher = XPub::with_options(options).expect("options that it heeds");
+    let mut peer = Peer::join(python, "SUB", role, &publisher).await;
+    peer.tell("subscribe h:", "done").await;
+    assert_eq!(soon(publisher.recv()).await, Ok(Message::from("\x01")));
+    for (name, value) in [("X-Zone", "eu-1"), ("Socket-Type", "XPUB")] {
+        publisher.send("message").await.expect("open");
+        peer.tell(&format!("property {name} t:{value}"), "good")
+            .await;
+    }
 }

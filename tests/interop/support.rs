@@ -2,6 +2,7 @@
 #![allow(clippy::panic, reason = "a test fails by panicking")]
 
 use std::env;
+use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::OnceLock;
@@ -10,6 +11,8 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
+
+use crate::guard::Guard;
 
 /// How to get what is missing, as the README says it too.
 const INSTALL: &str = "python3 -m venv target/venv && \
@@ -32,6 +35,23 @@ pub(crate) fn python() -> Option<&'static Path> {
         println!("SKIPPED: {message}");
     }
     found.as_deref()
+}
+
+/// Runs a test, and holds its sockets to account at its end.
+pub(crate) fn guarded(test: impl Future<Output = ()>) {
+    let guard = Guard::begin();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .on_thread_start(guard.on_thread_start())
+        .enable_all()
+        .build()
+        .expect("the system has what a runtime needs");
+    runtime.block_on(async {
+        test.await;
+        guard
+            .end()
+            .await
+            .unwrap_or_else(|broken| panic!("{broken}"));
+    });
 }
 
 /// A running script of `tests/interop/`; killed when dropped.
@@ -73,17 +93,32 @@ impl Script {
     ///
     /// Where none comes in time, the script has ended, or the line begins otherwise.
     pub(crate) async fn expect(&mut self, word: &str) -> String {
+        let line = self.next(word, PATIENCE).await;
         let name = &self.name;
-        let Ok(line) = timeout(PATIENCE, self.lines.next_line()).await else {
-            panic!("{name}: `{word}` expected, silent for {PATIENCE:?}");
-        };
-        let Some(line) = line.expect("its output is text") else {
-            panic!("{name}: `{word}` expected, the script has ended");
-        };
         let Some(rest) = line.strip_prefix(word) else {
             panic!("{name}: `{word}` expected, it says `{line}`");
         };
         rest.trim().to_owned()
+    }
+
+    /// The next line, whatever it is, from a script that has much to do before it.
+    ///
+    /// # Panics
+    ///
+    /// Where none comes in twice the usual time, or the script has ended.
+    pub(crate) async fn line(&mut self) -> String {
+        self.next("a line", 2 * PATIENCE).await
+    }
+
+    async fn next(&mut self, wanted: &str, patience: Duration) -> String {
+        let name = &self.name;
+        let Ok(line) = timeout(patience, self.lines.next_line()).await else {
+            panic!("{name}: `{wanted}` expected, silent for {patience:?}");
+        };
+        let Some(line) = line.expect("its output is text") else {
+            panic!("{name}: `{wanted}` expected, the script has ended");
+        };
+        line
     }
 
     /// Tells the script something: a line on its input.

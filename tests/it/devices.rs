@@ -8,7 +8,8 @@ use pushsub::{
 };
 
 use crate::support::{
-    Result, assert_accounted, connected, disconnected, event, memory_name, on_every_transport,
+    Result, assert_accounted, connected, disconnected, event, in_real_time, memory_name,
+    on_every_transport,
 };
 
 on_every_transport! {
@@ -228,26 +229,29 @@ async fn a_device_binds_and_connects_on_both_sides(endpoint: String) -> Result {
     Ok(())
 }
 
-#[tokio::test]
-async fn what_cannot_start_says_why_and_leaves_nothing() {
-    let taken = Pull::new();
-    let endpoint = taken.bind("tcp://127.0.0.1:*").await.expect("a free port");
-    let refused = [
-        Queue::builder().front(&endpoint).spawn().await,
-        Queue::builder().back("nowhere").spawn().await,
-        Queue::builder().front("tcp://*:*").spawn().await,
-        Queue::builder()
-            .connect_back("tcp://127.0.0.1:*")
-            .spawn()
-            .await,
-    ];
-    let said = refused.map(|refused| refused.expect_err("it cannot"));
-    assert!(
-        said[..3]
-            .iter()
-            .all(|error| matches!(error, DeviceError::Bind(_)))
-    );
-    assert!(matches!(said[3], DeviceError::Connect(_)));
+#[test]
+fn what_cannot_start_says_why_and_leaves_nothing() -> Result {
+    in_real_time(async {
+        let taken = Pull::new();
+        let endpoint = taken.bind("tcp://127.0.0.1:*").await.expect("a free port");
+        let refused = [
+            Queue::builder().front(&endpoint).spawn().await,
+            Queue::builder().back("nowhere").spawn().await,
+            Queue::builder().front("tcp://*:*").spawn().await,
+            Queue::builder()
+                .connect_back("tcp://127.0.0.1:*")
+                .spawn()
+                .await,
+        ];
+        let said = refused.map(|refused| refused.expect_err("it cannot"));
+        assert!(
+            said[..3]
+                .iter()
+                .all(|error| matches!(error, DeviceError::Bind(_)))
+        );
+        assert!(matches!(said[3], DeviceError::Connect(_)));
+        Ok(())
+    })
 }
 
 /// D6.

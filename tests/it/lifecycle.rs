@@ -428,3 +428,21 @@ fn a_receiver_that_is_full_closes_without_using_up_its_linger() -> Result {
         Ok(())
     })
 }
+
+/// The end of its own connections is no news that the application has missed.
+#[test]
+fn a_publisher_that_closes_has_not_left_the_end_of_its_subscribers_unread() -> Result {
+    in_virtual_time(async {
+        let name = memory_name();
+        let publisher = XPub::with_options(quiet())?;
+        publisher.bind(format!("memory://{name}")).await?;
+        let sub = Sub::with_options(quiet())?;
+        sub.subscribe("topic");
+        sub.connect(format!("memory://{name}"))?;
+        publisher.recv().await?;
+        let closed = publisher.clone().close(SECOND).await;
+        assert_eq!((closed.unsent, closed.undelivered), (0, 0));
+        assert_accounted(&publisher.stats());
+        Ok(())
+    })
+}

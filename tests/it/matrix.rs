@@ -174,7 +174,7 @@ async fn joined(monitor: &mut Monitor) -> Option<LinkError> {
     }
 }
 
-/// N08, BI-16: all 121 pairs, each of both roles of bind and connect.
+/// A1, N08, BI-16: all 121 pairs, each of both roles of bind and connect.
 #[test]
 fn of_all_pairs_of_types_those_talk_that_may() -> Result {
     in_virtual_time(async {

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use crate::support::{
     Result, assert_accounted, in_real_time, in_virtual_time, memory_name, on_every_transport,
+    on_two_workers,
 };
 
 on_every_transport! {
@@ -355,22 +356,24 @@ fn random_lives_on_tcp_add_up_and_end() -> Result {
 }
 
 /// Two worlds at once on two workers, and a time by which they must have ended.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn random_lives_on_two_workers_do_not_lock_each_other_out() -> Result {
-    let lives = (0..4_u64).map(|life| {
-        let (seeds, on) = match life % 2 {
-            0 => (200 + life * 10..203 + life * 10, On::MemoryOfWorkers),
-            _ => (200 + life * 10..202 + life * 10, On::TcpOfWorkers),
-        };
-        tokio::spawn(async move {
-            let lived = random_lives(seeds, 1_500, on).await;
-            lived.map_err(|error| error.to_string())
-        })
-    });
-    for life in lives.collect::<Vec<_>>() {
-        timeout(Duration::from_secs(90), life).await???;
-    }
-    Ok(())
+#[test]
+fn random_lives_on_two_workers_do_not_lock_each_other_out() -> Result {
+    on_two_workers(async {
+        let lives = (0..4_u64).map(|life| {
+            let (seeds, on) = match life % 2 {
+                0 => (200 + life * 10..203 + life * 10, On::MemoryOfWorkers),
+                _ => (200 + life * 10..202 + life * 10, On::TcpOfWorkers),
+            };
+            tokio::spawn(async move {
+                let lived = random_lives(seeds, 1_500, on).await;
+                lived.map_err(|error| error.to_string())
+            })
+        });
+        for life in lives.collect::<Vec<_>>() {
+            timeout(Duration::from_secs(90), life).await???;
+        }
+        Ok(())
+    })
 }
 
 /// C5: sends and receives are given up at random, the link never ends, and so

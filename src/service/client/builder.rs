@@ -82,7 +82,7 @@ impl ClientBuilder {
     }
 
     /// The time between two probes of an instance that is up; it is lost after
-    /// four without a word. Default 1 s.
+    /// four without a word. Default 1 s; less than 1 ms counts as 1 ms.
     pub fn heartbeat(mut self, interval: Duration) -> Self {
         self.heartbeat = interval.max(Duration::from_millis(1));
         self

@@ -128,7 +128,8 @@ impl ServerBuilder {
         self
     }
 
-    /// The time between two heartbeats to a broker. Default 1 s.
+    /// The time between two heartbeats to a broker. Default 1 s; less than 1 ms
+    /// counts as 1 ms.
     pub fn heartbeat(mut self, interval: Duration) -> Self {
         self.heartbeat = interval.max(Duration::from_millis(1));
         self

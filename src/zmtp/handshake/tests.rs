@@ -35,6 +35,7 @@ fn handshake(socket_type: SocketType) -> Handshake {
     Handshake::new(Local {
         socket_type,
         identity: None,
+        metadata: [].into(),
     })
 }
 
@@ -102,6 +103,7 @@ fn an_identity_is_announced_by_the_types_that_have_one() {
         let mut handshake = Handshake::new(Local {
             socket_type,
             identity: Some(Identity::new("web-7").unwrap()),
+            metadata: [].into(),
         });
         handshake.receive(&mut BytesMut::from(&OURS[..])).unwrap();
         let out = handshake.outgoing();

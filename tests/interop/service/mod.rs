@@ -16,10 +16,10 @@ use crate::support::Script;
 macro_rules! with_python {
     ($($name:ident),* $(,)?) => {
         mod with_python {
-            $(#[tokio::test]
-            async fn $name() {
+            $(#[test]
+            fn $name() {
                 if let Some(python) = crate::support::python() {
-                    super::$name(python).await;
+                    crate::support::guarded(super::$name(python));
                 }
             })*
         }

@@ -82,13 +82,20 @@ async fn what_may_run_twice_goes_to_another_instance_when_one_dies(endpoint: Str
 }
 
 async fn what_may_not_run_twice_is_unknown_when_its_instance_dies(endpoint: String) -> Result {
+    let registry = Registry::new();
     let (dying, mut told) = stuck(&endpoint).await?;
-    let client = client(&dying).await?;
+    let _first = registry.register("geo", instance(&dying));
+    let client = Client::builder("geo").connect(registry.clone()).await?;
     client.push("any", &()).await?;
     assert_eq!(told.recv().await, Some("started"));
+    // One that could run it, and must not.
+    let (living, mut other) = stuck(&another(&endpoint, "b")).await?;
+    let _second = registry.register("geo", instance(&living));
     drop(dying);
     let end = client.responses().next().await.ok_or("it is open")?;
     assert_eq!(end.outcome, Err(Unknown::InstanceLost.into()));
+    assert!(other.try_recv().is_err());
+    assert_eq!(client.stats().repeated, 0);
     Ok(())
 }
 

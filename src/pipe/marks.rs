@@ -1,0 +1,116 @@
+//! Which messages of a queue have a time to live or a receipt: a table beside it, for those alone.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use super::receipt::{Fate, Slip};
+
+/// What a message has beside itself.
+pub(crate) struct Mark {
+    /// When it is given up if it is still in the queue.
+    pub(crate) expires: Option<Instant>,
+    pub(crate) slip: Option<Slip>,
+}
+
+/// The marks of a queue, in its order. Where no message has one, it costs a
+/// look at an empty table for each operation.
+#[derive(Default)]
+pub(super) struct Marks {
+    /// The number of the first message in the queue.
+    first: u64,
+    /// By the number of the message, ascending.
+    entries: VecDeque<(u64, Mark)>,
+    /// Nothing expires before. `None`: nothing expires at all.
+    earliest: Option<Instant>,
+    /// The marks of messages that have left, until it is said what became of them.
+    passed: Vec<Slip>,
+}
+
+impl Marks {
+    /// Whether a message in the queue may expire.
+    pub(super) fn is_timed(&self) -> bool {
+        self.earliest.is_some()
+    }
+
+    /// Before this nothing expires.
+    pub(super) fn earliest(&self) -> Option<Instant> {
+        self.earliest
+    }
+
+    /// Marks the message at this place behind the first; those before have theirs.
+    pub(super) fn mark(&mut self, place: usize, mark: Mark) {
+        self.notice(mark.expires);
+        self.entries.push_back((self.first + place as u64, mark));
+    }
+
+    fn notice(&mut self, expires: Option<Instant>) {
+        self.earliest = match (self.earliest, expires) {
+            (Some(earliest), Some(expires)) => Some(earliest.min(expires)),
+            (earliest, expires) => earliest.or(expires),
+        };
+    }
+
+    /// So many messages have left at the front.
+    pub(super) fn pass(&mut self, messages: usize) {
+        self.first += messages as u64;
+        if self.entries.is_empty() {
+            return;
+        }
+        while let Some((_, mark)) = self
+            .entries
+            .pop_front_if(|(number, _)| *number < self.first)
+        {
+            self.passed.extend(mark.slip);
+        }
+        if self.entries.is_empty() {
+            self.earliest = None;
+        }
+    }
+
+    /// The messages of `later` stand behind the `messages` of this queue.
+    pub(super) fn append(&mut self, messages: usize, later: Self) {
+        self.notice(later.earliest);
+        let behind = self.first + messages as u64;
+        let entries = later.entries.into_iter();
+        self.entries
+            .extend(entries.map(|(number, mark)| (behind + (number - later.first), mark)));
+        self.passed.extend(later.passed);
+    }
+
+    /// Takes out the marks of messages whose time has passed, except of the
+    /// first `kept`. Returns the places where they are to be taken out, ascending.
+    pub(super) fn expire(&mut self, now: Instant, kept: usize) -> Vec<usize> {
+        let mut expired = Vec::new();
+        if self.earliest.is_none_or(|earliest| earliest > now) {
+            return expired;
+        }
+        self.earliest = None;
+        let kept = self.first + kept as u64;
+        for (number, mut mark) in std::mem::take(&mut self.entries) {
+            let is_over = mark.expires.is_some_and(|expires| expires <= now);
+            if is_over && number >= kept {
+                expired.push(usize::try_from(number - self.first).expect("a place in the queue"));
+                self.passed.extend(mark.slip);
+                continue;
+            }
+            if is_over {
+                // It is begun: what is begun is finished.
+                mark.expires = None;
+            }
+            self.notice(mark.expires);
+            self.entries
+                .push_back((number - expired.len() as u64, mark));
+        }
+        expired
+    }
+
+    /// Says what became of the messages that have left; the socket's lock is not held.
+    pub(super) fn settle(&mut self, fate: Fate) {
+        self.passed.drain(..).for_each(|slip| slip.end(fate));
+    }
+
+    /// As [`settle`](Self::settle), under the socket's lock.
+    pub(super) fn settle_locked(&mut self, fate: Fate) {
+        self.passed.drain(..).for_each(|slip| slip.end_locked(fate));
+    }
+}

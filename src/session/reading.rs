@@ -1,0 +1,165 @@
+//! The buffer that a wire is read into: grows by what has come, within the budget.
+
+use std::pin::pin;
+use std::task::{Context, Poll};
+
+use bytes::BytesMut;
+use tokio::io::AsyncReadExt;
+
+use super::Settings;
+use crate::context::{GRANULE, Lease};
+use crate::error::LinkError;
+use crate::message::Message;
+use crate::pipe::OVERHEAD;
+use crate::transport::ReadHalf;
+use crate::zmtp::decode::ProtocolError;
+use crate::zmtp::{Command, Decoder};
+
+/// The least and the most that is read at once; it doubles while reads fill it.
+const READ_LEAST: usize = 4 << 10;
+const READ_MOST: usize = 128 << 10;
+
+/// The reading half of a wire, and what came of a message that is not whole yet.
+pub(super) struct Reading {
+    /// `None` once the connection has ended.
+    wire: Option<ReadHalf>,
+    buffer: BytesMut,
+    decoder: Decoder,
+    /// How much is read at once at present.
+    chunk: usize,
+    lease: Lease,
+    /// The last look at the budget found nothing.
+    starved: bool,
+}
+
+impl Reading {
+    /// `early` is what came behind the handshake.
+    pub(super) fn new(wire: ReadHalf, early: BytesMut, settings: &Settings) -> Self {
+        Self {
+            wire: Some(wire),
+            buffer: early,
+            decoder: Decoder::new(settings.max_message_size, settings.max_frames),
+            chunk: READ_LEAST,
+            lease: settings.context.lease(),
+            starved: false,
+        }
+    }
+
+    pub(super) fn close(&mut self) {
+        self.wire = None;
+        self.buffer = BytesMut::new();
+        self.decoder = Decoder::new(0, 0);
+        self.lease.settle(0);
+    }
+
+    pub(super) fn has_undecoded(&self) -> bool {
+        !self.buffer.is_empty()
+    }
+
+    /// Whether it holds a part of a message whose rest has not come.
+    pub(super) fn holds_a_part(&self) -> bool {
+        self.has_undecoded() || self.decoder.partial().0 > 0
+    }
+
+    pub(super) fn is_starved(&self) -> bool {
+        self.starved
+    }
+
+    pub(super) fn set_starved(&mut self, starved: bool) {
+        self.starved = starved;
+    }
+
+    /// Takes what is complete out of the buffer, as [`Decoder::decode`] does.
+    pub(super) fn decode(
+        &mut self,
+        messages: &mut Vec<Message>,
+    ) -> Result<Option<Command>, ProtocolError> {
+        self.decoder.decode(&mut self.buffer, messages)
+    }
+
+    /// Makes room for a read. Returns whether the budget lets it.
+    pub(super) fn make_room(&mut self) -> bool {
+        let length = self.buffer.len();
+        let room = self.buffer.capacity() - length;
+        let wanted = self.decoder.wanted();
+        if length + wanted >= READ_MOST {
+            // Not an octet more than the frame: the message keeps all of the memory alive.
+            return room >= wanted.min(self.chunk / 2).max(1) || self.grow_to_frame(wanted);
+        }
+        room >= self.chunk / 2 || self.grow(self.chunk) || {
+            self.chunk = READ_LEAST;
+            room >= READ_LEAST / 2 || self.grow(READ_LEAST)
+        }
+    }
+
+    /// A large frame may double what has come of it, whatever it announces.
+    fn grow_to_frame(&mut self, wanted: usize) -> bool {
+        let length = self.buffer.len();
+        let steps = [length.max(self.chunk), GRANULE.max(length / 8)];
+        let octets = steps.map(|step| step.min(wanted));
+        let covered = octets
+            .into_iter()
+            .find(|octets| self.try_cover(length + octets));
+        let Some(octets) = covered else {
+            return false;
+        };
+        let mut grown = BytesMut::with_capacity(length + octets);
+        grown.extend_from_slice(&self.buffer);
+        self.buffer = grown;
+        true
+    }
+
+    fn grow(&mut self, octets: usize) -> bool {
+        let covered = self.try_cover(self.buffer.len() + octets);
+        if covered {
+            self.buffer.reserve(octets);
+        }
+        covered
+    }
+
+    fn try_cover(&mut self, capacity: usize) -> bool {
+        let parts = self.parts();
+        self.lease.try_cover(capacity + parts)
+    }
+
+    /// What the frames that are taken off the buffer hold.
+    fn parts(&self) -> usize {
+        let (frames, octets) = self.decoder.partial();
+        octets + frames * OVERHEAD
+    }
+
+    /// Gives back to the budget what is not needed any more.
+    pub(super) fn settle(&mut self) {
+        self.lease.settle(self.buffer.capacity() + self.parts());
+    }
+
+    /// Reads once into the room that was made. `None`: nothing is there, the
+    /// waker is set. Otherwise whether the read took all the room it had, so
+    /// that more may be there.
+    pub(super) fn fill(&mut self, context: &mut Context<'_>) -> Result<Option<bool>, LinkError> {
+        let Some(wire) = &mut self.wire else {
+            return Ok(None);
+        };
+        let room = self.buffer.capacity() - self.buffer.len();
+        let octets = match pin!(wire.read_buf(&mut self.buffer)).poll(context) {
+            Poll::Pending => return Ok(None),
+            Poll::Ready(Ok(0)) => return Err(LinkError::ClosedByPeer),
+            Poll::Ready(Ok(octets)) => octets,
+            Poll::Ready(Err(error)) => return Err(LinkError::io(error)),
+        };
+        let filled = octets == room;
+        if filled {
+            self.chunk = (self.chunk * 2).min(READ_MOST);
+        }
+        Ok(Some(filled))
+    }
+
+    /// Nothing is there to read: a large buffer is given back, so that a link
+    /// at rest costs little.
+    pub(super) fn rest(&mut self) {
+        if self.buffer.is_empty() && self.buffer.capacity() > READ_LEAST {
+            self.buffer = BytesMut::new();
+            self.chunk = (self.chunk / 2).max(READ_LEAST);
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The lock of a socket, which wakes those who wait for a receipt, and tells those who wait for the
+//! budget, when it is free again.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, OnceLock};
+use std::task::Waker;
+
+use parking_lot::{Mutex, MutexGuard};
+
+use super::state::State;
+use crate::context::Budget;
+use crate::pipe::Wakeups;
+
+/// What a socket's lock guards, and whom to wake after it.
+pub(super) struct Guarded {
+    state: Mutex<State>,
+    /// Made with the first receipt.
+    wakeups: OnceLock<Arc<Wakeups>>,
+    budget: Arc<Budget>,
+}
+
+/// The lock, held.
+pub(super) struct Locked<'a> {
+    // The fields are dropped in this order: the lock first.
+    state: MutexGuard<'a, State>,
+    _after: After<'a>,
+}
+
+/// Wakes when it is dropped.
+struct After<'a> {
+    wakeups: &'a OnceLock<Arc<Wakeups>>,
+    budget: &'a Budget,
+}
+
+impl Guarded {
+    pub(super) fn new(state: State, budget: Arc<Budget>) -> Self {
+        Self {
+            state: Mutex::new(state),
+            wakeups: OnceLock::new(),
+            budget,
+        }
+    }
+
+    pub(super) fn lock(&self) -> Locked<'_> {
+        Locked {
+            state: self.state.lock(),
+            _after: After {
+                wakeups: &self.wakeups,
+                budget: &self.budget,
+            },
+        }
+    }
+
+    /// Where those go who are to be woken when the lock is free.
+    pub(super) fn wakeups(&self) -> &Arc<Wakeups> {
+        self.wakeups.get_or_init(Arc::default)
+    }
+
+    pub(super) fn budget(&self) -> &Budget {
+        &self.budget
+    }
+}
+
+impl Drop for Guarded {
+    /// What the pipes hold is free with them.
+    fn drop(&mut self) {
+        self.state.get_mut().pipes.clear();
+        self.budget.tell();
+    }
+}
+
+impl Deref for Locked<'_> {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.state
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+}
+
+impl Drop for After<'_> {
+    fn drop(&mut self) {
+        if let Some(wakeups) = self.wakeups.get() {
+            let wakers = std::mem::take(&mut *wakeups.lock());
+            wakers.into_iter().for_each(Waker::wake);
+        }
+        self.budget.tell();
+    }
+}

@@ -1,0 +1,22 @@
+//! Hostile peers and misuse: what a peer may put on the wire, row by row, against every side of a socket.
+//!
+//! Every test is a row, or a part of one: a generator over kinds of sockets, the side that
+//! dials, and the pieces in which the octets come. `whole_run` counts the cases of all of them.
+
+mod churn;
+mod commands;
+mod flood;
+mod framing;
+mod greeting;
+mod identity;
+mod memory;
+mod metadata;
+mod misuse;
+mod publish;
+mod requests;
+mod support;
+mod whole_run;
+
+/// Counts what is allocated, for those rows that bound it.
+#[global_allocator]
+static ALLOCATOR: cap::Cap<std::alloc::System> = cap::Cap::new(std::alloc::System, usize::MAX);
