@@ -10,7 +10,7 @@ use crate::support::octets::{COMMAND, command, frame, ping, ready, session};
 use crate::support::stage::{Fate, Side, Stage, options, read_frame};
 use crate::support::tally::Row;
 use crate::support::victim::{partner, soon};
-use crate::support::wage::{Aim, Attack, War};
+use crate::support::wage::{Aim, Attack, war};
 use crate::support::{Result, in_virtual_time, settle};
 
 const KINDS: &[SocketType] = &[
@@ -19,16 +19,6 @@ const KINDS: &[SocketType] = &[
     SocketType::Pub,
     SocketType::Push,
 ];
-
-fn war(row: &'static str, attacks: impl Fn(Aim) -> Vec<Attack>) -> Result {
-    let options = options();
-    War {
-        row,
-        kinds: KINDS,
-        options,
-    }
-    .wage(attacks)
-}
 
 /// A session, and these octets behind it.
 fn attack(aim: Aim, name: impl Into<String>, octets: &[u8], fate: Fate) -> Attack {
@@ -39,7 +29,7 @@ fn attack(aim: Aim, name: impl Into<String>, octets: &[u8], fate: Fate) -> Attac
 /// BI-43: after the handshake a command without a name is passed over, for its frame is sound.
 #[test]
 fn a_command_without_a_name_is_passed_over() -> Result {
-    war("BI-43", |aim| {
+    war("BI-43", KINDS, |aim| {
         let bodies: [&[u8]; 6] = [b"", b"\0", b"\0PING", b"\x05PING", b"\xff", b"\x04P NG"];
         let attack = |body: &&[u8]| {
             attack(
@@ -56,7 +46,7 @@ fn a_command_without_a_name_is_passed_over() -> Result {
 /// BI-48: names of every length, commands of other patterns, a second READY; ERROR alone is the end.
 #[test]
 fn an_unknown_command_is_passed_over() -> Result {
-    war("BI-48", |aim| {
+    war("BI-48", KINDS, |aim| {
         let mut attacks: Vec<_> = (1..=255_usize)
             .step_by(3)
             .map(|length| {
@@ -89,7 +79,7 @@ fn an_unknown_command_is_passed_over() -> Result {
 /// BI-49, BI-50, BI-51: each time to live is sound; a PING without one, or with a long context, is not.
 #[test]
 fn a_ping_has_its_form() -> Result {
-    war("BI-49 BI-50 BI-51", |aim| {
+    war("BI-49 BI-50 BI-51", KINDS, |aim| {
         let mut attacks = Vec::new();
         for ttl in [0, 1_000, 6_553, 65_535] {
             for context in [0, 1, 15, 16] {
@@ -131,7 +121,7 @@ fn a_ping_has_its_form() -> Result {
 /// BI-53: PONGs that nobody asked for, of any size that a command may have.
 #[test]
 fn an_unasked_pong_is_passed_over() -> Result {
-    war("BI-53", |aim| {
+    war("BI-53", KINDS, |aim| {
         let pong = |length: usize| command("PONG", &vec![9; length]);
         let mut attacks: Vec<_> = [0, 1, 16, 17, 255, 60_000]
             .into_iter()

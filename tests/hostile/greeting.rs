@@ -7,7 +7,7 @@ use crate::support::octets::{COMMAND, frame, greeting, greeting_of, ready, ready
 use crate::support::stage::{Fate, Side, Stage, options};
 use crate::support::tally::Row;
 use crate::support::victim::{partner, soon};
-use crate::support::wage::{Aim, Attack, War};
+use crate::support::wage::{Attack, war};
 use crate::support::{Result, in_virtual_time};
 
 /// All types but PAIR, whose one place a canary would take.
@@ -31,16 +31,6 @@ const SOME: &[SocketType] = &[
     SocketType::XPub,
     SocketType::Push,
 ];
-
-fn war(row: &'static str, kinds: &[SocketType], attacks: impl Fn(Aim) -> Vec<Attack>) -> Result {
-    let options = options();
-    War {
-        row,
-        kinds,
-        options,
-    }
-    .wage(attacks)
-}
 
 /// BI-01: who says nothing is no peer, gets no message, and is gone when its time is over.
 #[test]

@@ -9,20 +9,10 @@ use crate::support::octets::{
 use crate::support::stage::{Delivery, Fate, Side, Stage, options};
 use crate::support::tally::Row;
 use crate::support::victim::Victim;
-use crate::support::wage::{Aim, Attack, War};
+use crate::support::wage::{Attack, war};
 use crate::support::{Result, in_virtual_time, settle};
 
 const SIDES: [Side; 2] = [Side::Bound, Side::Dials];
-
-fn war(row: &'static str, kinds: &[SocketType], attacks: impl Fn(Aim) -> Vec<Attack>) -> Result {
-    let options = options();
-    War {
-        row,
-        kinds,
-        options,
-    }
-    .wage(attacks)
-}
 
 /// BI-16, N08, N09: each of the pairs that are not legal, and types that are none, are told why.
 #[test]

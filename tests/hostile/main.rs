@@ -8,6 +8,9 @@ mod commands;
 mod flood;
 mod framing;
 mod greeting;
+#[path = "../it/support/guard.rs"]
+#[allow(dead_code, reason = "its own tests need more of it")]
+mod guard;
 mod identity;
 mod memory;
 mod metadata;

@@ -6,20 +6,10 @@ use crate::support::Result;
 use crate::support::octets::{
     COMMAND, command, frame, greeting, property, property_claiming, ready, ready_with,
 };
-use crate::support::stage::{Fate, options};
-use crate::support::wage::{Aim, Attack, War};
+use crate::support::stage::Fate;
+use crate::support::wage::{Aim, Attack, war};
 
 const KINDS: &[SocketType] = &[SocketType::Rep, SocketType::Router, SocketType::Push];
-
-fn war(row: &'static str, attacks: impl Fn(Aim) -> Vec<Attack>) -> Result {
-    let options = options();
-    War {
-        row,
-        kinds: KINDS,
-        options,
-    }
-    .wage(attacks)
-}
 
 /// A greeting, and a READY that says this behind its socket type.
 fn attack(aim: Aim, name: impl Into<String>, rest: &[u8], fate: Fate) -> Attack {
@@ -30,7 +20,7 @@ fn attack(aim: Aim, name: impl Into<String>, rest: &[u8], fate: Fate) -> Attack 
 /// BI-43: what has no name is no command, and before the handshake ends the link.
 #[test]
 fn a_command_without_a_name_is_no_ready() -> Result {
-    war("BI-43 early", |_| {
+    war("BI-43 early", KINDS, |_| {
         let bodies: [&[u8]; 7] = [
             b"",
             b"\0",
@@ -64,7 +54,7 @@ fn a_command_without_a_name_is_no_ready() -> Result {
 /// BI-44: a READY that ends at each octet, its frame saying so.
 #[test]
 fn a_ready_that_is_cut_is_refused() -> Result {
-    war("BI-44", |aim| {
+    war("BI-44", KINDS, |aim| {
         let body = ready_with(
             aim.partner().name().as_bytes(),
             &property(b"X-Color", b"red"),
@@ -87,7 +77,7 @@ fn a_ready_that_is_cut_is_refused() -> Result {
 /// BI-45: values that claim more than is there.
 #[test]
 fn a_value_that_claims_too_much_is_refused() -> Result {
-    war("BI-45", |aim| {
+    war("BI-45", KINDS, |aim| {
         let mut attacks = Vec::new();
         for length in [
             1,
@@ -112,7 +102,7 @@ fn a_value_that_claims_too_much_is_refused() -> Result {
 /// BI-46: names that are none.
 #[test]
 fn a_name_that_is_none_is_refused() -> Result {
-    war("BI-46", |aim| {
+    war("BI-46", KINDS, |aim| {
         let names: [&[u8]; 8] = [
             b"",
             b"X Color",
@@ -153,7 +143,7 @@ fn a_name_that_is_none_is_refused() -> Result {
 /// BI-47: 64 properties and 8 KiB are kept; a name that comes twice is refused.
 #[test]
 fn more_properties_than_are_kept_are_refused() -> Result {
-    war("BI-47", |aim| {
+    war("BI-47", KINDS, |aim| {
         let many = |count: usize| -> Vec<u8> {
             let names = (0..count).map(|number| format!("X-{number}"));
             names

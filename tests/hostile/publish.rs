@@ -11,7 +11,7 @@ use crate::support::octets::{MORE, command, frame, greeting_of, ping, ready, ses
 use crate::support::stage::{Fate, Side, Stage, options, read_frame};
 use crate::support::tally::Row;
 use crate::support::victim::{Victim, soon};
-use crate::support::wage::{Aim, Attack, War};
+use crate::support::wage::{Attack, war};
 use crate::support::{Result, in_virtual_time, settle};
 
 const PUBLISHERS: &[SocketType] = &[SocketType::Pub, SocketType::XPub];
@@ -20,16 +20,6 @@ const SIDES: [Side; 2] = [Side::Bound, Side::Dials];
 /// The longest topic, and the topics of one peer, that are let be.
 const TOPIC: usize = 64 << 10;
 const TOPICS: u32 = 100_000;
-
-fn war(row: &'static str, kinds: &[SocketType], attacks: impl Fn(Aim) -> Vec<Attack>) -> Result {
-    let options = options();
-    War {
-        row,
-        kinds,
-        options,
-    }
-    .wage(attacks)
-}
 
 fn attack(name: &str, octets: &[u8], fate: Fate) -> Attack {
     let session = session(SocketType::Sub);

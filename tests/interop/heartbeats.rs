@@ -2,6 +2,7 @@
 #![cfg(unix)]
 #![allow(clippy::panic, reason = "a test fails by panicking")]
 
+use std::path::Path;
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
@@ -9,7 +10,7 @@ use pushsub::{Endpoint, Event, LinkError, Monitor, SocketType};
 
 use crate::matrix::ours::Ours;
 use crate::peer::{options, soon};
-use crate::support::{Script, python};
+use crate::support::{Script, guarded, python};
 
 /// Each of our types with one of theirs.
 const PAIRS: [(SocketType, SocketType); 11] = {
@@ -60,9 +61,13 @@ impl Meeting {
 /// C11: a peer that answers is kept by both ends, each of which would else cut
 /// it, and one that is frozen is cut, whatever the types and whoever connected.
 /// Where we do not ask, nothing but our answers keeps the link.
-#[tokio::test]
-async fn a_peer_that_answers_heartbeats_is_kept_and_a_frozen_one_is_cut() {
+#[test]
+fn a_peer_that_answers_heartbeats_is_kept_and_a_frozen_one_is_cut() {
     let Some(python) = python() else { return };
+    guarded(peers_answer_and_freeze(python));
+}
+
+async fn peers_answer_and_freeze(python: &'static Path) {
     let mut meetings = Vec::new();
     for pair in PAIRS {
         for (role, we_ping) in [

@@ -5,7 +5,8 @@ use std::time::Duration;
 use futures::poll;
 use pushsub::testing::Listening;
 use pushsub::{
-    GivenUp, Message, Options, OptionsError, Pull, Push, Receipt, Req, SendOptions, XPub,
+    GivenUp, Identity, Message, Options, OptionsError, Pull, Push, Receipt, Req, Router,
+    SendOptions, XPub,
 };
 use tokio::time::{Instant, advance};
 
@@ -268,4 +269,25 @@ fn a_req_is_not_made_with_a_time_to_live() {
             ..
         })
     ));
+}
+
+/// C3: a timed message that no pipe took, before there was any, is no reason to
+/// look at no clock later.
+#[test]
+fn what_expires_is_given_up_though_the_first_timed_message_went_nowhere() -> Result {
+    in_virtual_time(async {
+        let router = Router::with_options(prompt().time_to_live(Some(SECOND)))?;
+        router.try_send(["nobody", "lost"])?;
+        let nowhere = format!("memory://{}", memory_name());
+        router.connect_as(nowhere, &Identity::new("peer")?)?;
+        router.try_send(["peer", "late"])?;
+        let mut sent = router.stats().sent;
+        assert_eq!((sent.queued, sent.expired), (1, 0));
+        for _ in 0..20 {
+            advance(SECOND / 10).await;
+            sent = router.stats().sent;
+        }
+        assert_eq!((sent.queued, sent.expired), (0, 1));
+        Ok(())
+    })
 }

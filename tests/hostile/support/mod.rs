@@ -12,6 +12,8 @@ use std::future::Future;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use crate::guard::Guard;
+
 /// What a case fails with.
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -32,12 +34,16 @@ pub(crate) fn in_virtual_time<T>(test: impl Future<Output = Result<T>>) -> Resul
 }
 
 fn run<T>(paused: bool, limit: Duration, test: impl Future<Output = Result<T>>) -> Result<T> {
+    let guard = Guard::begin();
     let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.on_thread_start(guard.on_thread_start());
     let runtime = runtime.enable_all().start_paused(paused).build()?;
     runtime.block_on(async {
-        tokio::time::timeout(limit, test)
+        let outcome = tokio::time::timeout(limit, test)
             .await
-            .map_err(|_| "the test took too long")?
+            .map_err(|_| "the test took too long")??;
+        guard.end().await?;
+        Ok(outcome)
     })
 }
 

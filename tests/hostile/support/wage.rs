@@ -2,7 +2,7 @@
 
 use pushsub::{Options, SocketType};
 
-use super::stage::{Delivery, Fate, Side, Stage};
+use super::stage::{Delivery, Fate, Side, Stage, options};
 use super::tally::Row;
 use super::victim::partner;
 use super::{Result, in_virtual_time};
@@ -39,6 +39,21 @@ pub(crate) struct War<'a> {
     pub(crate) row: &'static str,
     pub(crate) kinds: &'a [SocketType],
     pub(crate) options: Options,
+}
+
+/// Plays every attack of a row on each of these kinds of sockets, with the options of the stage.
+pub(crate) fn war(
+    row: &'static str,
+    kinds: &[SocketType],
+    attacks: impl Fn(Aim) -> Vec<Attack>,
+) -> Result {
+    let options = options();
+    War {
+        row,
+        kinds,
+        options,
+    }
+    .wage(attacks)
 }
 
 /// Octet by octet and split, only what is not longer than this.

@@ -11,7 +11,7 @@ use super::ours::Ours;
 use super::talk::{OURS, Theirs, talk};
 use super::{assert_page_shows, table};
 use crate::peer::{Folder, options, soon};
-use crate::support::{Script, python};
+use crate::support::{Script, guarded, python};
 
 /// A test for each pair, and the list of them.
 macro_rules! pairs {
@@ -21,9 +21,9 @@ macro_rules! pairs {
 
         $(
             /// A3.
-            #[tokio::test]
-            async fn $name() {
-                run(SocketType::$ours, SocketType::$theirs).await;
+            #[test]
+            fn $name() {
+                guarded(run(SocketType::$ours, SocketType::$theirs));
             }
         )*
     };

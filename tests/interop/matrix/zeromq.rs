@@ -14,6 +14,7 @@ use super::ours::Ours;
 use super::talk::{OURS, THEIRS, Theirs, talk};
 use super::{assert_page_shows, table};
 use crate::peer::{Folder, message, options, soon};
+use crate::support::guarded;
 
 /// A test for each pair, and the list of them.
 macro_rules! pairs {
@@ -22,15 +23,9 @@ macro_rules! pairs {
             &[$((SocketType::$ours, SocketType::$theirs)),*];
 
         $(
-            #[tokio::test]
-            async fn $name() {
-                for we_bind in [true, false] {
-                    let tcp = "tcp://127.0.0.1:0".to_owned();
-                    join(SocketType::$ours, SocketType::$theirs, we_bind, tcp).await;
-                    let folder = Folder::new();
-                    join(SocketType::$ours, SocketType::$theirs, we_bind, folder.endpoint()).await;
-                }
-                println!("{} and their {}: cells 4, failed 0", SocketType::$ours, SocketType::$theirs);
+            #[test]
+            fn $name() {
+                guarded(cells(SocketType::$ours, SocketType::$theirs));
             }
         )*
     };
@@ -57,6 +52,17 @@ pairs! {
     router_and_their_req: Router, Req;
     router_and_their_dealer: Router, Dealer;
     router_and_their_router: Router, Router;
+}
+
+/// Both roles, over tcp and ipc.
+async fn cells(ours: SocketType, theirs: SocketType) {
+    for we_bind in [true, false] {
+        let tcp = "tcp://127.0.0.1:0".to_owned();
+        join(ours, theirs, we_bind, tcp).await;
+        let folder = Folder::new();
+        join(ours, theirs, we_bind, folder.endpoint()).await;
+    }
+    println!("{ours} and their {theirs}: cells 4, failed 0");
 }
 
 /// Both rounds of a cell, with another of their sockets in the second.
@@ -104,8 +110,12 @@ async fn join(our_type: SocketType, their_type: SocketType, we_bind: bool, mut e
 }
 
 /// Its SUB connects again and subscribes again when we are back.
-#[tokio::test]
-async fn their_sub_is_back_with_its_subscription_when_we_are() {
+#[test]
+fn their_sub_is_back_with_its_subscription_when_we_are() {
+    guarded(their_sub_comes_back());
+}
+
+async fn their_sub_comes_back() {
     let publisher = XPub::with_options(options()).expect("options that it heeds");
     let endpoint = publisher.bind("tcp://127.0.0.1:*").await.expect("a port");
     let mut theirs = SubSocket::new();
