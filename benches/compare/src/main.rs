@@ -7,23 +7,32 @@
 //! A repetition runs every rival once, so that what else the machine does
 //! meets all of them: compare within a repetition, not between two days.
 
-mod cpu;
+mod compare;
 mod ends;
+mod machine;
+mod plot;
+mod process;
+mod readme;
 mod report;
+mod resources;
 mod rivals;
 mod row;
 mod run;
+mod spread;
+mod tally;
 
+use std::fs;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use clap::{Parser, Subcommand};
+use serde::{Deserialize, Serialize};
 
+use crate::machine::Machine;
+use crate::process::Part;
 use crate::report::Report;
 use crate::rivals::{Rival, Task};
-use crate::row::{ROWS, Row};
-use crate::run::{End, Run};
+use crate::row::Row;
 
 /// Measures pushsub beside its rivals, interleaved.
 #[derive(Parser)]
@@ -46,20 +55,29 @@ struct Arguments {
     /// How many messages a run moves, instead of `--seconds`
     #[arg(long)]
     messages: Option<u64>,
-    /// Minutes after which no further row is begun
+    /// Minutes after which no further repetition is begun
     #[arg(long, default_value_t = 60.0)]
     minutes: f64,
-    /// Writes all runs to this file as JSON
+    /// Writes all runs to this file as JSON, after each row
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Measures nothing, and takes the runs from files that `--json` has written on one machine
+    #[arg(long, value_delimiter = ',')]
+    from: Vec<PathBuf>,
+    /// Draws a plot of each group of rows into this folder
+    #[arg(long)]
+    plots: Option<PathBuf>,
+    /// Replaces the figures in this README, between its markers
+    #[arg(long)]
+    readme: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
 enum Process {
     /// One of the processes of a run; the program starts itself with it
     #[command(hide = true)]
-    End {
-        end: End,
+    Part {
+        part: Part,
         #[arg(long, value_parser = Row::find)]
         row: &'static Row,
         #[arg(long, value_enum)]
@@ -71,17 +89,24 @@ enum Process {
     },
 }
 
+/// What `--json` writes.
+#[derive(Deserialize, Serialize)]
+struct Results {
+    machine: Machine,
+    reports: Vec<Report>,
+}
+
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     match arguments.process {
-        Some(Process::End {
-            end,
+        Some(Process::Part {
+            part,
             row,
             rival,
             messages,
             endpoints,
-        }) => run::work(
-            end,
+        }) => process::work(
+            part,
             rival,
             Task {
                 row,
@@ -89,104 +114,57 @@ fn main() -> Result<()> {
                 messages,
             },
         ),
-        None => compare(&arguments),
+        None => show(&arguments),
     }
 }
 
-fn compare(arguments: &Arguments) -> Result<()> {
-    let begun = Instant::now();
-    let rows = match &arguments.rows[..] {
-        [] => ROWS.iter().collect(),
-        rows => rows.to_vec(),
+/// Measures or reads, and shows what came of it.
+fn show(arguments: &Arguments) -> Result<()> {
+    let Results { machine, reports } = match &arguments.from[..] {
+        [] => compare::compare(arguments)?,
+        files => read(files)?,
     };
-    let mut reports = Vec::new();
-    let mut faulty = Vec::new();
-    for row in rows {
-        if begun.elapsed() > Duration::from_secs_f64(arguments.minutes * 60.0) {
-            println!("{}: not begun, the time is over", row.name);
-            continue;
-        }
-        let report = compare_in(row, arguments, &mut faulty)?;
-        println!("\n{report}");
-        reports.push(report);
-    }
-    if let Some(path) = &arguments.json {
-        std::fs::write(path, serde_json::to_vec_pretty(&reports)?)?;
-    }
-    println!("## All rows\n");
+    println!("## All rows\n\nOn {machine}.\n");
     for report in &reports {
         println!("{report}");
     }
+    for cost in report::scaling(&reports) {
+        println!("- {cost}");
+    }
+    if let Some(folder) = &arguments.plots {
+        plot::draw_all(&reports, folder)?;
+    }
+    if let Some(path) = &arguments.readme {
+        readme::rewrite(path, &machine, &reports)?;
+    }
+    let faults: Vec<_> = reports.iter().flat_map(Report::faults).collect();
     ensure!(
-        faulty.is_empty(),
-        "messages were lost or came out of order: {faulty:?}"
+        faults.is_empty(),
+        "pushsub did not deliver all as it was sent:\n{}",
+        faults.join("\n")
     );
     Ok(())
 }
 
-/// Runs one row. Who fails in the trial is left out, and said to be.
-fn compare_in(
-    row: &'static Row,
-    arguments: &Arguments,
-    faulty: &mut Vec<String>,
-) -> Result<Report> {
-    let all = match &arguments.rivals[..] {
-        [] => &Rival::ALL[..],
-        some => some,
-    };
-    let mut rivals = Vec::new();
-    for &rival in all.iter().filter(|rival| rival.supports(row)) {
-        let messages = match arguments.messages {
-            Some(messages) => Ok(messages),
-            None => trial(rival, row, arguments.seconds),
-        };
-        match messages {
-            Ok(messages) => rivals.push((rival, messages)),
-            Err(error) => {
-                println!("{} takes no part in {}: {error:#}", rival.name(), row.name);
-                ensure!(!rival.is_ours(), "pushsub failed");
-            }
+/// The rows of all files; of a row that several have, the last counts.
+fn read(files: &[PathBuf]) -> Result<Results> {
+    let mut machine = None;
+    let mut reports: Vec<Report> = Vec::new();
+    for file in files {
+        let results: Results = serde_json::from_slice(&fs::read(file)?)?;
+        ensure!(
+            machine.is_none() || machine.as_ref() == Some(&results.machine),
+            "{} is of another machine or of other versions",
+            file.display()
+        );
+        machine = Some(results.machine);
+        for report in results.reports {
+            reports.retain(|other| other.row != report.row);
+            reports.push(report);
         }
     }
-    let mut report = Report::new(row);
-    for repetition in 0..arguments.repetitions {
-        // Each turn begins with another rival, so that none always follows the same one.
-        for turn in 0..rivals.len() {
-            let (rival, messages) = rivals[(turn + repetition) % rivals.len()];
-            let run = Run::measure(rival, row, messages)?;
-            let count = turn + 1;
-            let of = rivals.len();
-            println!(
-                "{} {}/{} {count}/{of} {run}",
-                row.name,
-                repetition + 1,
-                arguments.repetitions
-            );
-            if !run.is_faultless() {
-                faulty.push(format!("{} in {}", rival.name(), row.name));
-            }
-            report.add(run);
-        }
-    }
-    Ok(report)
-}
-
-/// Messages of the first trial, and the least of a run.
-const LEAST: u64 = 2_000;
-
-/// How many messages this rival moves in that time, by runs that grow until they say something.
-fn trial(rival: Rival, row: &'static Row, seconds: f64) -> Result<u64> {
-    let mut messages = LEAST;
-    loop {
-        let run = Run::measure(rival, row, messages)?;
-        let share = match row.work {
-            row::Work::Publish(subscribers) => subscribers as f64,
-            _ => 1.0,
-        };
-        let wanted = (run.rate() / share * seconds) as u64;
-        if wanted <= messages * 8 {
-            return Ok(wanted.max(LEAST));
-        }
-        messages *= 8;
-    }
+    let place = |report: &Report| row::ROWS.iter().position(|row| row == report.row);
+    reports.sort_by_key(place);
+    let machine = machine.context("there is no file")?;
+    Ok(Results { machine, reports })
 }

@@ -1,6 +1,4 @@
-//! What is measured: the rows of the comparison, and the payloads that tell order and loss.
-
-use std::time::{Duration, Instant};
+//! What is measured: the rows of the comparison, and the groups that share a plot.
 
 use anyhow::{Context as _, Result};
 
@@ -10,23 +8,46 @@ pub(crate) struct Row {
     pub(crate) name: &'static str,
     /// For people to read.
     pub(crate) about: &'static str,
+    pub(crate) group: Group,
     pub(crate) work: Work,
     pub(crate) transport: Transport,
     /// Octets of a message, at least eight.
     pub(crate) size: usize,
-    /// The processors that the two processes are bound to, where the row is about wake-ups.
+    /// The processors that the first processes and the last are bound to, where the row is about wake-ups.
     pub(crate) cores: Option<[&'static str; 2]>,
+    /// The row that does the same on a smaller scale.
+    pub(crate) smaller: Option<&'static str>,
 }
 
-/// What the two ends do.
+/// Rows that are drawn together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Group {
+    OneWay,
+    Publish,
+    RoundTrip,
+    InFlight,
+    Device,
+    Rest,
+    Scale,
+}
+
+/// What the ends do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Work {
     /// PUSH to PULL, as fast as it goes.
     Flow,
+    /// Of so many PUSH to one PULL, each in its turn a burst.
+    Gather(usize),
     /// PUB to so many SUB, nothing dropped.
     Publish(usize),
+    /// PUB to one SUB of so many topics, nothing dropped; each message matches one.
+    Topics(usize),
     /// DEALER to ROUTER and back, with so many requests in flight.
     Ask(usize),
+    /// The same through a device of ROUTER and DEALER, to two workers.
+    Device(usize),
+    /// A ROUTER with so many peers that say nothing.
+    Idle(usize),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +59,7 @@ pub(crate) enum Transport {
 }
 
 const fn row(
+    group: Group,
     name: &'static str,
     about: &'static str,
     work: Work,
@@ -47,10 +69,12 @@ const fn row(
     Row {
         name,
         about,
+        group,
         work,
         transport,
         size,
         cores: None,
+        smaller: None,
     }
 }
 
@@ -61,87 +85,42 @@ const fn bound(row: Row, cores: [&'static str; 2]) -> Row {
     }
 }
 
+const fn larger(row: Row, smaller: &'static str) -> Row {
+    Row {
+        smaller: Some(smaller),
+        ..row
+    }
+}
+
 /// All rows, in the order in which they run.
-pub(crate) static ROWS: [Row; 13] = {
+#[rustfmt::skip]
+pub(crate) static ROWS: [Row; 20] = {
+    use Group as G;
     use Transport::{Inproc, Ipc, Tcp};
-    use Work::{Ask, Flow, Publish};
+    use Work::{Ask, Device, Flow, Gather, Idle, Publish, Topics};
+    const ONE: [&str; 2] = ["0", "0"];
+    const TWO: [&str; 2] = ["0", "1"];
     [
-        row("push-pull-64", "one way, tcp, 64 B", Flow, Tcp, 64),
-        row("push-pull-1k", "one way, tcp, 1 KiB", Flow, Tcp, 1 << 10),
-        row("push-pull-32k", "one way, tcp, 32 KiB", Flow, Tcp, 32 << 10),
-        row("push-pull-64-ipc", "one way, ipc, 64 B", Flow, Ipc, 64),
-        row(
-            "push-pull-64-inproc",
-            "one way, inproc, 64 B",
-            Flow,
-            Inproc,
-            64,
-        ),
-        row(
-            "publish-1",
-            "to 1 subscriber, tcp, 64 B",
-            Publish(1),
-            Tcp,
-            64,
-        ),
-        row(
-            "publish-8",
-            "to 8 subscribers, tcp, 64 B",
-            Publish(8),
-            Tcp,
-            64,
-        ),
-        bound(
-            row(
-                "round-trip",
-                "round trip, tcp, 64 B, one core",
-                Ask(1),
-                Tcp,
-                64,
-            ),
-            ["0", "0"],
-        ),
-        bound(
-            row(
-                "round-trip-2",
-                "round trip, tcp, 64 B, two cores",
-                Ask(1),
-                Tcp,
-                64,
-            ),
-            ["0", "1"],
-        ),
-        bound(
-            row(
-                "round-trip-ipc",
-                "round trip, ipc, 64 B, one core",
-                Ask(1),
-                Ipc,
-                64,
-            ),
-            ["0", "0"],
-        ),
-        row(
-            "round-trip-inproc",
-            "round trip, inproc, 64 B",
-            Ask(1),
-            Inproc,
-            64,
-        ),
-        row(
-            "ask-64",
-            "64 requests in flight, tcp, 64 B",
-            Ask(64),
-            Tcp,
-            64,
-        ),
-        row(
-            "ask-64-1k",
-            "64 requests in flight, tcp, 1 KiB",
-            Ask(64),
-            Tcp,
-            1 << 10,
-        ),
+        row(G::OneWay, "push-pull-64", "one way, tcp, 64 B", Flow, Tcp, 64),
+        row(G::OneWay, "push-pull-1k", "one way, tcp, 1 KiB", Flow, Tcp, 1 << 10),
+        row(G::OneWay, "push-pull-32k", "one way, tcp, 32 KiB", Flow, Tcp, 32 << 10),
+        row(G::OneWay, "push-pull-64-ipc", "one way, ipc, 64 B", Flow, Ipc, 64),
+        row(G::OneWay, "push-pull-64-inproc", "one way, inproc, 64 B", Flow, Inproc, 64),
+        row(G::Publish, "publish-1", "to 1 subscriber, tcp, 64 B", Publish(1), Tcp, 64),
+        row(G::Publish, "publish-8", "to 8 subscribers, tcp, 64 B", Publish(8), Tcp, 64),
+        bound(row(G::RoundTrip, "round-trip", "round trip, tcp, 64 B, one core", Ask(1), Tcp, 64), ONE),
+        bound(row(G::RoundTrip, "round-trip-2", "round trip, tcp, 64 B, two cores", Ask(1), Tcp, 64), TWO),
+        bound(row(G::RoundTrip, "round-trip-ipc", "round trip, ipc, 64 B, one core", Ask(1), Ipc, 64), ONE),
+        row(G::RoundTrip, "round-trip-inproc", "round trip, inproc, 64 B", Ask(1), Inproc, 64),
+        row(G::InFlight, "ask-64", "64 requests in flight, tcp, 64 B", Ask(64), Tcp, 64),
+        row(G::InFlight, "ask-64-1k", "64 requests in flight, tcp, 1 KiB", Ask(64), Tcp, 1 << 10),
+        row(G::Device, "device-64", "through a device, 64 in flight, two workers, tcp, 64 B", Device(64), Tcp, 64),
+        bound(row(G::Device, "device-1", "through a device, round trip, tcp, 64 B, one core", Device(1), Tcp, 64), ONE),
+        row(G::Rest, "idle-1000", "1,000 idle peers of a ROUTER, heartbeats on", Idle(1_000), Tcp, 8),
+        row(G::Scale, "gather-1", "from 1 peer, bursts of 64, tcp, 64 B", Gather(1), Tcp, 64),
+        larger(row(G::Scale, "gather-1000", "from 1,000 peers, bursts of 64, tcp, 64 B", Gather(1_000), Tcp, 64), "gather-1"),
+        row(G::Scale, "topics-1", "1 subscription, tcp, 64 B", Topics(1), Tcp, 64),
+        larger(row(G::Scale, "topics-100000", "100,000 subscriptions, tcp, 64 B", Topics(100_000), Tcp, 64), "topics-1"),
     ]
 };
 
@@ -155,67 +134,77 @@ impl Row {
 
     /// Whether what counts is the time of one message, not how many there are in a second.
     pub(crate) fn is_round_trip(&self) -> bool {
-        self.work == Work::Ask(1)
+        matches!(self.work, Work::Ask(1) | Work::Device(1))
     }
 
-    /// A payload to be numbered with [`number`] before each send.
+    /// Whether nothing moves, and what counts is what that costs.
+    pub(crate) fn is_idle(&self) -> bool {
+        matches!(self.work, Work::Idle(_))
+    }
+
+    /// Whether something is published, to subscribers that must all get it.
+    pub(crate) fn is_publication(&self) -> bool {
+        matches!(self.work, Work::Publish(_) | Work::Topics(_))
+    }
+
+    /// How many copies of each message arrive.
+    pub(crate) fn copies(&self) -> u64 {
+        match self.work {
+            Work::Publish(subscribers) => subscribers as u64,
+            _ => 1,
+        }
+    }
+
+    /// Whether messages take more than one link, between which there is no order.
+    pub(crate) fn has_several_links(&self) -> bool {
+        match self.work {
+            Work::Device(in_flight) => in_flight > 1,
+            Work::Gather(peers) => peers > 1,
+            _ => false,
+        }
+    }
+
+    /// A payload to be numbered with [`number`](crate::tally::number) before each send.
     pub(crate) fn payload(&self) -> Vec<u8> {
         vec![0x5a; self.size]
     }
 }
 
-/// Publications with this number only show that a subscription is there.
-pub(crate) const PROBE: u64 = u64::MAX;
+impl Group {
+    /// In the order of a report.
+    pub(crate) const ALL: [Self; 7] = [
+        Self::OneWay,
+        Self::Publish,
+        Self::RoundTrip,
+        Self::InFlight,
+        Self::Device,
+        Self::Rest,
+        Self::Scale,
+    ];
 
-/// Writes the message's number into its first eight octets.
-pub(crate) fn number(payload: &mut [u8], sequence: u64) {
-    payload[..8].copy_from_slice(&sequence.to_le_bytes());
-}
-
-/// What a receiver has seen. The clock runs from the first message to the last.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Tally {
-    pub(crate) received: u64,
-    /// Messages with a number below one that was seen before.
-    pub(crate) reordered: u64,
-    pub(crate) probes: u64,
-    /// Of all numbers and sizes, to be compared with what was sent.
-    pub(crate) checksum: u64,
-    next: u64,
-    first: Option<Instant>,
-}
-
-impl Tally {
-    /// Notes one message.
-    pub(crate) fn note(&mut self, payload: &[u8]) {
-        let sequence = payload
-            .first_chunk()
-            .map_or(0, |number| u64::from_le_bytes(*number));
-        if sequence == PROBE {
-            self.probes += 1;
-            return;
+    /// The name of its plot, without the ending.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::OneWay => "one-way",
+            Self::Publish => "publish",
+            Self::RoundTrip => "round-trip",
+            Self::InFlight => "in-flight",
+            Self::Device => "device",
+            Self::Rest => "rest",
+            Self::Scale => "scale",
         }
-        if self.received == 0 {
-            self.first = Some(Instant::now());
-        }
-        self.reordered += u64::from(sequence < self.next);
-        self.next = self.next.max(sequence + 1);
-        self.checksum = add_up(self.checksum, sequence, payload.len());
-        self.received += 1;
     }
 
-    /// The time since the first message.
-    pub(crate) fn elapsed(&self) -> Duration {
-        self.first.map_or(Duration::ZERO, |first| first.elapsed())
+    /// For people to read.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::OneWay => "One way, PUSH to PULL",
+            Self::Publish => "PUB to SUB, nothing dropped",
+            Self::RoundTrip => "Round trip, DEALER to ROUTER and back, one in flight",
+            Self::InFlight => "64 requests in flight, DEALER to ROUTER and back",
+            Self::Device => "Through a device of ROUTER and DEALER",
+            Self::Rest => "At rest",
+            Self::Scale => "The same work for more peers and more topics",
+        }
     }
-}
-
-/// The next sum over numbers and sizes; their order does not matter.
-pub(crate) fn add_up(sum: u64, sequence: u64, size: usize) -> u64 {
-    sum.wrapping_add((sequence + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15 ^ size as u64))
-}
-
-/// The sum over so many messages of this size.
-pub(crate) fn sum_of(messages: u64, size: usize) -> u64 {
-    (0..messages).fold(0, |sum, sequence| add_up(sum, sequence, size))
 }

@@ -1,155 +1,193 @@
-//! One run of one rival: two processes, or one for inproc, and what they report.
+//! One run of one rival: its processes, from one to three, and what they report together.
 
 use std::fmt;
-use std::io::{BufRead, BufReader, Write as _};
 use std::net::TcpListener;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use anyhow::{Context, Result, bail};
-use serde::Serialize;
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::cpu;
 use crate::ends::Outcome;
-use crate::rivals::{Rival, Task};
+use crate::process::{Part, Process};
+use crate::rivals::Rival;
 use crate::row::{Row, Transport, Work};
 
 /// What came of a run.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Run {
-    #[serde(serialize_with = "name")]
+    #[serde(serialize_with = "write_name", deserialize_with = "read_name")]
     pub(crate) rival: Rival,
-    /// The processes of the end that binds and of the one that connects.
-    pids: [u32; 2],
-    sent: u64,
-    received: u64,
-    reordered: u64,
-    /// Whether the numbers and sizes that came are those that were sent.
-    sound: bool,
-    seconds: f64,
-    /// Of both ends.
-    cpu_seconds: f64,
-    /// Of round trips, in µs; 0 in other rows.
-    pub(crate) median: f64,
-    pub(crate) p99: f64,
+    /// The end that binds, the one that connects, and the device between them.
+    pids: Vec<u32>,
+    #[serde(flatten)]
+    pub(crate) outcome: Outcome,
 }
 
-fn name<S: serde::Serializer>(rival: &Rival, serializer: S) -> Result<S::Ok, S::Error> {
+fn write_name<S: Serializer>(rival: &Rival, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(rival.name())
 }
 
-/// Which end a process is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum End {
-    First,
-    Second,
-    Both,
+fn read_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Rival, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    Rival::find(&name).map_err(serde::de::Error::custom)
 }
 
 impl Run {
     /// Starts the processes and waits for them.
     pub(crate) fn measure(rival: Rival, row: &'static Row, messages: u64) -> Result<Self> {
         let place = Place::new(row)?;
-        let start = |end, core| Process::start(end, rival, row, messages, &place, core);
-        let failed = || format!("{} in {}", rival.name(), row.name);
-        if row.transport == Transport::Inproc {
-            let mut both = start(End::Both, None)?;
-            let (outcome, cpu) = both.report().with_context(failed)?;
-            return Ok(Self::of(rival, [both.child.id(); 2], outcome, cpu));
-        }
-        let mut first = start(End::First, row.cores.map(|cores| cores[0]))?;
-        first.line("ready").with_context(failed)?;
-        let mut second = start(End::Second, row.cores.map(|cores| cores[1]))?;
-        if matches!(row.work, Work::Publish(_)) {
-            first.line("subscribed").with_context(failed)?;
-            writeln!(second.input, "go")?;
-        }
-        let (sent, sender_cpu) = second.report().with_context(failed)?;
-        let (received, receiver_cpu) = first.report().with_context(failed)?;
-        let pids = [first.child.id(), second.child.id()];
-        let outcome = received.with(sent);
-        Ok(Self::of(rival, pids, outcome, sender_cpu + receiver_cpu))
-    }
-
-    fn of(rival: Rival, pids: [u32; 2], outcome: Outcome, cpu_seconds: f64) -> Self {
-        Self {
+        let cast = Cast {
             rival,
-            pids,
-            sent: outcome.sent,
-            received: outcome.received,
-            reordered: outcome.reordered,
-            sound: outcome.sound,
-            seconds: outcome.seconds,
-            cpu_seconds,
-            median: outcome.median,
-            p99: outcome.p99,
-        }
+            row,
+            messages,
+            endpoints: &place.endpoints,
+        };
+        let run = match row.work {
+            _ if row.transport == Transport::Inproc => cast.in_one(),
+            Work::Ask(_) => cast.asking(),
+            Work::Device(_) => cast.through_a_device(),
+            Work::Idle(_) => cast.idle(),
+            _ => cast.flowing(),
+        };
+        run.with_context(|| format!("{} in {}", rival.name(), row.name))
     }
 
     /// Messages a second at the receivers.
     pub(crate) fn rate(&self) -> f64 {
-        self.received.saturating_sub(1) as f64 / self.seconds
+        self.outcome.received.saturating_sub(1) as f64 / self.outcome.seconds
     }
 
-    /// Processor seconds of both ends for a million messages.
+    /// Processor seconds of all processes for a million messages.
     pub(crate) fn cpu_per_million(&self) -> f64 {
-        self.cpu_seconds / self.received as f64 * 1e6
+        self.outcome.cpu / self.outcome.received as f64 * 1e6
     }
 
-    /// Everything arrived, in order and whole.
-    pub(crate) fn is_faultless(&self) -> bool {
-        self.sent == self.received && self.reordered == 0 && self.sound
+    /// What was sent and did not arrive.
+    pub(crate) fn lost(&self) -> u64 {
+        self.outcome.sent.saturating_sub(self.outcome.received)
+    }
+
+    /// Everything arrived, whole, and in order where there is one.
+    pub(crate) fn is_faultless(&self, row: &Row) -> bool {
+        let Outcome {
+            sent,
+            received,
+            reordered,
+            sound,
+            ..
+        } = self.outcome;
+        sent == received && sound && (reordered == 0 || row.has_several_links())
     }
 }
 
 impl fmt::Display for Run {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [first, second] = self.pids;
+        let Outcome {
+            sent,
+            received,
+            reordered,
+            sound,
+            seconds,
+            cpu,
+            median,
+            p99,
+            per_peer,
+            at_rest,
+            ..
+        } = self.outcome;
         write!(
             formatter,
-            "{:<16} processes {first} {second}: sent {} received {} lost {} reordered {} checksum {} \
-             in {:.2} s, CPU {:.2} s, ",
+            "{:<16} processes {:?}: sent {sent} received {received} lost {} reordered {reordered} \
+             checksum {} in {seconds:.2} s, CPU {cpu:.2} s, ",
             self.rival.name(),
-            self.sent,
-            self.received,
-            self.sent.saturating_sub(self.received),
-            self.reordered,
-            if self.sound { "ok" } else { "wrong" },
-            self.seconds,
-            self.cpu_seconds,
+            self.pids,
+            self.lost(),
+            if sound { "ok" } else { "wrong" },
         )?;
-        if self.median > 0.0 {
-            write!(
-                formatter,
-                "median {:.1} µs, p99 {:.1} µs",
-                self.median, self.p99
-            )
-        } else {
+        if median > 0.0 {
+            write!(formatter, "median {median:.1} µs, p99 {p99:.1} µs")
+        } else if seconds > 0.0 {
             write!(formatter, "{:.3} M msg/s", self.rate() / 1e6)
+        } else {
+            write!(formatter, "{per_peer:.1} KiB a peer, {at_rest:.2} % at rest")
         }
     }
 }
 
-/// Does the work of one process, and says what came of it.
-pub(crate) fn work(end: End, rival: Rival, task: Task) -> Result<()> {
-    let before = cpu::seconds()?;
-    let outcome = match end {
-        End::First => rival.first(task, || println!("ready")),
-        End::Second => rival.second(task),
-        End::Both => rival.both(task),
-    }?;
-    let cpu = cpu::seconds()? - before;
-    let Outcome {
-        sent,
-        received,
-        reordered,
-        seconds,
-        median,
-        p99,
-        sound,
-    } = outcome;
-    let sound = u8::from(sound);
-    println!("outcome {sent} {received} {reordered} {seconds} {median} {p99} {sound} {cpu}");
-    Ok(())
+/// Who meets where, to do what.
+struct Cast<'a> {
+    rival: Rival,
+    row: &'static Row,
+    messages: u64,
+    endpoints: &'a [String],
+}
+
+impl Cast<'_> {
+    fn start(&self, part: Part) -> Result<Process> {
+        let cores = self.row.cores.map(|[first, second]| match part {
+            Part::First | Part::Device => first,
+            Part::Second | Part::Both => second,
+        });
+        let (rival, row, messages) = (self.rival, self.row, self.messages);
+        let mut process = Process::start(part, rival, row, messages, self.endpoints, cores)?;
+        if matches!(part, Part::First | Part::Device) {
+            process.line("ready")?;
+        }
+        Ok(process)
+    }
+
+    fn run(&self, processes: &[&Process], outcome: Outcome) -> Run {
+        Run {
+            rival: self.rival,
+            pids: processes.iter().map(|process| process.id()).collect(),
+            outcome,
+        }
+    }
+
+    fn in_one(&self) -> Result<Run> {
+        let mut both = self.start(Part::Both)?;
+        let outcome = both.outcome()?;
+        Ok(self.run(&[&both], outcome))
+    }
+
+    /// The sender stays until all has arrived: how a socket closes is no part of the row.
+    fn flowing(&self) -> Result<Run> {
+        let mut first = self.start(Part::First)?;
+        let mut second = self.start(Part::Second)?;
+        if self.row.is_publication() {
+            first.line("subscribed")?;
+            second.tell("go")?;
+        }
+        let outcome = first.outcome()?.with(second.stop()?);
+        Ok(self.run(&[&first, &second], outcome))
+    }
+
+    fn asking(&self) -> Result<Run> {
+        let mut first = self.start(Part::First)?;
+        let mut second = self.start(Part::Second)?;
+        let asked = second.outcome()?;
+        let outcome = first.stop()?.with(asked);
+        Ok(self.run(&[&first, &second], outcome))
+    }
+
+    fn through_a_device(&self) -> Result<Run> {
+        let mut device = self.start(Part::Device)?;
+        let mut workers = self.start(Part::First)?;
+        let mut client = self.start(Part::Second)?;
+        let asked = client.outcome()?;
+        let outcome = workers.stop()?.with(device.stop()?).with(asked);
+        Ok(self.run(&[&workers, &client, &device], outcome))
+    }
+
+    fn idle(&self) -> Result<Run> {
+        let mut router = self.start(Part::First)?;
+        let mut peers = self.start(Part::Second)?;
+        peers.line("connected")?;
+        router.tell("weigh")?;
+        router.line("weighed")?;
+        let counted = peers.stop()?;
+        let outcome = router.stop()?.with(counted);
+        Ok(self.run(&[&router, &peers], outcome))
+    }
 }
 
 /// Where the ends meet.
@@ -163,7 +201,9 @@ impl Place {
     fn new(row: &Row) -> Result<Self> {
         let count = match row.work {
             Work::Publish(subscribers) => subscribers,
-            Work::Flow | Work::Ask(_) => 1,
+            // A service has one for each direction, a device one for each side.
+            Work::Ask(_) | Work::Device(_) => 2,
+            _ => 1,
         };
         let folder = match row.transport {
             Transport::Ipc => Some(tempfile::tempdir()?),
@@ -184,94 +224,5 @@ impl Place {
             endpoints: endpoints.collect::<Result<_>>()?,
             _folder: folder,
         })
-    }
-}
-
-/// A child, killed when dropped.
-struct Process {
-    child: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-}
-
-impl Process {
-    fn start(
-        end: End,
-        rival: Rival,
-        row: &Row,
-        messages: u64,
-        place: &Place,
-        core: Option<&str>,
-    ) -> Result<Self> {
-        let program = std::env::current_exe()?;
-        let mut command = match core {
-            Some(core) => {
-                let mut bound = Command::new("taskset");
-                bound.args(["-c", core]).arg(program);
-                bound
-            }
-            None => Command::new(program),
-        };
-        let end = match end {
-            End::First => "first",
-            End::Second => "second",
-            End::Both => "both",
-        };
-        let mut child = command
-            .args(["end", end, "--rival", rival.name(), "--row", row.name])
-            .args(["--messages", &messages.to_string()])
-            .args(["--endpoints", &place.endpoints.join(",")])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        Ok(Self {
-            input: child.stdin.take().context("its input is a pipe")?,
-            output: BufReader::new(child.stdout.take().context("its output is a pipe")?),
-            child,
-        })
-    }
-
-    /// Reads on to the line that begins with this word.
-    fn line(&mut self, word: &str) -> Result<String> {
-        loop {
-            let mut line = String::new();
-            if self.output.read_line(&mut line)? == 0 {
-                bail!("process {} ended before it said `{word}`", self.child.id());
-            }
-            if line.split_whitespace().next() == Some(word) {
-                return Ok(line);
-            }
-        }
-    }
-
-    /// What it has done, and its processor seconds, once it has ended.
-    fn report(&mut self) -> Result<(Outcome, f64)> {
-        let line = self.line("outcome")?;
-        let numbers = line.split_whitespace().skip(1);
-        let numbers: Vec<f64> = numbers.flat_map(str::parse).collect();
-        let status = self.child.wait()?;
-        match numbers[..] {
-            [sent, received, reordered, seconds, median, p99, sound, cpu] if status.success() => {
-                let outcome = Outcome {
-                    sent: sent as u64,
-                    received: received as u64,
-                    reordered: reordered as u64,
-                    seconds,
-                    median,
-                    p99,
-                    sound: sound == 1.0,
-                };
-                Ok((outcome, cpu))
-            }
-            _ => bail!("process {} failed: {status}, `{line}`", self.child.id()),
-        }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It has usually ended, and then there is nothing to kill.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

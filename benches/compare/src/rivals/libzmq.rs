@@ -8,10 +8,12 @@ use anyhow::{Result, bail};
 use super::Kind;
 
 /// How long a socket waits before it gives up.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Sockets of one process that are to meet over inproc need the same context,
-/// and its end is what waits until everything is written.
+/// As ours, which are on by default.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// Sockets of one process that are to meet over inproc need the same context.
 static CONTEXT: Mutex<Option<zmq::Context>> = Mutex::new(None);
 
 /// A socket with a high-water mark for each direction; 0 is none.
@@ -38,9 +40,7 @@ impl<const MARK: i32> Socket<MARK> {
         socket.set_sndtimeo(patience)?;
         socket.set_rcvtimeo(patience)?;
         socket.set_linger(patience)?;
-        if kind == Kind::Sub {
-            socket.set_subscribe(b"")?;
-        }
+        socket.set_heartbeat_ivl(i32::try_from(HEARTBEAT.as_millis())?)?;
         Ok(Self {
             socket,
             buffer: vec![0; 64 << 10],
@@ -49,9 +49,9 @@ impl<const MARK: i32> Socket<MARK> {
 }
 
 impl<const MARK: i32> super::Socket for Socket<MARK> {
-    async fn bind(kind: Kind, endpoint: &str) -> Result<Self> {
+    async fn bind(kind: Kind, endpoints: &[String]) -> Result<Self> {
         let socket = Self::new(kind)?;
-        socket.socket.bind(endpoint)?;
+        socket.socket.bind(&endpoints[0])?;
         Ok(socket)
     }
 
@@ -61,6 +61,10 @@ impl<const MARK: i32> super::Socket for Socket<MARK> {
             socket.socket.connect(endpoint)?;
         }
         Ok(socket)
+    }
+
+    async fn subscribe(&mut self, topic: &[u8]) -> Result<()> {
+        Ok(self.socket.set_subscribe(topic)?)
     }
 
     async fn send(&mut self, payload: &[u8]) -> Result<()> {
@@ -77,27 +81,30 @@ impl<const MARK: i32> super::Socket for Socket<MARK> {
         Ok(())
     }
 
-    async fn echo(&mut self) -> Result<u64> {
+    async fn echo(&mut self) -> Result<()> {
         loop {
             let frame = self.socket.recv_msg(0)?;
             let more = frame.get_more();
             let flags = if more { zmq::SNDMORE } else { 0 };
             self.socket.send(frame, flags)?;
             if !more {
-                return Ok(1);
+                return Ok(());
             }
         }
     }
 
+    async fn device(front: &str, back: &str, ready: impl FnOnce() + Send) -> Result<()> {
+        let (router, dealer) = (Self::new(Kind::Router)?, Self::new(Kind::Dealer)?);
+        for socket in [&router.socket, &dealer.socket] {
+            socket.set_rcvtimeo(-1)?;
+        }
+        router.socket.bind(front)?;
+        dealer.socket.bind(back)?;
+        ready();
+        Ok(zmq::proxy(&router.socket, &dealer.socket)?)
+    }
+
     async fn close(self) -> Result<()> {
-        drop(self.socket);
-        // The last to go ends the context, which waits for the linger.
-        drop(
-            CONTEXT
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(),
-        );
         Ok(())
     }
 }

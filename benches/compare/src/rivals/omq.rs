@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use omq_tokio::{Message, OnMute, Options, SocketType};
+use omq_tokio::{Message, OnMute, Options, Proxy, SocketType};
 
 use super::Kind;
 
 /// How long the end of a socket may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// As ours, which are on by default.
+const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// Messages received at once.
 const BATCH: usize = 1_024;
@@ -20,7 +23,10 @@ pub(crate) struct Socket {
 
 impl Socket {
     async fn new(kind: Kind) -> Result<Self> {
-        let options = Options::default().linger(PATIENCE).on_mute(OnMute::Block);
+        let options = Options::default()
+            .linger(PATIENCE)
+            .heartbeat_interval(HEARTBEAT)
+            .on_mute(OnMute::Block);
         let socket_type = match kind {
             Kind::Push => SocketType::Push,
             Kind::Pull => SocketType::Pull,
@@ -30,9 +36,6 @@ impl Socket {
             Kind::Router => SocketType::Router,
         };
         let socket = omq_tokio::Socket::new(socket_type, options);
-        if kind == Kind::Sub {
-            socket.subscribe("").await?;
-        }
         Ok(Self {
             socket,
             batch: Vec::with_capacity(BATCH),
@@ -41,9 +44,9 @@ impl Socket {
 }
 
 impl super::Socket for Socket {
-    async fn bind(kind: Kind, endpoint: &str) -> Result<Self> {
+    async fn bind(kind: Kind, endpoints: &[String]) -> Result<Self> {
         let socket = Self::new(kind).await?;
-        socket.socket.bind(endpoint).await?;
+        socket.socket.bind(endpoints[0].as_str()).await?;
         Ok(socket)
     }
 
@@ -53,6 +56,10 @@ impl super::Socket for Socket {
             socket.socket.connect(endpoint.as_str()).await?;
         }
         Ok(socket)
+    }
+
+    async fn subscribe(&mut self, topic: &[u8]) -> Result<()> {
+        Ok(self.socket.subscribe(topic.to_vec()).await?)
     }
 
     async fn send(&mut self, payload: &[u8]) -> Result<()> {
@@ -67,12 +74,24 @@ impl super::Socket for Socket {
         Ok(())
     }
 
-    async fn echo(&mut self) -> Result<u64> {
-        let count = self.socket.recv_many_into(BATCH, &mut self.batch).await?;
+    async fn echo(&mut self) -> Result<()> {
+        self.socket.recv_many_into(BATCH, &mut self.batch).await?;
         for message in self.batch.drain(..) {
             self.socket.send(message).await?;
         }
-        Ok(count as u64)
+        Ok(())
+    }
+
+    async fn device(front: &str, back: &str, ready: impl FnOnce() + Send) -> Result<()> {
+        let (router, dealer) = (
+            Self::new(Kind::Router).await?.socket,
+            Self::new(Kind::Dealer).await?.socket,
+        );
+        router.bind(front).await?;
+        dealer.bind(back).await?;
+        ready();
+        Proxy::new(router, dealer).run().await?;
+        Ok(())
     }
 
     async fn close(self) -> Result<()> {

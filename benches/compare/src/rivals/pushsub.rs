@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use bytes::Bytes;
-use pushsub::{Dealer, Message, Options, Overflow, Pub, Pull, Push, Router, Sub};
+use pushsub::{Dealer, Message, Options, Overflow, Pub, Pull, Push, Queue, Router, Sub};
 
 use super::Kind;
 
@@ -54,9 +54,6 @@ impl Socket {
             Kind::Dealer => Any::Dealer(Dealer::new()),
             Kind::Router => Any::Router(Router::new()),
         };
-        if let Any::Sub(socket) = &socket {
-            socket.subscribe("");
-        }
         Ok(Self {
             socket,
             batch: Vec::with_capacity(BATCH),
@@ -65,9 +62,9 @@ impl Socket {
 }
 
 impl super::Socket for Socket {
-    async fn bind(kind: Kind, endpoint: &str) -> Result<Self> {
+    async fn bind(kind: Kind, endpoints: &[String]) -> Result<Self> {
         let socket = Self::new(kind)?;
-        each!(&socket.socket, socket => socket.bind(endpoint).await?);
+        each!(&socket.socket, socket => socket.bind(endpoints[0].as_str()).await?);
         Ok(socket)
     }
 
@@ -77,6 +74,14 @@ impl super::Socket for Socket {
             each!(&socket.socket, socket => socket.connect(endpoint.as_str())?);
         }
         Ok(socket)
+    }
+
+    async fn subscribe(&mut self, topic: &[u8]) -> Result<()> {
+        let Any::Sub(socket) = &self.socket else {
+            bail!("it does not subscribe")
+        };
+        socket.subscribe(Bytes::copy_from_slice(topic));
+        Ok(())
     }
 
     async fn send(&mut self, payload: &[u8]) -> Result<()> {
@@ -104,15 +109,31 @@ impl super::Socket for Socket {
         Ok(())
     }
 
-    async fn echo(&mut self) -> Result<u64> {
-        let Any::Router(socket) = &self.socket else {
-            bail!("it does not echo")
-        };
-        let count = socket.recv_many(&mut self.batch, BATCH).await?;
-        for message in self.batch.drain(..) {
-            socket.send(message).await?;
+    async fn echo(&mut self) -> Result<()> {
+        match &self.socket {
+            Any::Router(socket) => {
+                socket.recv_many(&mut self.batch, BATCH).await?;
+                for message in self.batch.drain(..) {
+                    socket.send(message).await?;
+                }
+            }
+            Any::Dealer(socket) => {
+                socket.recv_many(&mut self.batch, BATCH).await?;
+                for message in self.batch.drain(..) {
+                    socket.send(message).await?;
+                }
+            }
+            _ => bail!("it does not echo"),
         }
-        Ok(count as u64)
+        Ok(())
+    }
+
+    async fn device(front: &str, back: &str, ready: impl FnOnce() + Send) -> Result<()> {
+        let queue = Queue::builder().front(front).back(back).spawn().await?;
+        ready();
+        std::future::pending::<()>().await;
+        drop(queue);
+        Ok(())
     }
 
     async fn close(self) -> Result<()> {

@@ -34,12 +34,12 @@ impl Socket {
 }
 
 impl super::Socket for Socket {
-    async fn bind(_: Kind, endpoint: &str) -> Result<Self> {
+    async fn bind(_: Kind, endpoints: &[String]) -> Result<Self> {
         let (there, here) = (channel(DEPTH), channel(DEPTH));
         let Ok(mut bound) = BOUND.lock() else {
             bail!("somebody panicked with the list")
         };
-        bound.insert(endpoint.to_owned(), (there.0, here.1));
+        bound.insert(endpoints[0].clone(), (there.0, here.1));
         Ok(Self::of((here.0, there.1)))
     }
 
@@ -66,10 +66,10 @@ impl super::Socket for Socket {
         Ok(())
     }
 
-    async fn echo(&mut self) -> Result<u64> {
+    async fn echo(&mut self) -> Result<()> {
         let payload = self.half.1.recv().await.context("the other end is gone")?;
         self.half.0.send(payload).await?;
-        Ok(1)
+        Ok(())
     }
 
     async fn close(self) -> Result<()> {

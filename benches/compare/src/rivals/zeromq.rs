@@ -46,12 +46,9 @@ impl Socket {
 }
 
 impl super::Socket for Socket {
-    async fn bind(kind: Kind, endpoint: &str) -> Result<Self> {
+    async fn bind(kind: Kind, endpoints: &[String]) -> Result<Self> {
         let mut socket = Self::new(kind);
-        each!(&mut socket, socket => socket.bind(endpoint).await?);
-        if let Self::Sub(socket) = &mut socket {
-            socket.subscribe("").await?;
-        }
+        each!(&mut socket, socket => socket.bind(&endpoints[0]).await?);
         Ok(socket)
     }
 
@@ -61,6 +58,10 @@ impl super::Socket for Socket {
             each!(&mut socket, socket => socket.connect(endpoint).await?);
         }
         Ok(socket)
+    }
+
+    async fn subscribe(&mut self, _: &[u8]) -> Result<()> {
+        bail!("its PUB drops what does not fit")
     }
 
     async fn send(&mut self, payload: &[u8]) -> Result<()> {
@@ -85,13 +86,33 @@ impl super::Socket for Socket {
         Ok(())
     }
 
-    async fn echo(&mut self) -> Result<u64> {
-        let Self::Router(socket) = self else {
-            bail!("it does not echo")
-        };
-        let message = socket.recv().await?;
-        socket.send(message).await?;
-        Ok(1)
+    async fn echo(&mut self) -> Result<()> {
+        match self {
+            Self::Router(socket) => {
+                let message = socket.recv().await?;
+                socket.send(message).await?;
+            }
+            Self::Dealer(socket) => {
+                let message = socket.recv().await?;
+                socket.send(message).await?;
+            }
+            _ => bail!("it does not echo"),
+        }
+        Ok(())
+    }
+
+    async fn device(front: &str, back: &str, ready: impl FnOnce() + Send) -> Result<()> {
+        let (mut router, mut dealer) = (RouterSocket::new(), DealerSocket::new());
+        router.bind(front).await?;
+        dealer.bind(back).await?;
+        ready();
+        // As its proxy does, whose future cannot be spawned. Either ends when a client leaves.
+        loop {
+            tokio::select! {
+                request = router.recv() => dealer.send(request?).await?,
+                reply = dealer.recv() => router.send(reply?).await?,
+            }
+        }
     }
 
     async fn close(self) -> Result<()> {
