@@ -111,7 +111,8 @@ impl Comparison<'_> {
 
     fn begin(&self, row: &Row, rival: Rival) {
         self.bar.inc(1);
-        self.bar.set_message(format!("{} {}", row.name, rival.name()));
+        self.bar
+            .set_message(format!("{} {}", row.name, rival.name()));
     }
 
     fn leave_out(&self, report: &mut Report, rival: Rival, error: &anyhow::Error) -> Result<()> {

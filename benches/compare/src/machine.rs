@@ -67,7 +67,10 @@ fn versions() -> Vec<String> {
         let name = quoted(line);
         let is_named = ["omq-tokio", "rzmq", "tarpc", "tokio", "tonic", "zeromq"];
         if line.starts_with("name = ") && is_named.contains(&name.as_str()) {
-            versions.push(format!("{name} {}", quoted(lines.next().unwrap_or_default())));
+            versions.push(format!(
+                "{name} {}",
+                quoted(lines.next().unwrap_or_default())
+            ));
         }
     }
     versions

@@ -33,14 +33,13 @@ pub(crate) fn work(part: Part, rival: Rival, task: Task) -> Result<()> {
         eprintln!("it hangs");
         exit(1);
     });
-    let before = resources::cpu_seconds()?;
     let mut outcome = match part {
         Part::First => rival.first(task, || println!("ready")),
         Part::Second => rival.second(task),
         Part::Both => rival.both(task),
         Part::Device => rival.device(task, || println!("ready")),
     }?;
-    outcome.cpu = resources::cpu_seconds()? - before;
+    outcome.cpu = resources::cpu_seconds()? - outcome.cpu_before;
     outcome.peak = resources::peak()?;
     println!("outcome {}", serde_json::to_string(&outcome)?);
     // What a rival has left running is not waited for.

@@ -21,7 +21,10 @@ pub(crate) fn rewrite(path: &Path, machine: &Machine, reports: &[Report]) -> Res
     let (before, rest) = text.split_once(BEGIN).context("it has no first marker")?;
     let (_, after) = rest.split_once(END).context("it has no last marker")?;
     let block = block(machine, reports)?;
-    Ok(fs::write(path, format!("{before}{BEGIN}{block}{END}{after}"))?)
+    Ok(fs::write(
+        path,
+        format!("{before}{BEGIN}{block}{END}{after}"),
+    )?)
 }
 
 fn block(machine: &Machine, reports: &[Report]) -> Result<String> {

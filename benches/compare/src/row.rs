@@ -147,6 +147,15 @@ impl Row {
         matches!(self.work, Work::Publish(_) | Work::Topics(_))
     }
 
+    /// How many probes each receiver gets before the messages: all links are there then.
+    pub(crate) fn probes(&self) -> u64 {
+        match self.work {
+            Work::Publish(_) | Work::Topics(_) => 1,
+            Work::Gather(peers) => peers as u64,
+            _ => 0,
+        }
+    }
+
     /// How many copies of each message arrive.
     pub(crate) fn copies(&self) -> u64 {
         match self.work {

@@ -108,7 +108,10 @@ impl fmt::Display for Run {
         } else if seconds > 0.0 {
             write!(formatter, "{:.3} M msg/s", self.rate() / 1e6)
         } else {
-            write!(formatter, "{per_peer:.1} KiB a peer, {at_rest:.2} % at rest")
+            write!(
+                formatter,
+                "{per_peer:.1} KiB a peer, {at_rest:.2} % at rest"
+            )
         }
     }
 }
@@ -153,8 +156,8 @@ impl Cast<'_> {
     fn flowing(&self) -> Result<Run> {
         let mut first = self.start(Part::First)?;
         let mut second = self.start(Part::Second)?;
-        if self.row.is_publication() {
-            first.line("subscribed")?;
+        if self.row.probes() > 0 {
+            first.line("linked")?;
             second.tell("go")?;
         }
         let outcome = first.outcome()?.with(second.stop()?);

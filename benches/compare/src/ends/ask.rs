@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use super::device::until_stopped;
 use super::orders::Orders;
 use super::{LONGEST, Outcome};
+use crate::resources;
 use crate::rivals::{Kind, Socket};
 use crate::row::Row;
 use crate::tally::{PROBE, Tally, number, sum_of};
@@ -45,6 +46,7 @@ pub(super) async fn ask<S: Socket>(
     }
     let mut tally = Tally::default();
     let mut times = Vec::with_capacity(if in_flight == 1 { messages as usize } else { 0 });
+    let cpu_before = resources::cpu_seconds()?;
     let begun = Instant::now();
     let mut sent = 0;
     let work = async {
@@ -75,6 +77,7 @@ pub(super) async fn ask<S: Socket>(
         median: microseconds(&times, 0.5),
         p99: microseconds(&times, 0.99),
         sound: tally.checksum == sum_of(messages, row.size),
+        cpu_before,
         ..Outcome::default()
     })
 }

@@ -8,6 +8,7 @@ use tokio::time::{interval, timeout};
 
 use super::orders::Orders;
 use super::{LONGEST, Outcome};
+use crate::resources;
 use crate::rivals::{Kind, Socket};
 use crate::row::{Row, Work};
 use crate::tally::{PROBE, Tally, number, sum_of};
@@ -41,21 +42,23 @@ pub(super) async fn receive<S: Socket>(
         receivers.push(receiver);
     }
     ready();
-    if kind == Kind::Sub {
-        for receiver in &mut receivers {
-            let mut tally = Tally::default();
-            while tally.probes == 0 {
-                receiver.receive(&mut |payload| tally.note(payload)).await?;
-            }
+    for receiver in &mut receivers {
+        let mut tally = Tally::default();
+        while tally.probes < row.probes() {
+            receiver.receive(&mut |payload| tally.note(payload)).await?;
         }
-        println!("subscribed");
     }
+    println!("linked");
+    let cpu_before = resources::cpu_seconds()?;
     let mut tasks = JoinSet::new();
     for receiver in receivers {
         tasks.spawn(count(receiver, messages));
     }
     let expected = sum_of(messages, row.size);
-    let mut outcome = Outcome::done();
+    let mut outcome = Outcome {
+        cpu_before,
+        ..Outcome::done()
+    };
     while let Some(received) = tasks.join_next().await {
         let (tally, elapsed) = received??;
         outcome.received += tally.received;
@@ -121,6 +124,13 @@ pub(super) async fn push_in_turns<S: Socket>(
         sockets.push(S::connect(Kind::Push, &endpoints).await?);
     }
     let mut payload = row.payload();
+    number(&mut payload, PROBE);
+    for socket in &mut sockets {
+        socket.send(&payload).await?;
+        socket.flush().await?;
+    }
+    orders.wait_for("go").await?;
+    let cpu_before = resources::cpu_seconds()?;
     let mut sequence = 0;
     while sequence < messages {
         for socket in &mut sockets {
@@ -137,7 +147,7 @@ pub(super) async fn push_in_turns<S: Socket>(
     for socket in sockets {
         socket.close().await?;
     }
-    Ok(sent(messages))
+    Ok(sent(messages, cpu_before))
 }
 
 /// Sends all, and stays until the other end has them: how a socket closes is no part of this.
@@ -148,6 +158,7 @@ async fn send<S: Socket>(
     mut orders: Orders,
 ) -> Result<Outcome> {
     let mut payload = row.payload();
+    let cpu_before = resources::cpu_seconds()?;
     for sequence in 0..messages {
         number(&mut payload, sequence);
         socket.send(&payload).await?;
@@ -155,12 +166,13 @@ async fn send<S: Socket>(
     socket.flush().await?;
     orders.wait_for("stop").await?;
     socket.close().await?;
-    Ok(sent(messages))
+    Ok(sent(messages, cpu_before))
 }
 
-fn sent(messages: u64) -> Outcome {
+fn sent(messages: u64, cpu_before: f64) -> Outcome {
     Outcome {
         sent: messages,
+        cpu_before,
         ..Outcome::done()
     }
 }

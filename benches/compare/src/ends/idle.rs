@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::timeout;
 
 use super::Outcome;
 use super::orders::Orders;
@@ -40,7 +40,9 @@ pub(super) async fn hold<S: Socket>(
     let weighed = async {
         orders.wait_for("weigh").await?;
         let cpu = resources::cpu_seconds()?;
-        sleep_until(Instant::now() + REST).await;
+        if timeout(REST, orders.wait_for("stop")).await.is_ok() {
+            bail!("it was not left at rest");
+        }
         let outcome = Outcome {
             sent: peers as u64,
             at_rest: (resources::cpu_seconds()? - cpu) / REST.as_secs_f64() * 100.0,

@@ -34,7 +34,10 @@ pub(crate) struct Outcome {
     pub(crate) p99: f64,
     /// Whether the numbers and sizes that came are those that were sent.
     pub(crate) sound: bool,
-    /// Of the processor, in this process.
+    /// Of the processor, in this process, before there was anything to move.
+    #[serde(skip)]
+    pub(crate) cpu_before: f64,
+    /// Of the processor, in this process, from then on.
     pub(crate) cpu: f64,
     /// The most KiB that this process had in memory.
     pub(crate) peak: f64,
@@ -126,6 +129,7 @@ impl Outcome {
             median: self.median.max(other.median),
             p99: self.p99.max(other.p99),
             sound: self.sound && other.sound,
+            cpu_before: 0.0,
             cpu: self.cpu + other.cpu,
             peak: other.peak,
             per_peer: self.per_peer.max(other.per_peer),

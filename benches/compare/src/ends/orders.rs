@@ -3,7 +3,9 @@
 use std::io::BufRead as _;
 
 use anyhow::{Result, bail};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, error::TryRecvError, unbounded_channel};
+use tokio::sync::mpsc::{
+    UnboundedReceiver, UnboundedSender, error::TryRecvError, unbounded_channel,
+};
 
 pub(crate) struct Orders(UnboundedReceiver<String>);
 

@@ -83,7 +83,10 @@ impl super::Socket for Socket {
     }
 
     async fn device(front: &str, back: &str, ready: impl FnOnce() + Send) -> Result<()> {
-        let (router, dealer) = (Self::new(Kind::Router).await?, Self::new(Kind::Dealer).await?);
+        let (router, dealer) = (
+            Self::new(Kind::Router).await?,
+            Self::new(Kind::Dealer).await?,
+        );
         router.0.bind(front).await?;
         dealer.0.bind(back).await?;
         ready();
