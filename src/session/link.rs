@@ -8,7 +8,7 @@
 use std::io::IoSlice;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker, ready};
 use std::time::Instant;
 
@@ -46,6 +46,8 @@ pub(crate) struct Wired {
     /// PINGs that came, and octets that were written, both roughly: who asks
     /// and asks and never reads the answers is told by them.
     pings: AtomicU64,
+    /// PINGs of ours that have no answer; a peer that answers several at once leaves some.
+    asked: AtomicU32,
     written: AtomicU64,
     /// Something was read since the driver last looked (H03).
     heard: AtomicBool,
@@ -151,6 +153,7 @@ impl Wired {
             }),
             driver,
             pings: AtomicU64::new(0),
+            asked: AtomicU32::new(0),
             written: AtomicU64::new(0),
             heard: AtomicBool::new(true),
             heard_since_ping: AtomicBool::new(true),
@@ -199,6 +202,18 @@ impl Wired {
             return None;
         }
         Some(self.promise.swap(0, Ordering::Relaxed))
+    }
+
+    /// A PING was queued.
+    pub(super) fn asks(&self) {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether a PING is without its answer; it has it now.
+    fn was_asked(&self) -> bool {
+        let order = Ordering::Relaxed;
+        let answered = |asked: u32| asked.checked_sub(1);
+        self.asked.fetch_update(order, order, answered).is_ok()
     }
 
     /// What tells whether the peer takes what is written to it.
@@ -373,7 +388,7 @@ impl Wired {
             return Ok(Step::Starved);
         }
         let Some(filled) = reader.fill()? else {
-            reader.reading.rest();
+            reader.rest();
             return Ok(Step::Pending);
         };
         self.heard.store(true, Ordering::Relaxed);
@@ -390,7 +405,7 @@ impl Wired {
         }
         match reader.fill()? {
             None => {
-                reader.reading.rest();
+                reader.rest();
                 Ok(Step::Pending)
             }
             Some(_) => {
@@ -417,6 +432,21 @@ impl Wired {
             self.wake();
         }
         made
+    }
+
+    /// Gives back the memory that waits for the next message or the next burst.
+    /// For the driver, now and then: what flows would want it again at once.
+    pub(super) fn shed(&self) {
+        if let Some(mut reader) = self.reader.try_lock() {
+            reader.reading.shed();
+            reader.messages = Vec::new();
+        }
+        if let Some(mut writer) = self.writer.try_lock()
+            && writer.batch.is_empty()
+        {
+            writer.batch = writer.batch.another();
+        }
+        self.port.shed(self.pipe);
     }
 
     /// Since when the rest of a message has had no place in the budget.
@@ -469,8 +499,12 @@ impl Wired {
                 return Ok(self.port.subscription(self.pipe, subscription));
             }
             Command::Error(reason) => return Err(LinkError::PeerError(reason)),
-            // A PONG has done its work by being heard; the unknown is ignored (H07).
-            Command::Pong { .. } | Command::Ready(_) | Command::Unknown => {}
+            // It has done its work by being heard.
+            Command::Pong { .. } if self.was_asked() => {}
+            // H07, BI-48, BI-53.
+            Command::Pong { .. } | Command::Ready(_) | Command::Unknown => {
+                self.port.ignored(self.pipe);
+            }
         }
         Ok(true)
     }
@@ -486,7 +520,17 @@ impl Wired {
     }
 }
 
+/// Messages for which a link at rest keeps its scratch: more come of one read only
+/// where they are tiny.
+const SCRATCH: usize = 4_096;
+
 impl Reader {
+    /// Nothing is there to read: a link at rest is to cost little.
+    fn rest(&mut self) {
+        self.reading.rest();
+        self.messages.shrink_to(SCRATCH);
+    }
+
     /// Reads once. `None`: nothing is there, the waker is set. Otherwise
     /// whether the read took all the room it had, so that more may be there.
     fn fill(&mut self) -> Result<Option<bool>, LinkError> {

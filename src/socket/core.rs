@@ -17,7 +17,7 @@ use super::offer::Offer;
 use super::pattern::Pattern;
 use super::peer::PeerInfo;
 use super::receipt::Sending;
-use super::state::{Popped, State};
+use super::state::{PassedOn, Popped, State};
 use super::timekeeper::Timekeeper;
 use crate::error::{RecvError, SendError, TryRecvError, TrySendError};
 use crate::message::Message;
@@ -152,6 +152,7 @@ impl Core {
 
     /// Takes a step of the task's budget where one is due, so that a task that
     /// never has to wait still yields.
+    #[inline]
     pub(super) fn poll_turn(&self, context: &mut Context<'_>) -> Poll<Option<RestoreOnPending>> {
         let operations = self.operations.load(Ordering::Relaxed);
         // Two tasks that count as one make a step no more than later.
@@ -175,6 +176,7 @@ impl Core {
         self.offer_locked(&mut self.state.lock(), message, sending)
     }
 
+    #[inline]
     fn offer_locked(&self, state: &mut State, message: Message, sending: &Sending) -> Offer {
         let Some(terms) = sending.terms(&self.options) else {
             return state.offer(message, None, &self.options);
@@ -286,10 +288,10 @@ impl Core {
                 let mut state = self.state.lock();
                 if let Some(taken) = take(&mut state, &mut resumed) {
                     // It may have been woken for a link, and found this instead.
-                    let passed = state.pass_on(ticket);
+                    let passed = ticket.is_waiting().then(|| state.pass_on(ticket));
                     drop(state);
                     turn.inspect(RestoreOnPending::made_progress);
-                    passed.wake();
+                    passed.into_iter().for_each(PassedOn::wake);
                     resumed.iter().for_each(|link| link.wake());
                     return Poll::Ready(Ok(taken));
                 }

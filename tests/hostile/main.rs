@@ -15,8 +15,13 @@ mod identity;
 mod memory;
 mod metadata;
 mod misuse;
+mod mutants;
+#[path = "../../src/fuzzing/mutate.rs"]
+mod mutate;
+mod outside;
 mod publish;
 mod requests;
+mod stall;
 mod support;
 mod whole_run;
 

@@ -198,6 +198,41 @@ async fn ping_for_ever() -> Result {
     stage.round_trip().await
 }
 
+/// C15: a link that was flooded with tiny messages, all of which were received, is a small one again.
+#[test]
+fn a_burst_of_tiny_messages_leaves_little() -> Result {
+    let path = "memory::a_burst_of_tiny_messages_leaves_little";
+    alone("C15 burst", path, "", |row| {
+        row.held(7);
+        in_virtual_time(async {
+            let options = options().receive_high_water_mark(usize::MAX);
+            let mut stage = Stage::new(SocketType::Pull, Side::Bound, options).await?;
+            let mut wires = Vec::new();
+            for _ in 0..8 {
+                wires.push(stage.peer(&session(SocketType::Push)).await?);
+            }
+            let octets = frame(0, b"x").repeat(100_000);
+            let cost = cost(async {
+                for wire in &mut wires {
+                    let victim = &stage.victim;
+                    let receiving = async { while victim.recv().await.is_ok() {} };
+                    tokio::select! {
+                        biased;
+                        written = wire.write_all(&octets) => written?,
+                        () = receiving => return Err("the victim is closed".into()),
+                    }
+                    settle().await;
+                    while stage.victim.try_recv().is_some() {}
+                }
+                Ok(())
+            });
+            let limit = WIRE + 2 * 4_096 * size_of::<Message>() + (16 << 10);
+            at_most("eight links", cost.await?, 8 * limit)?;
+            stage.round_trip().await
+        })
+    })
+}
+
 /// BI-20, C15: a link before the end of its handshake costs 4 KiB at most, and gives it back.
 #[test]
 fn a_half_open_link_costs_little() -> Result {

@@ -14,8 +14,11 @@ const SOURCES: &[&str] = &[
     include_str!("memory.rs"),
     include_str!("metadata.rs"),
     include_str!("misuse.rs"),
+    include_str!("outside.rs"),
+    include_str!("mutants.rs"),
     include_str!("publish.rs"),
     include_str!("requests.rs"),
+    include_str!("stall.rs"),
 ];
 
 /// Cases that a run of all rows has at least.

@@ -2,6 +2,7 @@
 
 mod broker;
 mod budget;
+mod chaos;
 mod concurrency;
 mod conformance;
 mod dealer_router;
@@ -30,6 +31,7 @@ mod request_reply;
 mod rows;
 mod service;
 mod session;
+mod slow;
 mod soak;
 mod stack;
 mod stress;

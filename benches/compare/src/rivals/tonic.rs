@@ -93,7 +93,7 @@ impl Service<http::Request<Body>> for Echo {
 
 pub(crate) enum Socket {
     Server(JoinHandle<()>),
-    Client(Calls),
+    Client(Box<Calls>),
 }
 
 pub(crate) struct Calls {
@@ -127,10 +127,10 @@ impl super::Socket for Socket {
                 Err(_) => tokio::task::yield_now().await,
             }
         };
-        Ok(Self::Client(Calls {
+        Ok(Self::Client(Box::new(Calls {
             client: tonic::client::Grpc::new(channel),
             in_flight: FuturesOrdered::new(),
-        }))
+        })))
     }
 
     async fn send(&mut self, payload: &[u8]) -> Result<()> {
