@@ -221,3 +221,13 @@ mod tests {
         assert_eq!(size_of::<Message>(), size_of::<bytes::Bytes>());
     }
 }
+
+/// How properties are drawn: so many cases of each, and no files of those that failed.
+#[cfg(test)]
+pub(crate) fn property_cases(cases: u32) -> proptest::test_runner::Config {
+    proptest::test_runner::Config {
+        cases,
+        failure_persistence: None,
+        ..proptest::test_runner::Config::default()
+    }
+}

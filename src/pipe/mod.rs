@@ -11,6 +11,8 @@ mod marks;
 mod model;
 mod outgoing;
 mod plain;
+#[cfg(test)]
+mod property;
 mod receipt;
 mod waiters;
 
