@@ -51,6 +51,7 @@ pub(super) fn table() -> Vec<Case> {
     cases.extend(greetings());
     cases.extend(handshakes());
     cases.extend(properties());
+    cases.extend(types_and_identities());
     cases.extend(framing());
     cases.extend(commands());
     cases.extend(patterns());
@@ -220,17 +221,10 @@ fn properties() -> Vec<Case> {
         let octets = ready_with(b"PUSH", rest);
         case(name, Pull, &[&greeting(), &octets, &frame(0, b"one")])
     };
-    let of = |name: &str, kind, metadata: &[u8]| {
-        case(name, kind, &[&greeting(), &command("READY", metadata)])
-    };
     let many = |count: usize| -> Vec<u8> {
         (0..count)
             .flat_map(|number| property(format!("X-{number}").as_bytes(), b""))
             .collect()
-    };
-    let identity = |name: &str, kind, value: &[u8]| {
-        let octets = session_as(Dealer, value);
-        case(name, kind, &[&octets, &frame(0, b"one")])
     };
     vec![
         with("an X- property", &property(b"X-Zone", b"eu")),
@@ -261,6 +255,18 @@ fn properties() -> Vec<Case> {
         ),
         with("a name that is cut", b"\x05X"),
         with("one octet more", b"\x01"),
+    ]
+}
+
+fn types_and_identities() -> Vec<Case> {
+    let of = |name: &str, kind, metadata: &[u8]| {
+        case(name, kind, &[&greeting(), &command("READY", metadata)])
+    };
+    let identity = |name: &str, kind, value: &[u8]| {
+        let octets = session_as(Dealer, value);
+        case(name, kind, &[&octets, &frame(0, b"one")])
+    };
+    vec![
         of("no properties", Pull, b""),
         of("an empty type", Pull, &property(b"Socket-Type", b"")),
         of(
