@@ -13,14 +13,11 @@
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::BytesMut;
-use futures::task::AtomicWaker;
-use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time;
 
@@ -32,6 +29,8 @@ use crate::context::Context as Owner;
 use crate::endpoint::Endpoint;
 use crate::error::LinkError;
 use crate::pipe::{Batch, Fate, Plain};
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{AtomicWaker, Mutex};
 use crate::transport::WireName;
 use crate::zmtp::{Command, Decoder, Local, Peer};
 
@@ -78,7 +77,7 @@ enum Step {
 }
 
 impl Joined {
-    fn new(port: &Arc<dyn Port>, pipe: PipeId) -> Arc<Self> {
+    pub(super) fn new(port: &Arc<dyn Port>, pipe: PipeId) -> Arc<Self> {
         Arc::new(Self {
             pipe,
             port: port.clone(),
@@ -289,7 +288,8 @@ type Name = (u64, String);
 
 #[derive(Default)]
 struct Names {
-    listeners: Mutex<HashMap<Name, mpsc::Sender<Offer>>>,
+    /// It outlives whatever a model of it would be: no lock of ours.
+    listeners: parking_lot::Mutex<HashMap<Name, mpsc::Sender<Offer>>>,
     /// Somebody listens since.
     bound: Notify,
 }

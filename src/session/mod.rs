@@ -19,6 +19,8 @@ mod heartbeat;
 mod inproc;
 mod link;
 mod listen;
+#[cfg(all(test, pushsub_loom))]
+pub(crate) mod loom;
 mod patience;
 mod port;
 mod reading;
