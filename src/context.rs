@@ -191,6 +191,7 @@ impl Budget {
 
     /// Tells those who wait that octets came free, if any did. Those who give
     /// back call it when they have let go of the locks under which they did.
+    #[inline]
     pub(crate) fn tell(&self) {
         if self.freed.load(Ordering::Relaxed) && self.freed.swap(false, Ordering::SeqCst) {
             self.tell_all();
@@ -231,6 +232,7 @@ pub(crate) struct Lease {
 
 impl Lease {
     /// Covers so many octets if the budget allows it.
+    #[inline]
     pub(crate) fn try_cover(&mut self, octets: usize) -> bool {
         octets <= FREE.max(self.held) || self.try_grow(octets)
     }
@@ -255,13 +257,18 @@ impl Lease {
     }
 
     /// Covers so many octets, which are there already, whether the budget allows it or not.
+    #[inline]
     pub(crate) fn cover(&mut self, octets: usize) {
         if !self.try_cover(octets) {
-            self.budget
-                .used
-                .fetch_add(octets - self.held, Ordering::SeqCst);
-            self.held = octets;
+            self.exceed(octets);
         }
+    }
+
+    #[cold]
+    fn exceed(&mut self, octets: usize) {
+        let more = octets - self.held;
+        self.budget.used.fetch_add(more, Ordering::SeqCst);
+        self.held = octets;
     }
 
     #[cold]
@@ -277,10 +284,14 @@ impl Lease {
     }
 
     /// Gives back what is too much for so many octets.
+    #[inline]
     pub(crate) fn settle(&mut self, octets: usize) {
-        if self.held == 0 {
-            return;
+        if self.held > 0 {
+            self.give_back(octets);
         }
+    }
+
+    fn give_back(&mut self, octets: usize) {
         let kept = if octets <= FREE {
             0
         } else {

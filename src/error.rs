@@ -305,13 +305,17 @@ pub enum LinkError {
     #[error("the peer was too slow")]
     TooSlow,
     /// The peer took nothing of what was written to it for too long: for the time
-    /// of [`Options::stall_timeout`](crate::Options::stall_timeout), or, without
-    /// one, for 10 s in which it sent 1,000 PINGs.
+    /// of [`Options::stall_timeout`](crate::Options::stall_timeout), or for 10 s in
+    /// which it sent 1,000 PINGs.
     #[error("the peer takes nothing of what is written to it")]
     Stalled,
     /// The endpoint has as many connections as the socket's options allow.
     #[error("the endpoint has as many connections as it may")]
     TooManyConnections,
+    /// The peer's host has as many connections to the endpoint as the socket's
+    /// options allow.
+    #[error("the host has as many connections to the endpoint as it may")]
+    TooManyOfHost,
     /// A filter of the socket's options does not let such a peer in.
     #[error("the socket's options do not let this peer in")]
     NotAdmitted,

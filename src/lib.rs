@@ -48,6 +48,9 @@ mod device;
 mod discovery;
 mod endpoint;
 mod error;
+#[cfg(any(fuzzing, test))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod message;
 mod options;
 mod pipe;

@@ -45,6 +45,7 @@ impl std::hash::Hash for Frames {
 }
 
 impl Frames {
+    #[inline]
     fn as_slice(&self) -> &[Bytes] {
         match self {
             Self::One(frame) => std::slice::from_ref(frame),
@@ -55,6 +56,7 @@ impl Frames {
 
 impl Message {
     /// A message of one frame.
+    #[inline]
     pub fn new(frame: impl Into<Bytes>) -> Self {
         Self {
             frames: Frames::One(frame.into()),
@@ -80,20 +82,26 @@ impl Message {
 
     /// The frames in order; never empty.
     #[must_use]
+    #[inline]
     pub fn frames(&self) -> &[Bytes] {
         self.frames.as_slice()
     }
 
     /// The first frame: the topic of a publication, the identity of what a ROUTER received.
     #[must_use]
+    #[inline]
     pub fn first(&self) -> &Bytes {
         &self.frames()[0]
     }
 
     /// The octets of all frames together, without what the wire adds.
     #[must_use]
+    #[inline]
     pub fn size(&self) -> usize {
-        self.frames().iter().map(Bytes::len).sum()
+        match &self.frames {
+            Frames::One(frame) => frame.len(),
+            Frames::Many(frames) => frames.iter().map(Bytes::len).sum(),
+        }
     }
 
     /// Appends a frame.
@@ -103,7 +111,12 @@ impl Message {
 
     /// Puts a frame before all others, as a ROUTER does with the identity of the sender.
     pub fn push_front(&mut self, frame: impl Into<Bytes>) {
-        self.many().insert(0, frame.into());
+        match &mut self.frames {
+            Frames::One(only) => {
+                self.frames = Frames::Many(vec![frame.into(), std::mem::take(only)]);
+            }
+            Frames::Many(frames) => frames.insert(0, frame.into()),
+        }
     }
 
     /// Takes the first frame off. Returns it and the rest, which is `None`

@@ -23,7 +23,7 @@ pub use network::{Network, NetworkError};
 pub use pattern::{Overflow, Shown};
 pub(crate) use pattern::{PatternOptions, TopicLimits};
 pub use transport::Credentials;
-pub(crate) use transport::{Origin, TcpOptions, TransportOptions};
+pub(crate) use transport::{Origin, StallLimit, TcpOptions, TransportOptions};
 
 /// The patterns' socket types, by the names that ZMTP gives them (23/ZMTP, Socket-Type).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -339,6 +339,7 @@ impl Options {
     }
 
     /// Whether a message is over the limits of octets or frames.
+    #[inline]
     pub(crate) fn refuses(&self, message: &Message) -> bool {
         message.frames().len() > self.max_frames || message.size() > self.max_message_size
     }

@@ -116,6 +116,7 @@ mod modelled {
         modelled! {
             AtomicBool of bool;
             AtomicU16 of u16;
+            AtomicU32 of u32;
             AtomicU64 of u64;
             AtomicUsize of usize;
         }
@@ -142,6 +143,7 @@ mod modelled {
         }
 
         counting! {
+            AtomicU32 of u32;
             AtomicU64 of u64;
             AtomicUsize of usize;
         }

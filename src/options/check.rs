@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::SocketType::{self, Dealer, Pair, Pub, Pull, Push, Rep, Req, Router, Sub, XPub, XSub};
-use super::{Options, Overflow, PatternOptions, Shown, TransportOptions};
+use super::{Options, Overflow, PatternOptions, Shown, StallLimit, TransportOptions};
 use crate::error::OptionsError;
 
 /// The longest time: far enough, and sums of it do not overflow a clock.
@@ -172,8 +172,12 @@ impl TransportOptions {
         within(self.backlog >= 1, "backlog", LEAST)?;
         within(self.half_open >= 1, "max_half_open", LEAST)?;
         within(self.connections >= 1, "max_connections", LEAST)?;
-        let is_sound = |time| is_between(time, Duration::from_millis(1), LONGEST);
-        within(self.stall.is_none_or(is_sound), "stall_timeout", TIME)?;
+        let of_host = self.connections_of_host;
+        within(of_host != Some(0), "max_connections_per_host", LEAST)?;
+        if let StallLimit::Given(Some(time)) = self.stall {
+            let sound = is_between(time, Duration::from_millis(1), LONGEST);
+            within(sound, "stall_timeout", TIME)?;
+        }
         let tcp = &self.tcp;
         for (option, octets) in [
             ("send_buffer", tcp.send_buffer),

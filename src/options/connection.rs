@@ -135,6 +135,13 @@ impl Options {
     /// connection that is left unread because nobody receives is not cut. Default:
     /// two intervals, so that a peer that falls silent is found within three; 1 ms
     /// to 365 days.
+    ///
+    /// A peer whose application receives nothing leaves its link unread, and our
+    /// PINGs with it, which wait for no message. It is heard of all the same where it
+    /// sends PINGs itself, as every socket of this library does unless told otherwise,
+    /// and may pause for as long as it likes. A libzmq peer sends them only with
+    /// `ZMQ_HEARTBEAT_IVL`: without, it is cut when it has paused for so long, and
+    /// connects again. Where such peers pause, let this be longer, or send no PINGs.
     #[must_use]
     pub fn heartbeat_timeout(mut self, timeout: Duration) -> Self {
         self.connection.heartbeat_timeout = Some(timeout);

@@ -1,8 +1,10 @@
 //! What a pattern can be told: when it queues, what it does with a full pipe, what it says unasked.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
-use super::Options;
+use super::{Options, SocketType, StallLimit};
 use crate::message::Message;
 
 /// What becomes of a message for a peer whose pipe is full.
@@ -229,6 +231,35 @@ impl Options {
     pub fn hiccup_message(mut self, message: impl Into<Message>) -> Self {
         self.pattern.hiccup = Some(message.into());
         self
+    }
+}
+
+/// How long a peer may take nothing of what is written to it where a slow peer misses
+/// messages anyway.
+const STALL: Duration = Duration::from_secs(30);
+
+impl Options {
+    /// How long a peer of a socket of this type may take nothing of what is written to it.
+    pub(crate) fn stall_limit(&self, socket_type: SocketType) -> Option<Duration> {
+        if let StallLimit::Given(limit) = self.transport.stall {
+            return limit;
+        }
+        let gives_up = match socket_type {
+            SocketType::Pub | SocketType::XPub => {
+                !matches!(self.pattern.overflow, Some(Overflow::Block))
+            }
+            SocketType::Router | SocketType::Rep => !self.mandatory,
+            SocketType::Pull => true,
+            // Back-pressure is what a pause of the peer means there: PS08, DL09; and
+            // an XPUB leaves subscriptions unread that nobody receives (BI-67).
+            SocketType::Push
+            | SocketType::Dealer
+            | SocketType::Req
+            | SocketType::Pair
+            | SocketType::Sub
+            | SocketType::XSub => false,
+        };
+        gives_up.then_some(STALL)
     }
 }
 

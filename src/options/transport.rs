@@ -16,10 +16,20 @@ pub(crate) struct TransportOptions {
     pub(crate) half_open: usize,
     /// Connections for each listener.
     pub(crate) connections: usize,
+    /// Of them those of one host; `None` limits other machines alone.
+    pub(crate) connections_of_host: Option<usize>,
     pub(crate) accepted: Filters,
-    /// How long a peer may take nothing of what waits for it.
-    pub(crate) stall: Option<Duration>,
+    pub(crate) stall: StallLimit,
     pub(crate) tcp: TcpOptions,
+}
+
+/// How long a peer may take nothing of what waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StallLimit {
+    /// As the pattern has it.
+    OfPattern,
+    /// To the instant, or for ever.
+    Given(Option<Duration>),
 }
 
 /// Options of tcp alone. What is `None` is as the system has it.
@@ -110,8 +120,9 @@ impl Default for TransportOptions {
             backlog: 1_024,
             half_open: 1_000,
             connections: usize::MAX,
+            connections_of_host: None,
             accepted: Filters::default(),
-            stall: None,
+            stall: StallLimit::OfPattern,
             tcp: TcpOptions::default(),
         }
     }
@@ -168,16 +179,37 @@ impl Options {
         self
     }
 
+    /// Connections over tcp that one bound endpoint holds at a time of one host, that
+    /// is of one address of IPv4, or of one network of 64 bits of IPv6, whose hosts
+    /// choose the rest themselves; a peer beyond them is turned away, and the monitor
+    /// tells. Those count that have not ended their handshake, too. At least 1, and
+    /// `usize::MAX` is no limit. Default: 4,096, so that many programs may share an
+    /// address behind a gateway, and no limit for loopback; a limit that is given
+    /// holds there as well. libzmq has no such limit.
+    #[must_use]
+    pub fn max_connections_per_host(mut self, connections: usize) -> Self {
+        self.transport_mut().connections_of_host = Some(connections);
+        self
+    }
+
     /// Ends a connection whose peer takes nothing of what waits to be written to
     /// it for this time: a subscriber that never reads, a host that is gone. A
     /// peer that is only busy counts as well, so let it be longer than a peer
     /// may be: 1 ms to 365 days. What was not begun is kept as after any other
-    /// cut. Default: `None`, it is waited for; only a
-    /// peer that sends 1,000 PINGs in 10 s and reads nothing meanwhile is cut.
-    /// libzmq has no such option.
+    /// cut. `None` waits. libzmq has no such option.
+    ///
+    /// Default: what the pattern says. Where a slow peer misses messages it is
+    /// 30 s, and at most 10 s more until it is noticed: for PUB and XPUB unless they
+    /// [block](crate::Overflow::Block), for ROUTER and REP unless they are told to be
+    /// [`mandatory`](Self::mandatory), and for PULL, which has answers to PINGs to
+    /// write and nothing else. Where a slow peer makes the sender wait, as with
+    /// PUSH, DEALER, REQ and PAIR, it is `None`, and so it is for SUB and XSUB, whose
+    /// subscriptions an XPUB may leave unread. There a peer may pause for as long as
+    /// it is [heard of](Self::heartbeat_interval). Whatever the type, a peer that
+    /// sends 1,000 PINGs in 10 s and reads nothing meanwhile is cut.
     #[must_use]
     pub fn stall_timeout(mut self, timeout: Option<Duration>) -> Self {
-        self.transport_mut().stall = timeout;
+        self.transport_mut().stall = StallLimit::Given(timeout);
         self
     }
 

@@ -94,6 +94,7 @@ impl Batch {
     }
 
     /// The most that it will hold more with this message.
+    #[inline]
     pub(super) fn cost(&self, message: &Message) -> usize {
         match self {
             Self::Encoded(_) => ENTRY + frame::encoded_length(message),
@@ -102,11 +103,10 @@ impl Batch {
     }
 
     /// Puts a message behind all others.
-    pub(super) fn push(&mut self, message: Cow<'_, Message>) {
+    #[inline]
+    pub(super) fn push(&mut self, message: Cow<'_, Message>) -> Added {
         match self {
-            Self::Encoded(encoded) => {
-                encoded.push(&message);
-            }
+            Self::Encoded(encoded) => encoded.push(&message),
             Self::Plain(plain) => plain.push(message.into_owned()),
         }
     }
@@ -244,6 +244,15 @@ enum EntryKind {
     Commands,
 }
 
+/// What a message came to that was put into a batch.
+#[derive(Clone, Copy)]
+pub(super) struct Added {
+    /// As [`Batch::octets`] counts.
+    pub(super) octets: usize,
+    /// Octets of memory.
+    pub(super) pinned: usize,
+}
+
 /// What a write has finished.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Progress {
@@ -270,8 +279,8 @@ impl Encoded {
         self.octets
     }
 
-    /// Encodes a message behind all others. Returns its octets on the wire.
-    pub(crate) fn push(&mut self, message: &Message) -> usize {
+    /// Encodes a message behind all others.
+    pub(super) fn push(&mut self, message: &Message) -> Added {
         let before = self.octets;
         if message.size() < SHARED_FROM {
             self.in_arena(|arena| frame::encode_message(message, arena));
@@ -285,7 +294,9 @@ impl Encoded {
         });
         self.messages += 1;
         self.pinned += ENTRY;
-        octets
+        // Whether copied or shared, what goes on the wire is held once.
+        let pinned = octets + ENTRY;
+        Added { octets, pinned }
     }
 
     fn push_large(&mut self, message: &Message) {
@@ -315,6 +326,7 @@ impl Encoded {
         }));
     }
 
+    #[inline]
     fn in_arena(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let before = self.arena.len();
         write(&mut self.arena);

@@ -12,7 +12,11 @@ use crate::options::Limit;
 /// What a frame costs besides its octets, so that empty ones are not free (BI-39).
 pub(crate) const OVERHEAD: usize = 64;
 
+/// Messages for which an empty queue keeps its memory.
+const KEPT: usize = 4_096;
+
 /// What a message that is not encoded counts against a limit in octets.
+#[inline]
 pub(super) fn footprint(message: &Message) -> usize {
     message.size() + message.frames().len() * OVERHEAD
 }
@@ -48,6 +52,7 @@ impl Incoming {
         }
     }
 
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         self.messages.len()
     }
@@ -67,9 +72,23 @@ impl Incoming {
         self.starved
     }
 
+    #[inline]
     pub(crate) fn push(&mut self, message: Message) {
         self.octets += footprint(&message);
         self.messages.push_back(message);
+        self.account();
+    }
+
+    /// As [`push`](Self::push), of all these.
+    pub(crate) fn append(&mut self, messages: &mut Vec<Message>) {
+        self.octets += messages.iter().map(footprint).sum::<usize>();
+        self.messages.extend(messages.drain(..));
+        self.account();
+    }
+
+    /// Charges what was pushed, and pauses where that is too much.
+    #[inline]
+    fn account(&mut self) {
         self.paused |= self.is_above(self.limit);
         if !self.lease.try_cover(self.octets) {
             // It is in memory already.
@@ -78,13 +97,31 @@ impl Incoming {
         }
     }
 
+    #[inline]
     pub(crate) fn pop(&mut self) -> Option<Message> {
         let message = self.messages.pop_front()?;
         self.octets -= footprint(&message);
         self.lease.settle(self.octets);
         self.marks.pass(1);
         self.taken += 1;
+        if self.messages.is_empty() && self.messages.capacity() > KEPT {
+            self.messages = VecDeque::new();
+        }
         Some(message)
+    }
+
+    /// The last so many that wait, the newest first.
+    pub(crate) fn newest(&self, count: usize) -> impl Iterator<Item = &Message> {
+        self.messages.iter().rev().take(count)
+    }
+
+    /// Takes out a message that never expires. Those behind it move up.
+    pub(crate) fn take_back(&mut self, place: usize) {
+        if let Some(message) = self.messages.remove(place) {
+            self.octets -= footprint(&message);
+            self.lease.settle(self.octets);
+            self.marks.take_back(place);
+        }
     }
 
     /// The message that was pushed last is given up at that time, if it is still here.
@@ -97,6 +134,7 @@ impl Incoming {
     }
 
     /// Whether a message may expire.
+    #[inline]
     pub(crate) fn is_timed(&self) -> bool {
         self.marks.is_timed()
     }
@@ -115,14 +153,26 @@ impl Incoming {
         expired
     }
 
+    /// Gives back the memory of an empty queue.
+    pub(crate) fn shed(&mut self) {
+        if self.messages.is_empty() {
+            self.messages = VecDeque::new();
+        }
+    }
+
     /// Whether the link may be read again; says so once for each pause.
+    #[inline]
     pub(crate) fn resume(&mut self) -> bool {
+        self.is_paused() && self.end_pause()
+    }
+
+    fn end_pause(&mut self) -> bool {
         let half = Limit {
             messages: self.limit.messages.div_ceil(2),
             bytes: self.limit.bytes / 2,
         };
         let rests = self.is_above(half) || (self.starved && self.lease.is_over());
-        let resumes = self.is_paused() && (self.messages.is_empty() || !rests);
+        let resumes = self.messages.is_empty() || !rests;
         if resumes {
             (self.paused, self.starved) = (false, false);
         }
@@ -136,6 +186,7 @@ impl Incoming {
         paused
     }
 
+    #[inline]
     fn is_above(&self, limit: Limit) -> bool {
         self.messages.len() >= limit.messages || self.octets >= limit.bytes
     }

@@ -28,6 +28,7 @@ pub(super) struct Marks {
 
 impl Marks {
     /// Whether a message in the queue may expire.
+    #[inline]
     pub(super) fn is_timed(&self) -> bool {
         self.earliest.is_some()
     }
@@ -51,11 +52,15 @@ impl Marks {
     }
 
     /// So many messages have left at the front.
+    #[inline]
     pub(super) fn pass(&mut self, messages: usize) {
         self.first += messages as u64;
-        if self.entries.is_empty() {
-            return;
+        if !self.entries.is_empty() {
+            self.pass_marks();
         }
+    }
+
+    fn pass_marks(&mut self) {
         while let Some((_, mark)) = self
             .entries
             .pop_front_if(|(number, _)| *number < self.first)
@@ -64,6 +69,17 @@ impl Marks {
         }
         if self.entries.is_empty() {
             self.earliest = None;
+        }
+    }
+
+    /// A message without a mark was taken out at this place.
+    pub(super) fn take_back(&mut self, place: usize) {
+        let place = self.first + place as u64;
+        for (number, _) in self.entries.iter_mut().rev() {
+            if *number < place {
+                return;
+            }
+            *number -= 1;
         }
     }
 

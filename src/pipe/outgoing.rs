@@ -29,15 +29,35 @@ pub(crate) struct Outgoing {
     /// Commands for the present connection; they go before the messages.
     commands: Vec<u8>,
     /// Taken by a writer and not yet written.
-    taken_messages: usize,
-    taken_octets: usize,
-    taken_pinned: usize,
+    taken: Held,
+    /// All that is not yet written.
+    held: Held,
     /// Places that were promised to messages yet to come.
     reserved: usize,
     /// What a writer took last may expire.
     taken_timed: bool,
     limit: Limit,
     lease: Lease,
+}
+
+/// What messages that are not yet written come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Held {
+    messages: usize,
+    /// Octets on the wire.
+    octets: usize,
+    /// Octets of memory.
+    pinned: usize,
+}
+
+impl Held {
+    fn of(batch: &Batch) -> Self {
+        Self {
+            messages: batch.messages(),
+            octets: batch.octets(),
+            pinned: batch.pinned(),
+        }
+    }
 }
 
 impl Outgoing {
@@ -52,9 +72,8 @@ impl Outgoing {
             waiting,
             keyed: None,
             commands: Vec::new(),
-            taken_messages: 0,
-            taken_octets: 0,
-            taken_pinned: 0,
+            taken: Held::default(),
+            held: Held::default(),
             reserved: 0,
             taken_timed: false,
             limit,
@@ -63,20 +82,33 @@ impl Outgoing {
     }
 
     /// Messages that are not yet written.
+    #[inline]
     pub(crate) fn messages(&self) -> usize {
-        let keyed = self.keyed.as_ref().map_or(0, |keyed| keyed.messages());
-        self.waiting.messages() + keyed + self.taken_messages
+        self.held.messages
     }
 
     /// Octets that no writer has taken.
     fn waiting_octets(&self) -> usize {
-        let keyed = self.keyed.as_ref().map_or(0, |keyed| keyed.octets());
-        self.waiting.octets() + keyed
+        self.held.octets - self.taken.octets
+    }
+
+    /// All that is not yet written, counted anew.
+    fn count(&self) -> Held {
+        let (waiting, keyed) = (Held::of(&self.waiting), self.keyed.as_ref());
+        let keyed_octets = keyed.map_or(0, |keyed| keyed.octets());
+        Held {
+            messages: waiting.messages
+                + keyed.map_or(0, |keyed| keyed.messages())
+                + self.taken.messages,
+            octets: waiting.octets + keyed_octets + self.taken.octets,
+            pinned: waiting.pinned + keyed_octets + self.taken.pinned,
+        }
     }
 
     /// Whether as many octets wait as one write takes, and no writer is at work.
+    #[inline]
     pub(crate) fn fills_a_write(&self, octets: usize) -> bool {
-        self.taken_octets == 0 && self.waiting_octets() >= octets
+        self.taken.octets == 0 && self.held.octets >= octets
     }
 
     /// Whether messages wait that do not yet fill a write, and nothing else.
@@ -104,26 +136,29 @@ impl Outgoing {
 
     /// Whether one more message fits. An empty pipe admits one of any size, so
     /// that a message above the limit in octets is slow, not stuck.
+    #[inline]
     pub(crate) fn has_room(&self) -> bool {
-        let messages = self.messages() + self.reserved;
-        let octets = self.waiting_octets() + self.taken_octets;
+        let messages = self.held.messages + self.reserved;
+        let octets = self.held.octets;
         messages == 0 || (messages < self.limit.messages && octets < self.limit.bytes)
     }
 
     /// Whether the budget has room for this message, beside what waits here or
     /// in its place. What it is granted is kept for it: it is to be pushed, or
     /// [`settle`](Self::settle) called.
+    #[inline]
     pub(crate) fn try_charge(&mut self, message: &Message, in_place: bool) -> bool {
         let octets = self.octets_with(message, in_place);
         self.lease.try_cover(octets)
     }
 
     /// What it pins with this message.
+    #[inline]
     fn octets_with(&self, message: &Message, in_place: bool) -> usize {
         let kept = if in_place {
-            self.taken_pinned
+            self.taken.pinned
         } else {
-            self.pinned()
+            self.held.pinned
         };
         kept + self.waiting.cost(message)
     }
@@ -144,14 +179,16 @@ impl Outgoing {
         self.lease.grant(octets);
     }
 
-    /// Gives back to the budget what is not needed.
+    /// Counts anew, and gives back to the budget what is not needed.
     pub(crate) fn settle(&mut self) {
-        self.lease.settle(self.pinned());
+        self.held = self.count();
+        self.lease.settle(self.held.pinned);
     }
 
-    fn pinned(&self) -> usize {
-        let keyed = self.keyed.as_ref().map_or(0, |keyed| keyed.octets());
-        self.waiting.pinned() + keyed + self.taken_pinned
+    /// Counts anew, and charges what there is.
+    fn cover(&mut self) {
+        self.held = self.count();
+        self.lease.cover(self.held.pinned);
     }
 
     /// Promises a place; the caller has asked for room.
@@ -166,9 +203,14 @@ impl Outgoing {
 
     /// Accepts a message; the caller has asked for room and charged it, or it
     /// is charged though the budget has nothing left.
+    #[inline]
     pub(crate) fn push(&mut self, message: Cow<'_, Message>) {
-        self.waiting.push(message);
-        self.lease.cover(self.pinned());
+        let added = self.waiting.push(message);
+        self.held.messages += 1;
+        self.held.octets += added.octets;
+        self.held.pinned += added.pinned;
+        debug_assert_eq!(self.held, self.count());
+        self.lease.cover(self.held.pinned);
     }
 
     /// Gives the message that was accepted last a time to live or a receipt.
@@ -206,13 +248,15 @@ impl Outgoing {
     /// Gives up the message of this key that no writer has taken. Returns
     /// whether there was one.
     pub(crate) fn drop_of_key(&mut self, key: &Bytes) -> bool {
-        self.keyed.as_mut().is_some_and(|keyed| keyed.remove(key))
+        let removed = self.keyed.as_mut().is_some_and(|keyed| keyed.remove(key));
+        self.held = self.count();
+        removed
     }
 
     /// Accepts a message of which none waits with this key.
     pub(crate) fn push_keyed(&mut self, key: Bytes, message: Message, mark: Option<Mark>) {
         self.keyed.get_or_insert_default().push(key, message, mark);
-        self.lease.cover(self.pinned());
+        self.cover();
     }
 
     /// Accepts a message before all that wait.
@@ -222,7 +266,7 @@ impl Outgoing {
         let none = first.another();
         first.append(std::mem::replace(&mut self.waiting, none));
         self.waiting = first;
-        self.lease.cover(self.pinned());
+        self.cover();
     }
 
     /// Gives up the oldest message that no writer has taken. Returns whether there was one.
@@ -237,6 +281,14 @@ impl Outgoing {
     pub(crate) fn compact(&mut self) {
         self.waiting.compact();
         self.settle();
+    }
+
+    /// Gives back the memory that an empty queue keeps for its next burst.
+    pub(crate) fn shed(&mut self) {
+        if self.waiting.is_empty() {
+            self.waiting = self.waiting.another();
+            self.settle();
+        }
     }
 
     /// Octets of commands that no writer has taken.
@@ -269,12 +321,10 @@ impl Outgoing {
         if !self.commands.is_empty() {
             batch.push_commands_front(std::mem::take(&mut self.commands));
         }
-        self.taken_messages = batch.messages();
-        self.taken_octets = batch.octets();
-        self.taken_pinned = batch.pinned();
+        self.taken = Held::of(batch);
         self.taken_timed = batch.is_timed();
         // What is encoded may be more than it was.
-        self.lease.cover(self.pinned());
+        self.cover();
         true
     }
 
@@ -283,17 +333,17 @@ impl Outgoing {
     pub(crate) fn take_commands(&mut self, batch: &mut Batch) {
         let commands = std::mem::take(&mut self.commands);
         if !commands.is_empty() {
-            self.taken_octets += commands.len();
-            self.taken_pinned += commands.len();
             batch.push_commands_front(commands);
+            self.taken = Held::of(batch);
+            self.held = self.count();
         }
     }
 
     /// The writer finished so much of what it took, or gave it up.
     pub(crate) fn written(&mut self, progress: Progress) {
-        self.taken_messages -= progress.messages;
-        self.taken_octets -= progress.octets;
-        self.taken_pinned -= progress.freed;
+        self.taken.messages -= progress.messages;
+        self.taken.octets -= progress.octets;
+        self.taken.pinned -= progress.freed;
         self.settle();
     }
 
@@ -304,9 +354,7 @@ impl Outgoing {
         unwritten.settle_locked(Fate::GivenUp(GivenUp::Cut));
         self.taken_timed = false;
         self.commands = Vec::new();
-        self.taken_messages = 0;
-        self.taken_octets = 0;
-        self.taken_pinned = 0;
+        self.taken = Held::default();
         let none = self.waiting.another();
         unwritten.append(std::mem::replace(&mut self.waiting, none));
         self.waiting = unwritten;

@@ -29,7 +29,8 @@ impl<K: Copy + Eq> FairQueue<K> {
         self.waiting.is_empty()
     }
 
-    /// Whose turn it is to be read, without taking it out.
+    /// Whose turn it is to be read.
+    #[inline]
     pub(crate) fn current(&self) -> Option<K> {
         self.waiting.front().copied()
     }
@@ -39,9 +40,19 @@ impl<K: Copy + Eq> FairQueue<K> {
         self.waiting.retain(|waiting| *waiting != key);
     }
 
-    /// Whose turn it is to be read. It is out of the queue then.
-    pub(crate) fn pop(&mut self) -> Option<K> {
-        self.waiting.pop_front()
+    /// Whose turn it was has more, and queues up again.
+    #[inline]
+    pub(crate) fn advance(&mut self) {
+        if self.waiting.len() > 1
+            && let Some(key) = self.waiting.pop_front()
+        {
+            self.waiting.push_back(key);
+        }
+    }
+
+    /// Whose turn it was has nothing more.
+    pub(crate) fn leave(&mut self) {
+        self.waiting.pop_front();
     }
 }
 
@@ -60,12 +71,17 @@ mod tests {
     }
 
     fn drained(mut queue: FairQueue<u32>) -> Vec<u32> {
-        iter::from_fn(|| queue.pop()).collect()
+        let turns = iter::from_fn(|| {
+            let key = queue.current();
+            queue.leave();
+            key
+        });
+        turns.collect()
     }
 
     #[test]
     fn an_empty_queue_has_nobody() {
-        assert_eq!(of(&[]).pop(), None);
+        assert_eq!(of(&[]).current(), None);
     }
 
     #[test]
@@ -79,9 +95,8 @@ mod tests {
         let mut queue = of(&[1, 2, 3]);
         let mut reads = [0; 4];
         for _ in 0..300 {
-            let key = queue.pop().unwrap();
-            reads[key as usize] += 1;
-            queue.push(key);
+            reads[queue.current().unwrap() as usize] += 1;
+            queue.advance();
         }
         assert_eq!(reads, [0, 100, 100, 100]);
     }

@@ -65,6 +65,7 @@ impl<K: Copy + Eq + Hash> RoundRobin<K> {
     }
 
     /// Whose turn it is; `None` where no key is active.
+    #[inline]
     pub(crate) fn current(&self) -> Option<K> {
         self.rotation.front().copied()
     }
@@ -80,9 +81,12 @@ impl<K: Copy + Eq + Hash> RoundRobin<K> {
     }
 
     /// Ends the turn of the current key.
+    #[inline]
     pub(crate) fn advance(&mut self) {
         // A rotation by one in a ring that is not full moves a single key.
-        if let Some(key) = self.rotation.pop_front() {
+        if self.rotation.len() > 1
+            && let Some(key) = self.rotation.pop_front()
+        {
             self.rotation.push_back(key);
         }
     }

@@ -33,8 +33,9 @@ pub(crate) async fn dial(
     let times = &settings.connection;
     let mut backoff = Backoff::new(times.reconnect_initial, times.reconnect_max);
     loop {
-        let connected = connect(&port, &endpoint, pipe, &settings, &mut phase).await;
-        let (reason, stop) = match connected {
+        // Boxed, so that a link at rest does not keep the room of its handshake.
+        let connecting = connect(&port, &endpoint, pipe, &settings, &mut phase);
+        let (reason, stop) = match Box::pin(connecting).await {
             Some(Ok(link)) => {
                 let since = Instant::now();
                 let reason = link.drive(&settings, &mut phase).await;

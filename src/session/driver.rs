@@ -30,7 +30,7 @@ pub(super) async fn drive(
         reason: LinkError::RuntimeGone,
     };
     let mut pulse = Pulse::new(link, &settings.connection);
-    let mut stall = Stall::new(settings.transport.stall);
+    let mut stall = Stall::new(settings);
     // What came with the handshake is decoded, and the wire's waker set.
     link.read();
     let mut patience = Patience::default();
@@ -89,6 +89,8 @@ fn poll(
             let _ = link.poll_shutdown();
         }
         Poll::Ready(Err(reason)) => return Poll::Ready(ended(link, reason)),
+        // Behind the PING, for which nothing is kept either.
+        Poll::Ready(Ok(())) if std::mem::take(&mut pulse.beaten) => link.shed(),
         Poll::Ready(Ok(())) => {}
         Poll::Pending => {
             if stall.poll(link.intake(), context).is_ready() {
@@ -113,6 +115,8 @@ struct Pulse {
     /// What our PINGs say of us.
     time_to_live: u16,
     timer: Option<Pin<Box<Sleep>>>,
+    /// It was time for something, after which the link may give back memory.
+    beaten: bool,
 }
 
 impl Pulse {
@@ -123,6 +127,7 @@ impl Pulse {
             heartbeat: Heartbeat::new(Instant::now(), options, asks),
             time_to_live: heartbeat::time_to_live(options),
             timer: None,
+            beaten: false,
         };
         pulse.arm();
         pulse
@@ -160,6 +165,7 @@ impl Pulse {
                 Due::Ping => self.ping(link),
                 Due::Nothing => {}
             }
+            self.beaten = true;
             self.arm();
         }
         Poll::Pending
@@ -170,6 +176,7 @@ impl Pulse {
             ttl_deciseconds: self.time_to_live,
             context: [][..].into(),
         };
+        link.asks();
         link.port
             .command(link.pipe, &mut |octets| ping.encode(octets));
     }

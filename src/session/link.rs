@@ -25,13 +25,17 @@ use crate::context::Budget;
 use crate::error::LinkError;
 use crate::message::Message;
 use crate::pipe::{Batch, Encoded, Fate};
-use crate::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use crate::sync::{AtomicWaker, Mutex};
 use crate::transport::{Wire, WriteHalf};
 use crate::zmtp::{Command, Peer};
 
 /// Slices in one vectored write.
 const SLICES: usize = 64;
+
+/// Commands of a peer that are obeyed before others have their turn: the runtime looks for
+/// what is new on other wires once in 61 turns, which a flood of them must not make long.
+const COMMANDS_A_TURN: usize = 256;
 
 /// A live connection.
 pub(crate) struct Wired {
@@ -45,6 +49,8 @@ pub(crate) struct Wired {
     /// PINGs that came, and octets that were written, both roughly: who asks
     /// and asks and never reads the answers is told by them.
     pings: AtomicU64,
+    /// PINGs of ours that have no answer; a peer that answers several at once leaves some.
+    asked: AtomicU32,
     written: AtomicU64,
     /// Something was read since the driver last looked (H03).
     heard: AtomicBool,
@@ -150,6 +156,7 @@ impl Wired {
             }),
             driver,
             pings: AtomicU64::new(0),
+            asked: AtomicU32::new(0),
             written: AtomicU64::new(0),
             heard: AtomicBool::new(true),
             heard_since_ping: AtomicBool::new(true),
@@ -198,6 +205,18 @@ impl Wired {
             return None;
         }
         Some(self.promise.swap(0, Ordering::Relaxed))
+    }
+
+    /// A PING was queued.
+    pub(super) fn asks(&self) {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether a PING is without its answer; it has it now.
+    fn was_asked(&self) -> bool {
+        let order = Ordering::Relaxed;
+        let answered = |asked: u32| asked.checked_sub(1);
+        self.asked.fetch_update(order, order, answered).is_ok()
     }
 
     /// What tells whether the peer takes what is written to it.
@@ -365,20 +384,22 @@ impl Wired {
     fn read_step(&self, reader: &mut Reader) -> Result<Step, LinkError> {
         // What is decoded before the wire is asked: the octets that came with
         // the handshake, or a rest left by a pause.
-        if reader.reading.has_undecoded() && !self.decode(reader)? {
-            return Ok(Step::Paused);
+        if reader.reading.has_undecoded()
+            && let Some(step) = self.decode(reader)?
+        {
+            return Ok(step);
         }
         if !self.make_room(&mut reader.reading) {
             return Ok(Step::Starved);
         }
         let Some(filled) = reader.fill()? else {
-            reader.reading.rest();
+            reader.rest();
             return Ok(Step::Pending);
         };
         self.heard.store(true, Ordering::Relaxed);
         self.heard_since_ping.store(true, Ordering::Relaxed);
-        if !self.decode(reader)? {
-            return Ok(Step::Paused);
+        if let Some(step) = self.decode(reader)? {
+            return Ok(step);
         }
         if filled {
             return Ok(Step::More);
@@ -389,12 +410,12 @@ impl Wired {
         }
         match reader.fill()? {
             None => {
-                reader.reading.rest();
+                reader.rest();
                 Ok(Step::Pending)
             }
             Some(_) => {
-                let going_on = self.decode(reader)?;
-                Ok(if going_on { Step::More } else { Step::Paused })
+                let step = self.decode(reader)?;
+                Ok(step.unwrap_or(Step::More))
             }
         }
     }
@@ -418,17 +439,34 @@ impl Wired {
         made
     }
 
+    /// Gives back the memory that waits for the next message or the next burst.
+    /// For the driver, now and then: what flows would want it again at once.
+    pub(super) fn shed(&self) {
+        if let Some(mut reader) = self.reader.try_lock() {
+            reader.reading.shed();
+            reader.messages = Vec::new();
+        }
+        if let Some(mut writer) = self.writer.try_lock()
+            && writer.batch.is_empty()
+        {
+            writer.batch = writer.batch.another();
+        }
+        self.port.shed(self.pipe);
+    }
+
     /// Since when the rest of a message has had no place in the budget.
     pub(super) fn starved(&self) -> Option<time::Instant> {
         *self.starved.lock()
     }
 
-    /// Decodes all of the buffer and delivers it. Returns whether reading may go on.
-    fn decode(&self, reader: &mut Reader) -> Result<bool, LinkError> {
+    /// Decodes all of the buffer and delivers it, or as much as one turn may take.
+    /// Returns why reading is not to go on, if it is not.
+    fn decode(&self, reader: &mut Reader) -> Result<Option<Step>, LinkError> {
         let Reader {
             reading, messages, ..
         } = reader;
         let mut going_on = true;
+        let mut commands = 0;
         loop {
             let decoded = reading.decode(messages);
             // What came whole before an offence is delivered, as any of it would have been.
@@ -438,7 +476,11 @@ impl Wired {
             }
             match decoded.map_err(|error| LinkError::Protocol(error.to_string()))? {
                 Some(command) => going_on &= self.obey(command)?,
-                None => return Ok(going_on),
+                None => return Ok((!going_on).then_some(Step::Paused)),
+            }
+            commands += 1;
+            if commands == COMMANDS_A_TURN {
+                return Ok(Some(if going_on { Step::More } else { Step::Paused }));
             }
         }
     }
@@ -468,8 +510,12 @@ impl Wired {
                 return Ok(self.port.subscription(self.pipe, subscription));
             }
             Command::Error(reason) => return Err(LinkError::PeerError(reason)),
-            // A PONG has done its work by being heard; the unknown is ignored (H07).
-            Command::Pong { .. } | Command::Ready(_) | Command::Unknown => {}
+            // It has done its work by being heard.
+            Command::Pong { .. } if self.was_asked() => {}
+            // H07, BI-48, BI-53.
+            Command::Pong { .. } | Command::Ready(_) | Command::Unknown => {
+                self.port.ignored(self.pipe);
+            }
         }
         Ok(true)
     }
@@ -485,7 +531,17 @@ impl Wired {
     }
 }
 
+/// Messages for which a link at rest keeps its scratch: more come of one read only
+/// where they are tiny.
+const SCRATCH: usize = 4_096;
+
 impl Reader {
+    /// Nothing is there to read: a link at rest is to cost little.
+    fn rest(&mut self) {
+        self.reading.rest();
+        self.messages.shrink_to(SCRATCH);
+    }
+
     /// Reads once. `None`: nothing is there, the waker is set. Otherwise
     /// whether the read took all the room it had, so that more may be there.
     fn fill(&mut self) -> Result<Option<bool>, LinkError> {

@@ -1,6 +1,7 @@
 //! Listens on an endpoint and drives every connection that is accepted.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,11 +10,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::sleep;
 
 use super::handshake::{local, shake_hands};
+use super::hosts::{Hosts, OfHost};
 use super::link::Wired;
 use super::port::{Attach, Phase, Port};
 use super::{Link, Settings, inproc};
 use crate::endpoint::Endpoint;
 use crate::error::LinkError;
+use crate::options::Origin;
 use crate::transport::{self, Wire};
 use crate::zmtp::Peer;
 
@@ -30,6 +33,13 @@ pub(crate) struct Bound {
     connections: watch::Receiver<Phase>,
     /// Of connections of this listener: `Options::max_connections`.
     places: Arc<Semaphore>,
+    hosts: Hosts,
+}
+
+/// The place of a connection among those of its listener and of its host.
+struct Place {
+    _connection: OwnedSemaphorePermit,
+    _of_host: Option<OfHost>,
 }
 
 impl Bound {
@@ -40,18 +50,26 @@ impl Bound {
         connections: watch::Receiver<Phase>,
     ) -> Self {
         let places = settings.transport.connections.min(Semaphore::MAX_PERMITS);
+        let hosts = Hosts::new(settings.transport.connections_of_host);
         Self {
             port,
             endpoint,
             settings,
             connections,
             places: Arc::new(Semaphore::new(places)),
+            hosts,
         }
     }
 
-    fn take_place(&self) -> Result<OwnedSemaphorePermit, LinkError> {
-        let place = self.places.clone().try_acquire_owned();
-        place.map_err(|_| LinkError::TooManyConnections)
+    fn take_place(&self, origin: Origin) -> Result<Place, LinkError> {
+        let of_host = self.hosts.take_place(origin);
+        let _of_host = of_host.map_err(|_| LinkError::TooManyOfHost)?;
+        let connection = self.places.clone().try_acquire_owned();
+        let _connection = connection.map_err(|_| LinkError::TooManyConnections)?;
+        Ok(Place {
+            _connection,
+            _of_host,
+        })
     }
 }
 
@@ -120,7 +138,7 @@ impl Drop for Unbound<'_> {
 
 /// Joins a socket of this process with ours.
 fn join(offer: inproc::Offer, bound: &Arc<Bound>) {
-    let place = bound.take_place();
+    let place = bound.take_place(Origin::Here);
     let accepted = match &place {
         Ok(_) => offer.accept(&bound.port, &bound.endpoint, local(&bound.settings)),
         Err(reason) => Err(offer.refuse(reason)),
@@ -149,9 +167,11 @@ async fn accept_for_ever(listener: &mut transport::Listener, bound: &Arc<Bound>)
         match listener.accept().await {
             Ok(wire) => {
                 wait = ACCEPT_WAIT_LEAST;
-                match bound.take_place() {
+                match bound.take_place(wire.origin) {
                     Ok(place) => {
-                        tokio::spawn(serve(wire, bound.clone(), permit, place));
+                        // Boxed, so that a link at rest does not keep the room of its handshake.
+                        let welcome = Box::pin(welcome(wire, bound.clone(), permit));
+                        tokio::spawn(serve(welcome, bound.clone(), place));
                     }
                     Err(reason) => bound.port.refused(&bound.endpoint, &wire.address, &reason),
                 }
@@ -165,18 +185,36 @@ async fn accept_for_ever(listener: &mut transport::Listener, bound: &Arc<Bound>)
     }
 }
 
-/// One accepted connection, from its first octet to its last.
-async fn serve(
+/// One accepted connection, from its handshake, which `welcome` is, to its last octet.
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an async function holds its arguments twice, for as long as the link lives"
+)]
+fn serve(
+    welcome: Pin<Box<impl Future<Output = Option<Arc<Link>>> + Send + 'static>>,
+    bound: Arc<Bound>,
+    place: Place,
+) -> impl Future<Output = ()> + Send + 'static {
+    async move {
+        let _place = place;
+        let mut phase = bound.connections.clone();
+        if let Some(link) = welcome.await {
+            link.drive(&bound.settings, &mut phase).await;
+        }
+    }
+}
+
+/// Takes a fresh wire to its link, or tells why there is none.
+async fn welcome(
     mut wire: Wire,
     bound: Arc<Bound>,
     half_open: OwnedSemaphorePermit,
-    _place: OwnedSemaphorePermit,
-) {
-    let mut phase = bound.connections.clone();
+) -> Option<Arc<Link>> {
     if !bound.port.has_place() {
         // Said before the handshake, so that the peer sends nothing into the void.
         let (endpoint, reason) = (&bound.endpoint, LinkError::SecondPeer);
-        return bound.port.refused(endpoint, &wire.address, &reason);
+        bound.port.refused(endpoint, &wire.address, &reason);
+        return None;
     }
     let mut watched = bound.connections.clone();
     let shaken = tokio::select! {
@@ -202,12 +240,9 @@ async fn serve(
             Arc::new(Link::Wired(wired))
         })
     });
-    match attached {
-        Ok(link) => {
-            link.drive(&bound.settings, &mut phase).await;
-        }
-        Err(reason) => bound.port.refused(&bound.endpoint, &address, &reason),
-    }
+    attached
+        .inspect_err(|reason| bound.port.refused(&bound.endpoint, &address, reason))
+        .ok()
 }
 
 /// Shakes hands with a peer whom the filters let in; to others not a word is said.

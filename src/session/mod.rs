@@ -16,6 +16,7 @@ mod dial;
 mod driver;
 mod handshake;
 mod heartbeat;
+mod hosts;
 mod inproc;
 mod link;
 mod listen;
@@ -27,7 +28,7 @@ mod reading;
 mod stall;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -57,6 +58,8 @@ pub(crate) struct Settings {
     pub(crate) max_message_size: usize,
     pub(crate) max_frames: usize,
     pub(crate) transport: Arc<TransportOptions>,
+    /// How long a peer may take nothing of what is written to it.
+    pub(crate) stall: Option<Duration>,
 }
 
 impl Settings {
@@ -70,6 +73,7 @@ impl Settings {
             max_message_size: options.max_message_size,
             max_frames: options.max_frames,
             transport: options.transport.clone(),
+            stall: options.stall_limit(socket_type),
         }
     }
 }

@@ -142,6 +142,9 @@ pub(crate) trait Port: Send + Sync {
     /// whether the link may be read on at once.
     fn subscription(&self, pipe: PipeId, subscription: Subscription) -> bool;
 
+    /// A command of the peer was passed over.
+    fn ignored(&self, pipe: PipeId);
+
     /// Queues an encoded command for the connection.
     fn command(&self, pipe: PipeId, write: &mut dyn FnMut(&mut Vec<u8>));
 
@@ -160,6 +163,9 @@ pub(crate) trait Port: Send + Sync {
     /// The budget has no place for what the link would read: it is left
     /// unread, and told as a readable one when that may have changed.
     fn starving(&self, pipe: PipeId);
+
+    /// Gives back the memory of queues in which nothing waits.
+    fn shed(&self, pipe: PipeId);
 
     /// Whether nothing waits to be written through this pipe any more.
     fn is_drained(&self, pipe: PipeId) -> bool;

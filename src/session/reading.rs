@@ -30,6 +30,8 @@ pub(super) struct Reading {
     lease: Lease,
     /// The last look at the budget found nothing.
     starved: bool,
+    /// A message has come since the driver last had the buffer given back.
+    busy: bool,
 }
 
 impl Reading {
@@ -42,6 +44,7 @@ impl Reading {
             chunk: READ_LEAST,
             lease: settings.context.lease(),
             starved: false,
+            busy: false,
         }
     }
 
@@ -74,7 +77,9 @@ impl Reading {
         &mut self,
         messages: &mut Vec<Message>,
     ) -> Result<Option<Command>, ProtocolError> {
-        self.decoder.decode(&mut self.buffer, messages)
+        let decoded = self.decoder.decode(&mut self.buffer, messages);
+        self.busy |= !messages.is_empty();
+        decoded
     }
 
     /// Makes room for a read. Returns whether the budget lets it.
@@ -154,12 +159,19 @@ impl Reading {
         Ok(Some(filled))
     }
 
-    /// Nothing is there to read: a large buffer is given back, so that a link
-    /// at rest costs little.
+    /// Nothing is there to read: the buffer is given back where it is large or
+    /// no message comes, so that a link at rest costs little.
     pub(super) fn rest(&mut self) {
-        if self.buffer.is_empty() && self.buffer.capacity() > READ_LEAST {
+        let spare = self.buffer.capacity() > READ_LEAST || !self.busy;
+        if self.buffer.is_empty() && spare {
             self.buffer = BytesMut::new();
             self.chunk = (self.chunk / 2).max(READ_LEAST);
         }
+    }
+    /// Gives the buffer back that waits for the next message, until one comes.
+    pub(super) fn shed(&mut self) {
+        self.busy = false;
+        self.rest();
+        self.settle();
     }
 }

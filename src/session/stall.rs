@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::Settings;
+use crate::options::StallLimit;
+
 /// How long a peer may leave the answers to its own PINGs unread while it goes on asking.
 const ANSWERS_UNREAD: Duration = Duration::from_secs(10);
 
@@ -26,6 +29,9 @@ pub(super) struct Intake {
 pub(super) struct Stall {
     /// `Options::stall_timeout`.
     limit: Option<Duration>,
+    /// The limit holds to the instant: an option asks for it. Otherwise what is stuck is
+    /// noticed a period later, and a link that flows again and again costs no clock.
+    exact: bool,
     watch: Option<Watch>,
 }
 
@@ -38,17 +44,19 @@ struct Watch {
 }
 
 impl Stall {
-    pub(super) fn new(limit: Option<Duration>) -> Self {
-        Self { limit, watch: None }
+    pub(super) fn new(settings: &Settings) -> Self {
+        Self {
+            limit: settings.stall,
+            exact: settings.transport.stall != StallLimit::OfPattern,
+            watch: None,
+        }
     }
 
     /// Ready when the peer has taken nothing for too long; to be asked while a write waits.
     pub(super) fn poll(&mut self, intake: Intake, context: &mut Context<'_>) -> Poll<()> {
         let limit = self.limit;
         let watch = self.watch.get_or_insert_with(|| Watch::new(intake, limit));
-        // To the instant where an option asks for it; without one, a flood is found in the
-        // second period at the latest, and the clock is left alone until then.
-        if limit.is_some() && intake.written != watch.since.written {
+        if limit.is_some() && self.exact && intake.written != watch.since.written {
             watch.restart(intake, limit);
         }
         while watch.timer.as_mut().poll(context).is_ready() {

@@ -10,6 +10,28 @@ use crate::routing::{Canceled, Subscribed};
 use crate::session::Subscription;
 
 impl State {
+    /// Takes in all that was read, as the pattern wants it.
+    pub(super) fn admit_all(
+        &mut self,
+        index: usize,
+        messages: &mut Vec<Message>,
+        options: &Options,
+    ) {
+        let as_they_are = matches!(
+            self.pattern,
+            Pattern::Sink | Pattern::Pair(_) | Pattern::RoundRobin { receives: true, .. }
+        );
+        if as_they_are && self.pipes[index].keeps_all() && !messages.is_empty() {
+            let pipe = &mut self.pipes[index];
+            pipe.received.received += messages.len() as u64;
+            pipe.incoming.append(messages);
+            return self.queue_up(index);
+        }
+        for message in messages.drain(..) {
+            self.admit(index, message, options);
+        }
+    }
+
     /// Takes in a message that was read, as the pattern wants it.
     pub(super) fn admit(&mut self, index: usize, mut message: Message, options: &Options) {
         let admitted = match &mut self.pattern {
@@ -65,6 +87,8 @@ impl State {
             shown,
         } = &mut self.pattern
         else {
+            // BI-65.
+            self.pipes[index].ignored_commands += 1;
             return;
         };
         if self.pipes[index].asks.is_some() {
@@ -72,7 +96,7 @@ impl State {
         }
         let shown = *shown;
         let level = options.pattern.shown;
-        let (news, show) = match subscription {
+        let (subscribes, topic, news) = match subscription {
             Subscription::Subscribe(topic) => {
                 let limits = &options.pattern.topics;
                 let full = subscriptions.len(index) >= limits.count
@@ -88,7 +112,7 @@ impl State {
                 }
                 let first = subscriptions.subscribe(index, topic) == Subscribed::First;
                 let news = first || level >= Shown::Subscriptions;
-                (news, subscription_message(true, topic))
+                (true, topic, news)
             }
             Subscription::Cancel(topic) => {
                 let news = match subscriptions.cancel(index, topic) {
@@ -96,11 +120,15 @@ impl State {
                     Canceled::Remaining => level == Shown::Everything,
                     Canceled::Unknown => false,
                 };
-                (news, subscription_message(false, topic))
+                (false, topic, news)
             }
         };
-        if news && shown {
-            self.say(index, show);
+        if !news || !shown {
+            return;
         }
+        if level == Shown::Changes {
+            return self.tell_change(index, subscribes, topic);
+        }
+        self.say(index, subscription_message(subscribes, topic));
     }
 }

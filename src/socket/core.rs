@@ -17,7 +17,7 @@ use super::offer::Offer;
 use super::pattern::Pattern;
 use super::peer::PeerInfo;
 use super::receipt::Sending;
-use super::state::{Popped, State};
+use super::state::{PassedOn, Popped, State};
 use super::timekeeper::Timekeeper;
 use crate::error::{RecvError, SendError, TryRecvError, TrySendError};
 use crate::message::Message;
@@ -44,6 +44,9 @@ pub(super) struct Core {
     /// In the ledger of a test that made it.
     pub(super) entry: OnceLock<Entry>,
 }
+
+/// Links that a task reads, with nothing for it on any, before it yields.
+const READS_A_TURN: usize = 8;
 
 /// A send or receive takes some 50 ns; the budget of a tokio task, 128 steps,
 /// is made for steps of a microsecond. Eight of ours make one.
@@ -152,6 +155,7 @@ impl Core {
 
     /// Takes a step of the task's budget where one is due, so that a task that
     /// never has to wait still yields.
+    #[inline]
     pub(super) fn poll_turn(&self, context: &mut Context<'_>) -> Poll<Option<RestoreOnPending>> {
         let operations = self.operations.load(Ordering::Relaxed);
         // Two tasks that count as one make a step no more than later.
@@ -175,6 +179,7 @@ impl Core {
         self.offer_locked(&mut self.state.lock(), message, sending)
     }
 
+    #[inline]
     fn offer_locked(&self, state: &mut State, message: Message, sending: &Sending) -> Offer {
         let Some(terms) = sending.terms(&self.options) else {
             return state.offer(message, None, &self.options);
@@ -277,8 +282,8 @@ impl Core {
         mut take: impl FnMut(&mut State, &mut Vec<Arc<Link>>) -> Option<T>,
     ) -> Poll<Result<T, RecvError>> {
         let turn = ready!(self.poll_turn(context));
-        // Each link is read once at most before the task yields: one that always
-        // has more, and a runtime that wants its turn, are both served.
+        // Each link is read once at most before the task yields, and a few of them: one that
+        // always has more, and a runtime that wants its turn, are both served.
         let mut reads = 0;
         let mut resumed = Vec::new();
         loop {
@@ -286,10 +291,10 @@ impl Core {
                 let mut state = self.state.lock();
                 if let Some(taken) = take(&mut state, &mut resumed) {
                     // It may have been woken for a link, and found this instead.
-                    let passed = state.pass_on(ticket);
+                    let passed = ticket.is_waiting().then(|| state.pass_on(ticket));
                     drop(state);
                     turn.inspect(RestoreOnPending::made_progress);
-                    passed.wake();
+                    passed.into_iter().for_each(PassedOn::wake);
                     resumed.iter().for_each(|link| link.wake());
                     return Poll::Ready(Ok(taken));
                 }
@@ -297,7 +302,7 @@ impl Core {
                     state.receivers.leave(ticket);
                     return Poll::Ready(Err(RecvError::Closed));
                 }
-                if reads > state.pipes.len() {
+                if reads > state.pipes.len().min(READS_A_TURN) {
                     state.receivers.wait(ticket, context.waker());
                     drop(state);
                     context.waker().wake_by_ref();

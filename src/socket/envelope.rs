@@ -15,7 +15,7 @@ const HOPS: usize = 16;
 const HOP_OCTETS: usize = 64 << 10;
 
 /// A request as a REQ sends it.
-pub(super) fn wrap(id: Option<u32>, message: &Message) -> Message {
+pub(crate) fn wrap(id: Option<u32>, message: &Message) -> Message {
     let id = id.map(|id| Bytes::copy_from_slice(&id.to_be_bytes()));
     let envelope = id.into_iter().chain([Bytes::new()]);
     let frames = envelope.chain(message.frames().iter().cloned()).collect();
@@ -24,7 +24,7 @@ pub(super) fn wrap(id: Option<u32>, message: &Message) -> Message {
 
 /// The reply behind its delimiter, and the id before it where there is to be
 /// one; `None` where it is no reply.
-pub(super) fn unwrap(message: Message, correlated: bool) -> Option<(Option<u32>, Message)> {
+pub(crate) fn unwrap(message: Message, correlated: bool) -> Option<(Option<u32>, Message)> {
     let (id, message) = if correlated {
         let (id, rest) = message.split_first();
         let id = <[u8; 4]>::try_from(&id[..]).ok()?;
@@ -37,7 +37,7 @@ pub(super) fn unwrap(message: Message, correlated: bool) -> Option<(Option<u32>,
 }
 
 /// Frames up to the delimiter and with it; `None` where there is none within the limits.
-pub(super) fn length(message: &Message) -> Option<usize> {
+pub(crate) fn length(message: &Message) -> Option<usize> {
     let mut frames = message.frames().iter().take(HOPS + 1);
     let hops = frames.position(Bytes::is_empty)?;
     let octets: usize = message.frames()[..hops].iter().map(Bytes::len).sum();
@@ -46,7 +46,7 @@ pub(super) fn length(message: &Message) -> Option<usize> {
 
 /// Takes a message apart behind its delimiter. A request of nothing but a
 /// delimiter is an empty one.
-pub(super) fn split(message: Message) -> (Vec<Bytes>, Message) {
+pub(crate) fn split(message: Message) -> (Vec<Bytes>, Message) {
     let mut frames = message.into_frames();
     let delimiter = frames.iter().position(Bytes::is_empty);
     let body = frames.split_off(delimiter.map_or(0, |position| position + 1));
@@ -55,7 +55,7 @@ pub(super) fn split(message: Message) -> (Vec<Bytes>, Message) {
 }
 
 /// The envelope with a reply in it.
-pub(super) fn join(mut envelope: Vec<Bytes>, reply: &Message) -> Message {
+pub(crate) fn join(mut envelope: Vec<Bytes>, reply: &Message) -> Message {
     envelope.extend_from_slice(reply.frames());
     Message::from_frames(envelope).expect("a message has a frame")
 }

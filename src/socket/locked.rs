@@ -40,6 +40,7 @@ impl Guarded {
         }
     }
 
+    #[inline]
     pub(super) fn lock(&self) -> Locked<'_> {
         Locked {
             state: self.state.lock(),
@@ -71,23 +72,31 @@ impl Drop for Guarded {
 impl Deref for Locked<'_> {
     type Target = State;
 
+    #[inline]
     fn deref(&self) -> &State {
         &self.state
     }
 }
 
 impl DerefMut for Locked<'_> {
+    #[inline]
     fn deref_mut(&mut self) -> &mut State {
         &mut self.state
     }
 }
 
 impl Drop for After<'_> {
+    #[inline]
     fn drop(&mut self) {
         if let Some(wakeups) = self.wakeups.get() {
-            let wakers = std::mem::take(&mut *wakeups.lock());
-            wakers.into_iter().for_each(Waker::wake);
+            wake_all(wakeups);
         }
         self.budget.tell();
     }
+}
+
+#[cold]
+fn wake_all(wakeups: &Wakeups) {
+    let wakers = std::mem::take(&mut *wakeups.lock());
+    wakers.into_iter().for_each(Waker::wake);
 }

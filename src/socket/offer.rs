@@ -42,6 +42,7 @@ impl Flush {
         };
     }
 
+    #[inline]
     pub(super) fn run(self) {
         match self {
             Self::None => {}
@@ -152,9 +153,8 @@ impl State {
             unreachable!("it has two frames")
         };
         let overflow = options.pattern.overflow.unwrap_or(Overflow::DropNewest);
-        let mut flush = Flush::None;
-        flush.add(pipe.push_or(Cow::Owned(body), terms, overflow));
-        Offer::Accepted(flush)
+        let link = pipe.push_or(Cow::Owned(body), terms, overflow);
+        Offer::Accepted(link.map_or(Flush::None, Flush::One))
     }
 
     /// PS05, DL06: the next peer that has room.
@@ -162,12 +162,11 @@ impl State {
         let Some(index) = self.next_for(&message) else {
             return Offer::Full(message);
         };
-        let mut flush = Flush::None;
-        flush.add(self.pipes[index].push(Cow::Owned(message), terms));
+        let link = self.pipes[index].push(Cow::Owned(message), terms);
         if let Some(peers) = self.pattern.rotation() {
             peers.advance();
         }
-        Offer::Accepted(flush)
+        Offer::Accepted(link.map_or(Flush::None, Flush::One))
     }
 
     /// PB07 to PB09: everybody who subscribed; who has no room misses it, unless

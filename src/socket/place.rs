@@ -76,6 +76,8 @@ pub(super) struct Pipe {
     pub(super) received: Received,
     /// Of those received, what this socket told its application itself.
     pub(super) own_words: u64,
+    /// Commands of its peers that were passed over.
+    pub(super) ignored_commands: u64,
 }
 
 /// What the driver saw of a burst in its last turn.
@@ -122,6 +124,7 @@ impl Pipe {
             sent: Sent::default(),
             received: Received::default(),
             own_words: 0,
+            ignored_commands: 0,
         }
     }
 
@@ -165,6 +168,15 @@ impl Pipe {
         places.len()
     }
 
+    /// Takes out what the socket was to tell of its peer, from this place of those that wait.
+    pub(super) fn take_back(&mut self, place: usize) {
+        let position = self.incoming.position() + place as u64;
+        self.incoming.take_back(place);
+        for (end, _) in &mut self.former {
+            *end -= u64::from(*end > position);
+        }
+    }
+
     /// Forgets connections of which nothing waits any more.
     fn forget_former(&mut self) {
         let next = self.incoming.position();
@@ -191,6 +203,7 @@ impl Pipe {
     }
 
     /// Whether a message may be queued.
+    #[inline]
     pub(super) fn has_room(&self) -> bool {
         let reachable = self.link.is_some() || !self.immediate;
         !self.resetting && reachable && (self.conflate || self.outgoing.has_room())
@@ -198,6 +211,7 @@ impl Pipe {
 
     /// Whether the budget has room for a message, which is charged then: it is
     /// to be pushed.
+    #[inline]
     pub(super) fn try_charge(&mut self, message: &Message) -> bool {
         self.outgoing.try_charge(message, self.conflate)
     }
@@ -314,6 +328,11 @@ impl Pipe {
         self.incoming.push(message);
     }
 
+    /// Whether what is taken in stays, each message, until it is received.
+    pub(super) fn keeps_all(&self) -> bool {
+        !self.conflate && self.time_to_live.is_none()
+    }
+
     /// What was taken in last is of a peer, and not to be kept for ever.
     pub(super) fn time_last(&mut self) {
         if let Some(expires) = self.time_to_live.and_then(expiry) {
@@ -322,6 +341,7 @@ impl Pipe {
     }
 
     /// Queues a message that has room. Returns the link if this task is to flush it.
+    #[inline]
     pub(super) fn push(
         &mut self,
         message: Cow<'_, Message>,
@@ -338,6 +358,7 @@ impl Pipe {
     }
 
     /// Counts a message that was queued. Returns the link if this task is to flush it.
+    #[inline]
     fn accepted(&mut self) -> Option<Arc<Link>> {
         self.sent.accepted += 1;
         let link = self.link.as_ref()?;

@@ -208,9 +208,7 @@ impl Port for Core {
             received.dropped += count as u64;
             return true;
         }
-        for message in messages.drain(..) {
-            state.admit(id.index, message, &self.options);
-        }
+        state.admit_all(id.index, messages, &self.options);
         self.expect_arrivals_to_expire(&mut state, id);
         let mut wakers = Vec::new();
         state.wake_receivers(count, &mut wakers);
@@ -264,6 +262,12 @@ impl Port for Core {
         !paused
     }
 
+    fn ignored(&self, id: PipeId) {
+        if let Some(pipe) = self.state.lock().pipe(id) {
+            pipe.ignored_commands += 1;
+        }
+    }
+
     fn command(&self, id: PipeId, write: &mut dyn FnMut(&mut Vec<u8>)) {
         let link = self
             .state
@@ -314,6 +318,14 @@ impl Port for Core {
         if let Some(pipe) = state.pipe(id) {
             pipe.unread = true;
             self.wait_for_budget(&mut state);
+        }
+    }
+
+    fn shed(&self, id: PipeId) {
+        let mut state = self.state.lock();
+        if let Some(pipe) = state.pipe(id) {
+            pipe.outgoing.shed();
+            pipe.incoming.shed();
         }
     }
 
@@ -379,7 +391,9 @@ impl Port for Core {
     }
 
     fn accept_failed(&self, endpoint: &Endpoint, wait: Duration, error: &std::io::Error) {
-        tracing::warn!(%endpoint, %error, ?wait, "cannot accept connections");
+        if let Some(withheld) = self.complaints.admit() {
+            tracing::warn!(%endpoint, %error, ?wait, withheld, "cannot accept connections");
+        }
         let (endpoint, reason) = (endpoint.clone(), error.to_string());
         self.tell(&Event::AcceptFailed {
             endpoint,

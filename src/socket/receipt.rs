@@ -149,6 +149,7 @@ impl Sending {
     }
 
     /// The terms of a message that is accepted at this moment; `None` where it has none.
+    #[inline]
     pub(super) fn terms(&self, options: &Options) -> Option<Terms<'_>> {
         let time_to_live = self.time_to_live.or(options.time_to_live);
         if time_to_live.is_none() && self.tally.is_none() {

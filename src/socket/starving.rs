@@ -77,6 +77,7 @@ impl State {
 
     /// The peer whose turn it is, of those that have room and whom the budget
     /// lets have this message, which is charged.
+    #[inline]
     pub(super) fn next_for(&mut self, message: &Message) -> Option<usize> {
         self.refused_by_budget = false;
         let index = self.next_with_room()?;

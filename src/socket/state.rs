@@ -8,6 +8,7 @@ use std::time::Instant;
 use slab::Slab;
 
 use super::monitor::Monitors;
+use super::news::Speaker;
 use super::pattern::Pattern;
 use super::peer::PeerInfo;
 use super::place::Pipe;
@@ -44,7 +45,11 @@ pub(super) struct State {
     pub(super) next_expiry: Option<Instant>,
     /// The counters of pipes that are gone.
     gone: (Sent, Received),
+    /// Commands of pipes that are gone, which were passed over.
+    gone_ignored: u64,
     pub(super) unmatched: u64,
+    /// Of those peers of which the application is told something.
+    pub(super) speaker: Speaker,
     pub(super) monitors: Monitors,
     /// Scratch of a fan-out.
     pub(super) matched: Vec<usize>,
@@ -80,7 +85,9 @@ impl State {
             refused_by_budget: false,
             next_expiry: None,
             gone: (Sent::default(), Received::default()),
+            gone_ignored: 0,
             unmatched: 0,
+            speaker: Speaker::default(),
             monitors: Monitors::default(),
             matched: Vec::new(),
         }
@@ -128,6 +135,7 @@ impl State {
         let (sent, received) = pipe.counters();
         self.gone.0.add(&sent);
         self.gone.1.add(&received);
+        self.gone_ignored += pipe.ignored_commands;
     }
 
     /// Ends the sending side of a pipe for good: what it holds is given up.
@@ -148,10 +156,14 @@ impl State {
     }
 
     pub(super) fn enqueue(&mut self, index: usize, message: Message) {
-        let pipe = &mut self.pipes[index];
-        pipe.take_in(message);
-        if !pipe.queued {
-            pipe.queued = true;
+        self.pipes[index].take_in(message);
+        self.queue_up(index);
+    }
+
+    /// A pipe has something to receive.
+    #[inline]
+    pub(super) fn queue_up(&mut self, index: usize) {
+        if !std::mem::replace(&mut self.pipes[index].queued, true) {
             self.fair.push(index);
         }
     }
@@ -161,6 +173,7 @@ impl State {
         let pipe = &mut self.pipes[index];
         pipe.received.received += 1;
         pipe.own_words += 1;
+        self.speaker.speaks(pipe.serial);
         self.enqueue(index, words);
     }
 
@@ -198,8 +211,11 @@ impl State {
         &mut self,
         look: impl FnOnce(PipeId, &mut Pipe) -> T,
     ) -> Option<(Message, Option<Arc<Link>>, T)> {
-        self.expire_next();
-        let index = self.fair.pop()?;
+        let mut index = self.fair.current()?;
+        if self.pipes[index].incoming.is_timed() {
+            self.expire_next();
+            index = self.fair.current()?;
+        }
         let pipe = &mut self.pipes[index];
         let serial = pipe.serial;
         let id = PipeId { index, serial };
@@ -209,17 +225,21 @@ impl State {
             .pop()
             .expect("a pipe in the fair queue has a message");
         let resumes = pipe.incoming.resume();
-        if pipe.incoming.len() > 0 {
-            self.fair.push(index);
-        } else {
+        let empty = pipe.incoming.len() == 0;
+        if empty {
             pipe.queued = false;
+            self.fair.leave();
+        } else {
+            self.fair.advance();
         }
         let wake = if resumes {
             self.mark_readable(id)
         } else {
             None
         };
-        self.remove_if_done(index);
+        if empty {
+            self.remove_if_done(index);
+        }
         Some((message, wake, seen))
     }
 
@@ -279,7 +299,7 @@ impl State {
     /// at what it was woken for: the next that waits, or else the drivers.
     pub(super) fn pass_on(&mut self, ticket: &mut Ticket) -> PassedOn {
         let mut passed = PassedOn::default();
-        if !ticket.is_waiting() || !self.receivers.leave(ticket) {
+        if !self.receivers.leave(ticket) {
             return passed;
         }
         if self.readable.is_empty() && self.fair.is_empty() {
@@ -341,6 +361,7 @@ impl State {
     }
 
     /// The peer whose turn it is, without those that are full.
+    #[inline]
     pub(super) fn next_with_room(&mut self) -> Option<usize> {
         if let Pattern::Pair(peer) = &self.pattern {
             return peer.filter(|index| self.pipes[*index].has_room());
@@ -373,16 +394,19 @@ impl State {
 
     pub(super) fn stats(&self) -> Stats {
         let (mut sent, mut received) = self.gone;
+        let mut ignored_commands = self.gone_ignored;
         let peers = self.pipes.iter().map(|(_, pipe)| {
             let (of_pipe, in_pipe) = pipe.counters();
             sent.add(&of_pipe);
             received.add(&in_pipe);
+            ignored_commands += pipe.ignored_commands;
             PeerStats {
                 endpoint: pipe.endpoint.clone(),
                 identity: pipe.identity.clone(),
                 connected: pipe.link.is_some(),
                 sent: of_pipe,
                 received: in_pipe,
+                ignored_commands: pipe.ignored_commands,
             }
         });
         let peers = peers.collect();
@@ -390,6 +414,7 @@ impl State {
             sent,
             received,
             unmatched: self.unmatched,
+            ignored_commands,
             peers,
         }
     }

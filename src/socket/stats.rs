@@ -18,6 +18,10 @@ pub struct Stats {
     pub received: Received,
     /// Publications that nobody had subscribed to: no copy of them was made.
     pub unmatched: u64,
+    /// Commands that were passed over, of all peers that are or were: unknown
+    /// and nameless ones, a second READY, subscriptions to a socket that
+    /// publishes nothing, and PONGs that nobody asked for.
+    pub ignored_commands: u64,
     /// The pipes that are there now.
     pub peers: Vec<PeerStats>,
 }
@@ -36,6 +40,8 @@ pub struct PeerStats {
     pub sent: Sent,
     /// Its receiving side.
     pub received: Received,
+    /// Commands of its peers that were passed over.
+    pub ignored_commands: u64,
 }
 
 /// Messages on their way out.

@@ -212,10 +212,9 @@ impl State {
     /// deliver in time, so that nothing too old is delivered although the
     /// timekeeper has not had its turn yet.
     pub(super) fn expire_next(&mut self) {
-        while let Some(index) = self.fair.current() {
-            if !self.pipes[index].incoming.is_timed() {
-                return;
-            }
+        while let Some(index) = self.fair.current()
+            && self.pipes[index].incoming.is_timed()
+        {
             let mut afterwards = Afterwards::default();
             self.expire_incoming(index, now(), &mut afterwards);
             // A waker of a link only queues its driver, which takes the lock later.

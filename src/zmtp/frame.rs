@@ -140,7 +140,10 @@ pub(crate) fn encoded_length(message: &Message) -> usize {
         0..=255 => 2 + body.len(),
         long => MAX_HEADER + long,
     };
-    message.frames().iter().map(frame).sum()
+    match message.frames() {
+        [only] => frame(only),
+        frames => frames.iter().map(frame).sum(),
+    }
 }
 
 #[cfg(test)]

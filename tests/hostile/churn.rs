@@ -8,6 +8,7 @@ use pushsub::{Endpoint, Event, Options, Pull, Push};
 use tokio::time::timeout;
 
 use crate::support::alone::alone;
+use crate::support::log::Log;
 use crate::support::octets::session;
 use crate::support::tally::Row;
 use crate::support::{Result, in_real_time};
@@ -126,6 +127,7 @@ fn accepting_goes_on_when_descriptors_are_there_again() -> Result {
     let path = "churn::accepting_goes_on_when_descriptors_are_there_again";
     alone("BI-25 descriptors", path, "ulimit -n 64", |row| {
         in_real_time(async {
+            let log = Log::listen();
             let (pull, address) = bound(Options::default()).await?;
             let mut monitor = pull.monitor();
             let mut streams = Vec::new();
@@ -142,6 +144,10 @@ fn accepting_goes_on_when_descriptors_are_there_again() -> Result {
                     waits.push(wait);
                 }
             }
+            if log.lines() < waits.len() as u64 {
+                return Err("the log does not tell".into());
+            }
+            log.check(1)?;
             if !waits.is_sorted() || waits[0] < Duration::from_millis(10) {
                 return Err(format!("{waits:?}").into());
             }

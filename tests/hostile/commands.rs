@@ -132,6 +132,73 @@ fn an_unasked_pong_is_passed_over() -> Result {
     })
 }
 
+/// BI-48, BI-53, BI-65: each command that is passed over is counted, once, and stays so when the peer is gone.
+#[test]
+fn what_is_passed_over_is_counted() -> Result {
+    let mut row = Row::new("BI-48 count");
+    let passed_over = [
+        command("NONE", b"data"),
+        command("READY", b""),
+        command("PONG", b"unasked"),
+        command("PONG", &[9; 255]),
+        command("JOIN", b"group"),
+        frame(COMMAND, b""),
+        command("SUBSCRIBE", b"topic"),
+        command("CANCEL", b"topic"),
+    ];
+    for kind in [SocketType::Router, SocketType::Pull, SocketType::Push] {
+        for side in [Side::Bound, Side::Dials] {
+            let told = in_virtual_time(async {
+                let mut stage = Stage::new(kind, side, options()).await?;
+                let mut wire = stage.peer(&session(partner(kind))).await?;
+                let mut counted = 0;
+                for (number, octets) in passed_over.iter().enumerate() {
+                    wire.write_all(&octets.repeat(number + 1)).await?;
+                    wire.write_all(&ping(0, b"read?")).await?;
+                    next_pong(&mut wire, b"\x04PONGread?").await?;
+                    counted += number as u64 + 1;
+                    let stats = stage.victim.stats();
+                    let of_peer = stats.peers.iter().map(|peer| peer.ignored_commands);
+                    if (stats.ignored_commands, of_peer.sum()) != (counted, counted) {
+                        return Err(format!("{octets:?}: {stats:?}, {counted} wanted").into());
+                    }
+                }
+                drop(wire);
+                settle().await;
+                let left = stage.victim.stats().ignored_commands;
+                let same = left == counted;
+                same.then_some(()).ok_or_else(|| format!("{left}").into())
+            });
+            row.note(format_args!("{kind} {side:?}"), told);
+            row.held(passed_over.len() - 1);
+        }
+    }
+    row.finish()
+}
+
+/// H07, BI-53: the answer to a PING of ours is not counted among the unasked.
+#[test]
+fn an_answer_is_not_passed_over() -> Result {
+    let mut row = Row::new("BI-53 asked");
+    let told = in_virtual_time(async {
+        let mut stage = Stage::new(SocketType::Pull, Side::Bound, options()).await?;
+        let mut wire = stage.peer(&session(SocketType::Push)).await?;
+        for asked in 0..3 {
+            let limit = Duration::from_secs(11);
+            timeout(limit, read_frame(&mut wire)).await??;
+            wire.write_all(&command("PONG", b"").repeat(2)).await?;
+            settle().await;
+            let ignored = stage.victim.stats().ignored_commands;
+            if ignored != asked + 1 {
+                return Err(format!("{ignored} passed over after {asked}").into());
+            }
+        }
+        Ok(())
+    });
+    row.note("one of two", told);
+    row.finish()
+}
+
 /// BI-51: the answer brings back the context, to the octet.
 #[test]
 fn a_context_comes_back_as_it_was() -> Result {

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use pushsub::testing::Listening;
 use pushsub::{Event, LinkError, Message, Options, Pull, Push, SocketType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 
+use crate::support::log::Log;
 use crate::support::octets::{COMMAND, command, greeting, ping, session};
 use crate::support::stage::{HANDSHAKE, Side, Stage, options, read_frame};
 use crate::support::tally::Row;
@@ -403,6 +404,50 @@ async fn answer_before_queue(kind: SocketType, side: Side, size: usize) -> Resul
     (octets <= most)
         .then_some(())
         .ok_or_else(|| format!("{octets} octets came first").into())
+}
+
+/// O6: of thousands that are turned away or cut each has its event, and the log ten lines a second.
+#[test]
+fn thousands_that_are_turned_away_are_ten_lines_a_second() -> Result {
+    let mut row = Row::new("O6");
+    for (name, octets, connected) in [
+        ("noise", b"GET / HTTP/1.1\r\n\r\n".to_vec(), false),
+        ("another type", session(SocketType::Sub), false),
+        (
+            "a bad frame",
+            [session(SocketType::Push), vec![0xFF]].concat(),
+            true,
+        ),
+    ] {
+        let log = Log::listen();
+        let told = in_virtual_time(async {
+            let mut stage = Stage::lone(SocketType::Pull, Side::Bound, options()).await?;
+            let mut events = 0;
+            for _ in 0..2_000 {
+                let mut wire = stage.wire().await?;
+                let _ = wire.write_all(&octets).await;
+                let ended = soon("the end", wire.read_to_end(&mut Vec::new())).await?;
+                ended?;
+                settle().await;
+                while let Some(Some(event)) = stage.monitor.next().now_or_never() {
+                    events += usize::from(match event {
+                        Event::Refused { .. } => !connected,
+                        Event::Disconnected { .. } => connected,
+                        _ => false,
+                    });
+                }
+            }
+            (events == 2_000)
+                .then_some(())
+                .ok_or_else(|| format!("{events} events").into())
+        });
+        row.note(name, told);
+        row.note(format_args!("{name}: log"), log.check(1));
+        row.held(1_998);
+        let silent = (log.lines() == 0).then_some("not a line in the log".into());
+        row.note(name, silent.map_or(Ok(()), Err));
+    }
+    row.finish()
 }
 
 /// Three hundred attackers at a time, between each two of which the canary makes its trip.

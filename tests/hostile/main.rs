@@ -7,16 +7,23 @@ mod churn;
 mod commands;
 mod flood;
 mod framing;
+mod full;
 mod greeting;
 #[path = "../it/support/guard.rs"]
 #[allow(dead_code, reason = "its own tests need more of it")]
 mod guard;
 mod identity;
+mod latency;
 mod memory;
 mod metadata;
 mod misuse;
+mod mutants;
+#[path = "../../src/fuzzing/mutate.rs"]
+mod mutate;
+mod outside;
 mod publish;
 mod requests;
+mod stall;
 mod support;
 mod whole_run;
 

@@ -51,6 +51,24 @@ fn a_command_without_a_name_is_no_ready() -> Result {
     })
 }
 
+/// J6: commands of another mechanism, of the lengths and with the metadata that broke the stack of
+/// libzmq in CVE-2019-13132, end a link of ours unread.
+#[test]
+fn the_metadata_of_another_mechanism_is_never_read() -> Result {
+    war("J6 CVE-2019-13132", KINDS, |_| {
+        let mut attacks = Vec::new();
+        for name in ["HELLO", "INITIATE"] {
+            for length in [0, 1, 127, 128, 255, 256, 257, 512, 4_096, 8_100] {
+                let metadata = property_claiming(b"X-Long", u32::MAX, &vec![b'x'; length]);
+                let octets = [greeting(), command(name, &metadata)].concat();
+                let name = format!("{name} of {length}");
+                attacks.push(Attack::new(name, octets, Fate::Refused));
+            }
+        }
+        attacks
+    })
+}
+
 /// BI-44: a READY that ends at each octet, its frame saying so.
 #[test]
 fn a_ready_that_is_cut_is_refused() -> Result {

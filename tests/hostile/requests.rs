@@ -36,8 +36,8 @@ fn what_is_no_request_never_reaches_the_application() -> Result {
         ("1,000 hops", frames(&[&thousand[..], end].concat()), None),
         ("17 hops", frames(&[&seventeen[..], end].concat()), None),
         (
-            "15 hops",
-            frames(&[&sixteen[1..], end].concat()),
+            "16 hops",
+            frames(&[&sixteen[..], end].concat()),
             Some("body"),
         ),
         ("65 KiB of a hop", frames(&[&large, b"", b"body"]), None),

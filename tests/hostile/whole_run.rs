@@ -9,13 +9,18 @@ const SOURCES: &[&str] = &[
     include_str!("commands.rs"),
     include_str!("flood.rs"),
     include_str!("framing.rs"),
+    include_str!("full.rs"),
     include_str!("greeting.rs"),
     include_str!("identity.rs"),
+    include_str!("latency.rs"),
     include_str!("memory.rs"),
     include_str!("metadata.rs"),
     include_str!("misuse.rs"),
+    include_str!("outside.rs"),
+    include_str!("mutants.rs"),
     include_str!("publish.rs"),
     include_str!("requests.rs"),
+    include_str!("stall.rs"),
 ];
 
 /// Cases that a run of all rows has at least.

@@ -3,6 +3,7 @@
 mod broker;
 mod budget;
 mod cancellation;
+mod chaos;
 mod concurrency;
 mod conformance;
 mod dealer_router;
@@ -31,6 +32,7 @@ mod request_reply;
 mod rows;
 mod service;
 mod session;
+mod slow;
 mod soak;
 mod stack;
 mod starving;

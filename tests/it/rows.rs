@@ -115,6 +115,13 @@ fn a_range_and_a_list_count_for_each_in_them() {
 }
 
 #[test]
+fn rows_of_hostile_peers_and_of_faults_count_by_their_letters() {
+    let text = "/// FT-20 to FT-22, BI-30.\n#[test]\nfn one() {}\n";
+    let due = ["FT-20", "FT-21", "FT-22", "FT-30", "BI-30", "BI-21"];
+    assert_verdict(&due, "tests/a.rs", text, &["FT-30", "BI-21"]);
+}
+
+#[test]
 fn what_is_not_run_and_what_is_no_test_counts_for_nothing() {
     for text in [
         "/// Z17.\nfn no_test() {}\n",

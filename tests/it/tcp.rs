@@ -209,6 +209,40 @@ fn over_tcp_a_peer_beyond_the_limit_gets_in_when_another_leaves() -> Result {
     ))
 }
 
+/// C15: the limit of a host counts those that hold their connection, also before their handshake.
+#[test]
+fn a_host_beyond_its_limit_gets_in_when_it_has_left_a_place() -> Result {
+    in_real_time(async {
+        let pull = Pull::with_options(Options::default().max_connections_per_host(2))?;
+        let mut monitor = pull.monitor();
+        let endpoint = pull.bind("tcp://127.0.0.1:*").await?;
+        let address = endpoint.to_string();
+        let silent = std::net::TcpStream::connect(address.trim_start_matches("tcp://"))?;
+        let first = Push::new();
+        first.connect(&endpoint)?;
+        connected(&mut monitor).await;
+        let quick =
+            Options::default().reconnect(Duration::from_millis(1), Duration::from_millis(5));
+        let second = Push::with_options(quick)?;
+        second.connect(&endpoint)?;
+        event(&mut monitor, |event| {
+            matches!(
+                event,
+                Event::Refused {
+                    reason: LinkError::TooManyOfHost,
+                    ..
+                }
+            )
+        })
+        .await;
+        drop(silent);
+        connected(&mut monitor).await;
+        second.send("hello").await?;
+        assert_eq!(pull.recv().await?.first(), "hello");
+        Ok(())
+    })
+}
+
 #[test]
 fn within_the_process_a_peer_beyond_the_limit_gets_in_when_another_leaves() -> Result {
     let endpoint = format!("inproc://{}", memory_name());

@@ -21,6 +21,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("zmtp", &[]),
     ("transport", &[]),
     ("testing", &["socket", "transport"]),
+    (
+        "fuzzing",
+        &["service", "socket::envelope", "routing", "zmtp"],
+    ),
     ("zeromq", &[]),
 ];
 

@@ -2,7 +2,9 @@
 
 pub(crate) mod alone;
 pub(crate) mod canary;
+pub(crate) mod log;
 pub(crate) mod octets;
+pub(crate) mod process;
 pub(crate) mod stage;
 pub(crate) mod tally;
 pub(crate) mod victim;

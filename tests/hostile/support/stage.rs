@@ -187,6 +187,12 @@ impl Stage {
 
     /// Exactly one event tells of a rejected link, by its reason.
     async fn check_events(&mut self, fate: Fate) -> Result {
+        let events = self.events().await?;
+        check_story(&events, self.side, fate)
+    }
+
+    /// The events up to the end of a link or of an attempt, and those that follow at once.
+    pub(crate) async fn events(&mut self) -> Result<Vec<Event>> {
         let mut events = Vec::new();
         let first = soon("an event", self.next_end(&mut events)).await;
         settle().await;
@@ -194,7 +200,7 @@ impl Stage {
             events.push(event);
         }
         first?;
-        check_story(&events, self.side, fate)
+        Ok(events)
     }
 
     /// Collects events up to the end of a link or of an attempt.
@@ -254,7 +260,8 @@ fn tasks() -> usize {
         .num_alive_tasks()
 }
 
-fn is_end(event: &Event, side: Side) -> bool {
+/// Whether a link or an attempt to make one has ended.
+pub(crate) fn is_end(event: &Event, side: Side) -> bool {
     match event {
         Event::Refused { .. } => true,
         Event::Disconnected { .. } => side == Side::Bound,

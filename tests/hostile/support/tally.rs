@@ -68,6 +68,10 @@ impl Row {
         self.cases += cases;
     }
 
+    pub(crate) fn failed(&self) -> u64 {
+        self.failures.len() as u64
+    }
+
     pub(crate) fn cases(&self) -> usize {
         self.cases
     }

@@ -2,6 +2,7 @@
 
 use pushsub::{Options, SocketType};
 
+use super::log::Log;
 use super::stage::{Delivery, Fate, Side, Stage, options};
 use super::tally::Row;
 use super::victim::partner;
@@ -68,9 +69,14 @@ impl War<'_> {
                 let attacks = attacks(Aim { kind });
                 // Every split once; elsewhere a few, which differ from attack to attack.
                 let every_split = number == 0 && side == Side::Bound;
+                let log = Log::listen();
+                let victims = row.failed();
                 let told =
                     in_virtual_time(self.battle(&mut row, kind, side, &attacks, every_split));
                 row.note(format_args!("{kind} {side:?} in the end"), told);
+                // O6. Behind each attack that failed a fresh victim took the stage.
+                let victims = 1 + row.failed() - victims;
+                row.note(format_args!("{kind} {side:?} log"), log.check(victims));
             }
         }
         row.finish()

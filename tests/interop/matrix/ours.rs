@@ -94,6 +94,21 @@ impl Ours {
         .expect("it is open")
     }
 
+    /// What has come, if anything has and the type has use for it.
+    pub(crate) fn try_recv(&self) -> Option<Message> {
+        match self {
+            Self::Pair(socket) => socket.try_recv().ok(),
+            Self::Sub(socket) => socket.try_recv().ok(),
+            Self::XPub(socket) => socket.try_recv().ok(),
+            Self::XSub(socket) => socket.try_recv().ok(),
+            Self::Pull(socket) => socket.try_recv().ok(),
+            Self::Dealer(socket) => socket.try_recv().ok(),
+            Self::Router(socket) => socket.try_recv().ok(),
+            Self::Rep(socket) => socket.try_recv().ok().map(|(request, _)| request),
+            Self::Pub(_) | Self::Push(_) | Self::Req(_) => None,
+        }
+    }
+
     /// Sends a message and returns what comes back.
     pub(crate) async fn ask(&self, message: Message) -> Message {
         if let Self::Req(socket) = self {

@@ -1,6 +1,7 @@
 //! What the tests share: every transport, a time limit, a guard over the counters, a scripted peer,
 //! the order of events.
 
+pub(crate) mod chaos;
 pub(crate) mod guard;
 pub(crate) mod order;
 pub(crate) mod peer;

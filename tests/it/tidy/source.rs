@@ -8,7 +8,7 @@ use quote::ToTokens;
 use syn::{Attribute, Item};
 
 /// Where the project's own code is, seen from the root of the repository.
-const FOLDERS: &[&str] = &["src", "devices", "examples", "tests", "benches"];
+const FOLDERS: &[&str] = &["src", "devices", "examples", "tests", "benches", "fuzz"];
 
 /// Every file that the rules are about.
 pub(crate) struct House {
