@@ -174,10 +174,12 @@ proptest! {
         let mut left = backlogs.clone();
         let mut queue = FairQueue::new();
         (0..left.len()).filter(|key| left[*key] > 0).for_each(|key| queue.push(key));
-        while let Some(key) = queue.pop() {
+        while let Some(key) = queue.current() {
             left[key] -= 1;
             if left[key] > 0 {
-                queue.push(key);
+                queue.advance();
+            } else {
+                queue.leave();
             }
             let read = |key: usize| backlogs[key] - left[key];
             let waiting = (0..left.len()).filter(|key| left[*key] > 0).map(read);
@@ -196,7 +198,11 @@ proptest! {
         let mut queue = FairQueue::new();
         order.iter().for_each(|key| queue.push(*key));
         gone.iter().for_each(|key| queue.remove(*key));
-        let left: Vec<u8> = std::iter::from_fn(|| queue.pop()).collect();
+        let left: Vec<u8> = std::iter::from_fn(|| {
+            let first = queue.current();
+            queue.leave();
+            first
+        }).collect();
         let wanted: Vec<u8> = order.into_iter().filter(|key| !gone.contains(key)).collect();
         prop_assert_eq!(left, wanted);
         prop_assert!(queue.is_empty() && queue.current().is_none());
