@@ -189,7 +189,7 @@ impl Joined {
     }
 
     /// One turn of the driver. Ready when the connection has ended.
-    fn poll(&self, context: &mut Context<'_>) -> Poll<LinkError> {
+    pub(super) fn poll(&self, context: &mut Context<'_>) -> Poll<LinkError> {
         self.driver.register(context.waker());
         if self.port.claim_readable(self.pipe) {
             self.read();

@@ -1,14 +1,14 @@
 //! Links and their drivers for the models of a socket: without a runtime, and with nobody at the other end.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 
 use bytes::BytesMut;
 use tokio::io::DuplexStream;
-use tokio::sync::watch;
 
 use super::inproc::Joined;
 use super::link::Wired;
-use super::{Link, Phase, PipeId, Port, Settings};
+use super::{Link, PipeId, Port, Settings, driver};
 use crate::error::LinkError;
 use crate::options::Origin;
 use crate::transport::{Wire, WireName};
@@ -39,8 +39,10 @@ pub(crate) fn wired(
     (Arc::new(Link::Wired(wired)), theirs)
 }
 
-/// Drives a link to its end.
+/// The turns of a link's driver, until the link ends by itself.
 pub(crate) async fn drive(link: &Link, settings: &Settings) -> LinkError {
-    let (_open, mut phase) = watch::channel(Phase::Open);
-    link.drive(settings, &mut phase).await
+    match link {
+        Link::Wired(wired) => driver::run(wired, settings).await,
+        Link::Joined(joined) => poll_fn(|context| joined.poll(context)).await,
+    }
 }

@@ -114,6 +114,14 @@ impl Stage {
     }
 }
 
+impl Drop for Stage {
+    /// The link holds its socket, and the socket its link, until it is detached.
+    fn drop(&mut self) {
+        let nothing = Batch::Encoded(Encoded::default());
+        self.core.detach(self.pipe, nothing, &LinkError::ClosedHere);
+    }
+}
+
 /// Polls a future once, with a waker that wakes nobody, and drops it.
 fn polled_once<T>(future: impl Future<Output = T>) -> Option<T> {
     match pin!(future).poll(&mut Task::from_waker(Waker::noop())) {
