@@ -96,7 +96,9 @@ impl Half {
             Step::Push(message) => {
                 if self.outgoing.has_room() && self.outgoing.try_charge(message, false) {
                     self.outgoing.push(Cow::Borrowed(message));
-                    let expires = (self.accepted % 3 == 0)
+                    let expires = self
+                        .accepted
+                        .is_multiple_of(3)
                         .then(|| self.start + Duration::from_millis(self.accepted));
                     let slip = None;
                     self.outgoing.mark_last(Mark { expires, slip });

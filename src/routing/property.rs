@@ -198,11 +198,11 @@ proptest! {
         let mut queue = FairQueue::new();
         order.iter().for_each(|key| queue.push(*key));
         gone.iter().for_each(|key| queue.remove(*key));
-        let left: Vec<u8> = std::iter::from_fn(|| {
-            let first = queue.current();
+        let mut left = Vec::new();
+        while let Some(key) = queue.current() {
+            left.push(key);
             queue.leave();
-            first
-        }).collect();
+        }
         let wanted: Vec<u8> = order.into_iter().filter(|key| !gone.contains(key)).collect();
         prop_assert_eq!(left, wanted);
         prop_assert!(queue.is_empty() && queue.current().is_none());

@@ -18,6 +18,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::BytesMut;
+use parking_lot::Mutex as LastingMutex;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time;
 
@@ -288,8 +289,8 @@ type Name = (u64, String);
 
 #[derive(Default)]
 struct Names {
-    /// It outlives whatever a model of it would be: no lock of ours.
-    listeners: parking_lot::Mutex<HashMap<Name, mpsc::Sender<Offer>>>,
+    /// Of the process: it lasts longer than a model's locks may.
+    listeners: LastingMutex<HashMap<Name, mpsc::Sender<Offer>>>,
     /// Somebody listens since.
     bound: Notify,
 }

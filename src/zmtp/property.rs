@@ -375,7 +375,7 @@ proptest! {
         prop_assume!(!names.is_empty());
         let name = place.get(&names);
         let name = if upper { name.to_uppercase() } else { name.clone() };
-        let mut twice = metadata.clone();
+        let mut twice = metadata;
         twice.insert(&name, Bytes::new());
         let mut octets = Vec::new();
         twice.encode(&mut octets);

@@ -1,40 +1,48 @@
-//! pushsub beside its rivals in the same run: every message between two processes, over tcp.
+//! pushsub beside its rivals in the same run, on the same work, in processes of their own.
 //!
 //! ```text
-//! cargo run --release --manifest-path benches/compare/Cargo.toml -- --rows push-pull-64 --repetitions 5
+//! cargo run --release --manifest-path benches/compare/Cargo.toml -- --rows push-pull-64,round-trip
 //! ```
 //!
 //! A repetition runs every rival once, so that what else the machine does
 //! meets all of them: compare within a repetition, not between two days.
 
-mod cpu;
+mod compare;
+mod ends;
+mod machine;
+mod plot;
+mod process;
+mod readme;
 mod report;
+mod resources;
 mod rivals;
 mod row;
 mod run;
+mod spread;
+mod tally;
 
-use anyhow::{Result, ensure};
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, ensure};
 use clap::{Parser, Subcommand};
+use serde::{Deserialize, Serialize};
 
+use crate::machine::Machine;
+use crate::process::Part;
 use crate::report::Report;
-use crate::rivals::Rival;
+use crate::rivals::{Rival, Task};
 use crate::row::Row;
-use crate::run::Run;
 
-/// Measures pushsub beside its rivals, interleaved, each message between two processes.
+/// Measures pushsub beside its rivals, interleaved.
 #[derive(Parser)]
 #[command(args_conflicts_with_subcommands = true)]
 struct Arguments {
     #[command(subcommand)]
-    end: Option<End>,
-    /// What to measure
-    #[arg(
-        long,
-        value_enum,
-        value_delimiter = ',',
-        default_value = "push-pull-64"
-    )]
-    rows: Vec<Row>,
+    process: Option<Process>,
+    /// What to measure; everything where not given
+    #[arg(long, value_parser = Row::find, value_delimiter = ',')]
+    rows: Vec<&'static Row>,
     /// Who takes part; all where not given
     #[arg(long, value_enum, value_delimiter = ',')]
     rivals: Vec<Rival>,
@@ -42,85 +50,121 @@ struct Arguments {
     #[arg(long, default_value_t = 5)]
     repetitions: usize,
     /// How long a run is to take: the number of messages follows from a trial
-    #[arg(long, default_value_t = 1.5)]
+    #[arg(long, default_value_t = 1.0)]
     seconds: f64,
     /// How many messages a run moves, instead of `--seconds`
     #[arg(long)]
     messages: Option<u64>,
-}
-
-/// One of the two processes of a run; the program starts itself with these.
-#[derive(Subcommand)]
-enum End {
-    #[command(hide = true)]
-    Receive(EndArguments),
-    #[command(hide = true)]
-    Send(EndArguments),
-}
-
-#[derive(clap::Args)]
-struct EndArguments {
-    #[arg(long, value_enum)]
-    row: Row,
-    #[arg(long, value_enum)]
-    rival: Rival,
+    /// Minutes after which no further repetition is begun
+    #[arg(long, default_value_t = 60.0)]
+    minutes: f64,
+    /// Writes all runs to this file as JSON, after each row
     #[arg(long)]
-    messages: u64,
-    /// Where the receiver listens, for the sender
-    #[arg(long, default_value = "")]
-    address: String,
+    json: Option<PathBuf>,
+    /// Measures nothing, and takes the runs from files that `--json` has written on one machine
+    #[arg(long, value_delimiter = ',')]
+    from: Vec<PathBuf>,
+    /// Draws a plot of each group of rows into this folder
+    #[arg(long)]
+    plots: Option<PathBuf>,
+    /// Replaces the figures in this README, between its markers
+    #[arg(long)]
+    readme: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Process {
+    /// One of the processes of a run; the program starts itself with it
+    #[command(hide = true)]
+    Part {
+        part: Part,
+        #[arg(long, value_parser = Row::find)]
+        row: &'static Row,
+        #[arg(long, value_enum)]
+        rival: Rival,
+        #[arg(long)]
+        messages: u64,
+        #[arg(long, value_delimiter = ',')]
+        endpoints: Vec<String>,
+    },
+}
+
+/// What `--json` writes.
+#[derive(Deserialize, Serialize)]
+struct Results {
+    machine: Machine,
+    reports: Vec<Report>,
 }
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    match &arguments.end {
-        Some(End::Receive(end)) => run::receive(end.rival, end.row, end.messages),
-        Some(End::Send(end)) => run::send(end.rival, end.row, end.messages, &end.address),
-        None => compare(&arguments),
+    match arguments.process {
+        Some(Process::Part {
+            part,
+            row,
+            rival,
+            messages,
+            endpoints,
+        }) => process::work(
+            part,
+            rival,
+            Task {
+                row,
+                endpoints,
+                messages,
+            },
+        ),
+        None => show(&arguments),
     }
 }
 
-fn compare(arguments: &Arguments) -> Result<()> {
-    let rivals = if arguments.rivals.is_empty() {
-        Rival::all()
-    } else {
-        arguments.rivals.clone()
+/// Measures or reads, and shows what came of it.
+fn show(arguments: &Arguments) -> Result<()> {
+    let Results { machine, reports } = match &arguments.from[..] {
+        [] => compare::compare(arguments)?,
+        files => read(files)?,
     };
-    let mut faultless = true;
-    for &row in &arguments.rows {
-        let mut counts = Vec::new();
-        for &rival in &rivals {
-            counts.push(match arguments.messages {
-                Some(messages) => messages,
-                None => trial(rival, row, arguments.seconds)?,
-            });
-        }
-        let mut report = Report::new(row);
-        for repetition in 0..arguments.repetitions {
-            // Each turn begins with another rival, so that none always follows the same one.
-            for turn in 0..rivals.len() {
-                let place = (turn + repetition) % rivals.len();
-                let run = Run::measure(rivals[place], row, counts[place])?;
-                println!("{:>3} {run}", repetition + 1);
-                faultless &= run.is_faultless();
-                report.add(run);
-            }
-        }
-        println!("\n{report}");
+    println!("## All rows\n\nOn {machine}.\n");
+    for report in &reports {
+        println!("{report}");
     }
-    ensure!(faultless, "messages were lost or came out of order");
+    for cost in report::scaling(&reports) {
+        println!("- {cost}");
+    }
+    if let Some(folder) = &arguments.plots {
+        plot::draw_all(&reports, folder)?;
+    }
+    if let Some(path) = &arguments.readme {
+        readme::rewrite(path, &machine, &reports)?;
+    }
+    let faults: Vec<_> = reports.iter().flat_map(Report::faults).collect();
+    ensure!(
+        faults.is_empty(),
+        "pushsub did not deliver all as it was sent:\n{}",
+        faults.join("\n")
+    );
     Ok(())
 }
 
-/// How many messages this rival moves in that time, by runs that grow until they say something.
-fn trial(rival: Rival, row: Row, seconds: f64) -> Result<u64> {
-    let mut messages = 200_000;
-    loop {
-        let run = Run::measure(rival, row, messages)?;
-        let wanted = (run.rate() * seconds) as u64;
-        if wanted <= messages * 8 {
-            return Ok(wanted.max(1));
+/// The rows of all files; of a row that several have, the last counts.
+fn read(files: &[PathBuf]) -> Result<Results> {
+    let mut machine = None;
+    let mut reports: Vec<Report> = Vec::new();
+    for file in files {
+        let results: Results = serde_json::from_slice(&fs::read(file)?)?;
+        ensure!(
+            machine.is_none() || machine.as_ref() == Some(&results.machine),
+            "{} is of another machine or of other versions",
+            file.display()
+        );
+        machine = Some(results.machine);
+        for report in results.reports {
+            reports.retain(|other| other.row != report.row);
+            reports.push(report);
         }
-        messages *= 8;
     }
+    let place = |report: &Report| row::ROWS.iter().position(|row| row == report.row);
+    reports.sort_by_key(place);
+    let machine = machine.context("there is no file")?;
+    Ok(Results { machine, reports })
 }

@@ -1,74 +1,219 @@
-//! What is measured: the rows of the comparison, and the payloads that tell order and loss.
+//! What is measured: the rows of the comparison, and the groups that share a plot.
 
-use std::time::{Duration, Instant};
+use anyhow::{Context as _, Result};
 
 /// One line of the comparison.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Row {
-    /// One way, PUSH to PULL, 64 octets
-    #[value(name = "push-pull-64")]
-    PushPull64,
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Row {
+    pub(crate) name: &'static str,
+    /// For people to read.
+    pub(crate) about: &'static str,
+    pub(crate) group: Group,
+    pub(crate) work: Work,
+    pub(crate) transport: Transport,
+    /// Octets of a message, at least eight.
+    pub(crate) size: usize,
+    /// The processors that the first processes and the last are bound to, where the row is about wake-ups.
+    pub(crate) cores: Option<[&'static str; 2]>,
+    /// The row that does the same on a smaller scale.
+    pub(crate) smaller: Option<&'static str>,
 }
+
+/// Rows that are drawn together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Group {
+    OneWay,
+    Publish,
+    RoundTrip,
+    InFlight,
+    Device,
+    Rest,
+    Scale,
+}
+
+/// What the ends do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// PUSH to PULL, as fast as it goes.
+    Flow,
+    /// Of so many PUSH to one PULL, each in its turn a burst.
+    Gather(usize),
+    /// PUB to so many SUB, nothing dropped.
+    Publish(usize),
+    /// PUB to one SUB of so many topics, nothing dropped; each message matches one.
+    Topics(usize),
+    /// DEALER to ROUTER and back, with so many requests in flight.
+    Ask(usize),
+    /// The same through a device of ROUTER and DEALER, to two workers.
+    Device(usize),
+    /// A ROUTER with so many peers that say nothing.
+    Idle(usize),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Tcp,
+    Ipc,
+    /// Both ends in one process.
+    Inproc,
+}
+
+const fn row(
+    group: Group,
+    name: &'static str,
+    about: &'static str,
+    work: Work,
+    transport: Transport,
+    size: usize,
+) -> Row {
+    Row {
+        name,
+        about,
+        group,
+        work,
+        transport,
+        size,
+        cores: None,
+        smaller: None,
+    }
+}
+
+const fn bound(row: Row, cores: [&'static str; 2]) -> Row {
+    Row {
+        cores: Some(cores),
+        ..row
+    }
+}
+
+const fn larger(row: Row, smaller: &'static str) -> Row {
+    Row {
+        smaller: Some(smaller),
+        ..row
+    }
+}
+
+/// All rows, in the order in which they run.
+#[rustfmt::skip]
+pub(crate) static ROWS: [Row; 20] = {
+    use Group as G;
+    use Transport::{Inproc, Ipc, Tcp};
+    use Work::{Ask, Device, Flow, Gather, Idle, Publish, Topics};
+    const ONE: [&str; 2] = ["0", "0"];
+    const TWO: [&str; 2] = ["0", "1"];
+    [
+        row(G::OneWay, "push-pull-64", "one way, tcp, 64 B", Flow, Tcp, 64),
+        row(G::OneWay, "push-pull-1k", "one way, tcp, 1 KiB", Flow, Tcp, 1 << 10),
+        row(G::OneWay, "push-pull-32k", "one way, tcp, 32 KiB", Flow, Tcp, 32 << 10),
+        row(G::OneWay, "push-pull-64-ipc", "one way, ipc, 64 B", Flow, Ipc, 64),
+        row(G::OneWay, "push-pull-64-inproc", "one way, inproc, 64 B", Flow, Inproc, 64),
+        row(G::Publish, "publish-1", "to 1 subscriber, tcp, 64 B", Publish(1), Tcp, 64),
+        row(G::Publish, "publish-8", "to 8 subscribers, tcp, 64 B", Publish(8), Tcp, 64),
+        bound(row(G::RoundTrip, "round-trip", "round trip, tcp, 64 B, one core", Ask(1), Tcp, 64), ONE),
+        bound(row(G::RoundTrip, "round-trip-2", "round trip, tcp, 64 B, two cores", Ask(1), Tcp, 64), TWO),
+        bound(row(G::RoundTrip, "round-trip-ipc", "round trip, ipc, 64 B, one core", Ask(1), Ipc, 64), ONE),
+        row(G::RoundTrip, "round-trip-inproc", "round trip, inproc, 64 B", Ask(1), Inproc, 64),
+        row(G::InFlight, "ask-64", "64 requests in flight, tcp, 64 B", Ask(64), Tcp, 64),
+        row(G::InFlight, "ask-64-1k", "64 requests in flight, tcp, 1 KiB", Ask(64), Tcp, 1 << 10),
+        row(G::Device, "device-64", "through a device, 64 in flight, two workers, tcp, 64 B", Device(64), Tcp, 64),
+        bound(row(G::Device, "device-1", "through a device, round trip, tcp, 64 B, one core", Device(1), Tcp, 64), ONE),
+        row(G::Rest, "idle-1000", "1,000 idle peers of a ROUTER, heartbeats on", Idle(1_000), Tcp, 8),
+        row(G::Scale, "gather-1", "from 1 peer, bursts of 64, tcp, 64 B", Gather(1), Tcp, 64),
+        larger(row(G::Scale, "gather-1000", "from 1,000 peers, bursts of 64, tcp, 64 B", Gather(1_000), Tcp, 64), "gather-1"),
+        row(G::Scale, "topics-1", "1 subscription, tcp, 64 B", Topics(1), Tcp, 64),
+        larger(row(G::Scale, "topics-100000", "100,000 subscriptions, tcp, 64 B", Topics(100_000), Tcp, 64), "topics-1"),
+    ]
+};
 
 impl Row {
+    /// The row of this name.
+    pub(crate) fn find(name: &str) -> Result<&'static Self> {
+        let names = || ROWS.each_ref().map(|row| row.name).join(", ");
+        let found = ROWS.iter().find(|row| row.name == name);
+        found.with_context(|| format!("there is no row `{name}`, but {}", names()))
+    }
+
+    /// Whether what counts is the time of one message, not how many there are in a second.
+    pub(crate) fn is_round_trip(&self) -> bool {
+        matches!(self.work, Work::Ask(1) | Work::Device(1))
+    }
+
+    /// Whether nothing moves, and what counts is what that costs.
+    pub(crate) fn is_idle(&self) -> bool {
+        matches!(self.work, Work::Idle(_))
+    }
+
+    /// Whether something is published, to subscribers that must all get it.
+    pub(crate) fn is_publication(&self) -> bool {
+        matches!(self.work, Work::Publish(_) | Work::Topics(_))
+    }
+
+    /// How many probes each receiver gets before the messages: all links are there then.
+    pub(crate) fn probes(&self) -> u64 {
+        match self.work {
+            Work::Publish(_) | Work::Topics(_) => 1,
+            Work::Gather(peers) => peers as u64,
+            _ => 0,
+        }
+    }
+
+    /// How many copies of each message arrive.
+    pub(crate) fn copies(&self) -> u64 {
+        match self.work {
+            Work::Publish(subscribers) => subscribers as u64,
+            _ => 1,
+        }
+    }
+
+    /// Whether messages take more than one link, between which there is no order.
+    pub(crate) fn has_several_links(&self) -> bool {
+        match self.work {
+            Work::Device(in_flight) => in_flight > 1,
+            Work::Gather(peers) => peers > 1,
+            _ => false,
+        }
+    }
+
+    /// A payload to be numbered with [`number`](crate::tally::number) before each send.
+    pub(crate) fn payload(&self) -> Vec<u8> {
+        vec![0x5a; self.size]
+    }
+}
+
+impl Group {
+    /// In the order of a report.
+    pub(crate) const ALL: [Self; 7] = [
+        Self::OneWay,
+        Self::Publish,
+        Self::RoundTrip,
+        Self::InFlight,
+        Self::Device,
+        Self::Rest,
+        Self::Scale,
+    ];
+
+    /// The name of its plot, without the ending.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::PushPull64 => "push-pull-64",
+            Self::OneWay => "one-way",
+            Self::Publish => "publish",
+            Self::RoundTrip => "round-trip",
+            Self::InFlight => "in-flight",
+            Self::Device => "device",
+            Self::Rest => "rest",
+            Self::Scale => "scale",
         }
     }
 
-    /// Octets of a message.
-    pub(crate) fn size(self) -> usize {
+    /// For people to read.
+    pub(crate) fn title(self) -> &'static str {
         match self {
-            Self::PushPull64 => 64,
+            Self::OneWay => "One way, PUSH to PULL",
+            Self::Publish => "PUB to SUB, nothing dropped",
+            Self::RoundTrip => "Round trip, DEALER to ROUTER and back, one in flight",
+            Self::InFlight => "64 requests in flight, DEALER to ROUTER and back",
+            Self::Device => "Through a device of ROUTER and DEALER",
+            Self::Rest => "At rest",
+            Self::Scale => "The same work for more peers and more topics",
         }
-    }
-
-    /// A payload to be numbered with [`number`] before each send.
-    pub(crate) fn payload(self) -> Vec<u8> {
-        vec![0x5a; self.size()]
-    }
-}
-
-/// Writes the message's number into its first eight octets.
-pub(crate) fn number(payload: &mut [u8], sequence: u64) {
-    payload[..8].copy_from_slice(&sequence.to_le_bytes());
-}
-
-/// What a receiver has seen. The clock runs from the first message to the last.
-pub(crate) struct Tally {
-    pub(crate) received: u64,
-    /// Messages with a number below one that was seen before.
-    pub(crate) reordered: u64,
-    next: u64,
-    first: Option<Instant>,
-}
-
-impl Tally {
-    pub(crate) fn new() -> Self {
-        Self {
-            received: 0,
-            reordered: 0,
-            next: 0,
-            first: None,
-        }
-    }
-
-    /// Notes one message.
-    pub(crate) fn note(&mut self, payload: &[u8]) {
-        if self.received == 0 {
-            self.first = Some(Instant::now());
-        }
-        let sequence = payload
-            .first_chunk()
-            .map_or(0, |number| u64::from_le_bytes(*number));
-        self.reordered += u64::from(sequence < self.next);
-        self.next = self.next.max(sequence + 1);
-        self.received += 1;
-    }
-
-    /// The time since the first message.
-    pub(crate) fn elapsed(&self) -> Duration {
-        self.first.map_or(Duration::ZERO, |first| first.elapsed())
     }
 }

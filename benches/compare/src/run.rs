@@ -1,150 +1,231 @@
-//! One run of one rival: a process that receives, a process that sends, and what both report.
+//! One run of one rival: its processes, from one to three, and what they report together.
 
 use std::fmt;
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, Stdio};
+use std::net::TcpListener;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::cpu;
+use crate::ends::Outcome;
+use crate::process::{Part, Process};
 use crate::rivals::Rival;
-use crate::row::{Row, Tally};
+use crate::row::{Row, Transport, Work};
 
 /// What came of a run.
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Run {
+    #[serde(serialize_with = "write_name", deserialize_with = "read_name")]
     pub(crate) rival: Rival,
-    sender: u32,
-    receiver: u32,
-    sent: u64,
-    received: u64,
-    reordered: u64,
-    /// From the first message received to the last.
-    seconds: f64,
-    sender_cpu: f64,
-    receiver_cpu: f64,
+    /// The end that binds, the one that connects, and the device between them.
+    pids: Vec<u32>,
+    #[serde(flatten)]
+    pub(crate) outcome: Outcome,
+}
+
+fn write_name<S: Serializer>(rival: &Rival, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(rival.name())
+}
+
+fn read_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Rival, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    Rival::find(&name).map_err(serde::de::Error::custom)
 }
 
 impl Run {
-    /// Starts both processes and waits for them.
-    pub(crate) fn measure(rival: Rival, row: Row, messages: u64) -> Result<Self> {
-        let mut receiver = Process::start("receive", rival, row, messages, "")?;
-        let address = receiver.line()?;
-        let mut sender = Process::start("send", rival, row, messages, address.trim())?;
-        let [sent, sender_cpu] = sender.report()?;
-        let [received, reordered, seconds, receiver_cpu] = receiver.report()?;
-        Ok(Self {
+    /// Starts the processes and waits for them.
+    pub(crate) fn measure(rival: Rival, row: &'static Row, messages: u64) -> Result<Self> {
+        let place = Place::new(row)?;
+        let cast = Cast {
             rival,
-            sender: sender.child.id(),
-            receiver: receiver.child.id(),
-            sent: sent as u64,
-            received: received as u64,
-            reordered: reordered as u64,
-            seconds,
-            sender_cpu,
-            receiver_cpu,
-        })
+            row,
+            messages,
+            endpoints: &place.endpoints,
+        };
+        let run = match row.work {
+            _ if row.transport == Transport::Inproc => cast.in_one(),
+            Work::Ask(_) => cast.asking(),
+            Work::Device(_) => cast.through_a_device(),
+            Work::Idle(_) => cast.idle(),
+            _ => cast.flowing(),
+        };
+        run.with_context(|| format!("{} in {}", rival.name(), row.name))
     }
 
-    /// Messages a second at the receiver.
+    /// Messages a second at the receivers.
     pub(crate) fn rate(&self) -> f64 {
-        self.received.saturating_sub(1) as f64 / self.seconds
+        self.outcome.received.saturating_sub(1) as f64 / self.outcome.seconds
     }
 
-    /// Processor seconds of both ends for a million messages.
+    /// Processor seconds of all processes for a million messages.
     pub(crate) fn cpu_per_million(&self) -> f64 {
-        (self.sender_cpu + self.receiver_cpu) / self.received as f64 * 1e6
+        self.outcome.cpu / self.outcome.received as f64 * 1e6
     }
 
-    /// Everything arrived, in order.
-    pub(crate) fn is_faultless(&self) -> bool {
-        self.sent == self.received && self.reordered == 0
+    /// What was sent and did not arrive.
+    pub(crate) fn lost(&self) -> u64 {
+        self.outcome.sent.saturating_sub(self.outcome.received)
+    }
+
+    /// Everything arrived, whole, and in order where there is one.
+    pub(crate) fn is_faultless(&self, row: &Row) -> bool {
+        let Outcome {
+            sent,
+            received,
+            reordered,
+            sound,
+            ..
+        } = self.outcome;
+        sent == received && sound && (reordered == 0 || row.has_several_links())
     }
 }
 
 impl fmt::Display for Run {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Outcome {
+            sent,
+            received,
+            reordered,
+            sound,
+            seconds,
+            cpu,
+            median,
+            p99,
+            per_peer,
+            at_rest,
+            ..
+        } = self.outcome;
         write!(
             formatter,
-            "{:<16} sender {} receiver {}: sent {} received {} lost {} reordered {} \
-             in {:.2} s, {:.2} M msg/s, CPU {:.2} + {:.2} s",
+            "{:<16} processes {:?}: sent {sent} received {received} lost {} reordered {reordered} \
+             checksum {} in {seconds:.2} s, CPU {cpu:.2} s, ",
             self.rival.name(),
-            self.sender,
-            self.receiver,
-            self.sent,
-            self.received,
-            self.sent.saturating_sub(self.received),
-            self.reordered,
-            self.seconds,
-            self.rate() / 1e6,
-            self.sender_cpu,
-            self.receiver_cpu,
-        )
+            self.pids,
+            self.lost(),
+            if sound { "ok" } else { "wrong" },
+        )?;
+        if median > 0.0 {
+            write!(formatter, "median {median:.1} µs, p99 {p99:.1} µs")
+        } else if seconds > 0.0 {
+            write!(formatter, "{:.3} M msg/s", self.rate() / 1e6)
+        } else {
+            write!(
+                formatter,
+                "{per_peer:.1} KiB a peer, {at_rest:.2} % at rest"
+            )
+        }
     }
 }
 
-/// The receiving process: says where it listens, then what it has seen.
-pub(crate) fn receive(rival: Rival, row: Row, messages: u64) -> Result<()> {
-    let before = cpu::seconds()?;
-    let mut tally = Tally::new();
-    let seconds = rival.receive(row, messages, &mut tally)?.as_secs_f64();
-    let cpu = cpu::seconds()? - before;
-    println!("{} {} {seconds} {cpu}", tally.received, tally.reordered);
-    Ok(())
+/// Who meets where, to do what.
+struct Cast<'a> {
+    rival: Rival,
+    row: &'static Row,
+    messages: u64,
+    endpoints: &'a [String],
 }
 
-/// The sending process: says what it has sent.
-pub(crate) fn send(rival: Rival, row: Row, messages: u64, address: &str) -> Result<()> {
-    let before = cpu::seconds()?;
-    let sent = rival.send(row, messages, address)?;
-    println!("{sent} {}", cpu::seconds()? - before);
-    Ok(())
+impl Cast<'_> {
+    fn start(&self, part: Part) -> Result<Process> {
+        let cores = self.row.cores.map(|[first, second]| match part {
+            Part::First | Part::Device => first,
+            Part::Second | Part::Both => second,
+        });
+        let (rival, row, messages) = (self.rival, self.row, self.messages);
+        let mut process = Process::start(part, rival, row, messages, self.endpoints, cores)?;
+        if matches!(part, Part::First | Part::Device) {
+            process.line("ready")?;
+        }
+        Ok(process)
+    }
+
+    fn run(&self, processes: &[&Process], outcome: Outcome) -> Run {
+        Run {
+            rival: self.rival,
+            pids: processes.iter().map(|process| process.id()).collect(),
+            outcome,
+        }
+    }
+
+    fn in_one(&self) -> Result<Run> {
+        let mut both = self.start(Part::Both)?;
+        let outcome = both.outcome()?;
+        Ok(self.run(&[&both], outcome))
+    }
+
+    /// The sender stays until all has arrived: how a socket closes is no part of the row.
+    fn flowing(&self) -> Result<Run> {
+        let mut first = self.start(Part::First)?;
+        let mut second = self.start(Part::Second)?;
+        if self.row.probes() > 0 {
+            first.line("linked")?;
+            second.tell("go")?;
+        }
+        let outcome = first.outcome()?.with(second.stop()?);
+        Ok(self.run(&[&first, &second], outcome))
+    }
+
+    fn asking(&self) -> Result<Run> {
+        let mut first = self.start(Part::First)?;
+        let mut second = self.start(Part::Second)?;
+        let asked = second.outcome()?;
+        let outcome = first.stop()?.with(asked);
+        Ok(self.run(&[&first, &second], outcome))
+    }
+
+    fn through_a_device(&self) -> Result<Run> {
+        let mut device = self.start(Part::Device)?;
+        let mut workers = self.start(Part::First)?;
+        let mut client = self.start(Part::Second)?;
+        let asked = client.outcome()?;
+        let outcome = workers.stop()?.with(device.stop()?).with(asked);
+        Ok(self.run(&[&workers, &client, &device], outcome))
+    }
+
+    fn idle(&self) -> Result<Run> {
+        let mut router = self.start(Part::First)?;
+        let mut peers = self.start(Part::Second)?;
+        peers.line("connected")?;
+        router.tell("weigh")?;
+        router.line("weighed")?;
+        let counted = peers.stop()?;
+        let outcome = router.stop()?.with(counted);
+        Ok(self.run(&[&router, &peers], outcome))
+    }
 }
 
-/// A child, killed when dropped.
-struct Process {
-    child: Child,
-    output: BufReader<Box<dyn Read>>,
+/// Where the ends meet.
+struct Place {
+    endpoints: Vec<String>,
+    /// Holds the files of ipc until the run is over.
+    _folder: Option<tempfile::TempDir>,
 }
 
-impl Process {
-    fn start(end: &str, rival: Rival, row: Row, messages: u64, address: &str) -> Result<Self> {
-        let mut child = Command::new(std::env::current_exe()?)
-            .args([end, "--rival", rival.name(), "--row", row.name()])
-            .args(["--messages", &messages.to_string(), "--address", address])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let output = child.stdout.take().context("its output is a pipe")?;
+impl Place {
+    fn new(row: &Row) -> Result<Self> {
+        let count = match row.work {
+            Work::Publish(subscribers) => subscribers,
+            // A service has one for each direction, a device one for each side.
+            Work::Ask(_) | Work::Device(_) => 2,
+            _ => 1,
+        };
+        let folder = match row.transport {
+            Transport::Ipc => Some(tempfile::tempdir()?),
+            Transport::Tcp | Transport::Inproc => None,
+        };
+        // Free at present; somebody else may be faster only on a busy machine.
+        let listeners: Vec<_> = (0..count)
+            .map(|_| TcpListener::bind("127.0.0.1:0"))
+            .collect::<Result<_, _>>()?;
+        let endpoints = listeners.iter().enumerate().map(|(number, listener)| {
+            Ok(match (&folder, row.transport) {
+                (Some(folder), _) => format!("ipc://{}/{number}", folder.path().display()),
+                (None, Transport::Inproc) => format!("inproc://{number}"),
+                (None, _) => format!("tcp://{}", listener.local_addr()?),
+            })
+        });
         Ok(Self {
-            child,
-            output: BufReader::new(Box::new(output)),
+            endpoints: endpoints.collect::<Result<_>>()?,
+            _folder: folder,
         })
-    }
-
-    fn line(&mut self) -> Result<String> {
-        let mut line = String::new();
-        if self.output.read_line(&mut line)? == 0 {
-            bail!("process {} ended before it said anything", self.child.id());
-        }
-        Ok(line)
-    }
-
-    /// The numbers of its last line, once it has ended.
-    fn report<const COUNT: usize>(&mut self) -> Result<[f64; COUNT]> {
-        let line = self.line()?;
-        let numbers: Vec<f64> = line.split_whitespace().flat_map(str::parse).collect();
-        let status = self.child.wait()?;
-        match numbers.try_into() {
-            Ok(numbers) if status.success() => Ok(numbers),
-            _ => bail!("process {} failed: {status}, `{line}`", self.child.id()),
-        }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It has usually ended, and then there is nothing to kill.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

@@ -1,53 +1,110 @@
-//! libzmq: one socket and one IO thread a process, with and without high-water marks.
+//! libzmq: one IO thread a process; its sockets block the thread that uses them.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Result, bail};
 
-use super::PATIENCE;
-use crate::row::{Row, Tally, number};
+use super::Kind;
 
-/// The high-water mark of a socket that nobody has told anything.
-pub(super) const DEFAULT_MARK: i32 = 1_000;
+/// How long a socket waits before it gives up.
+const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What libzmq takes for "none".
-pub(super) const NO_MARK: i32 = 0;
+/// As ours, which are on by default.
+const HEARTBEAT: Duration = Duration::from_secs(10);
 
-pub(super) fn receive(mark: i32, row: Row, messages: u64, tally: &mut Tally) -> Result<Duration> {
-    let context = zmq::Context::new();
-    let pull = context.socket(zmq::PULL)?;
-    pull.set_rcvhwm(mark)?;
-    pull.set_rcvtimeo(i32::try_from(PATIENCE.as_millis())?)?;
-    pull.bind("tcp://127.0.0.1:*")?;
-    let endpoint = pull
-        .get_last_endpoint()?
-        .map_err(|_| anyhow!("an endpoint is text"))?;
-    println!(
-        "{}",
-        endpoint.strip_prefix("tcp://").context("bound to tcp")?
-    );
-    let mut buffer = vec![0; row.size()];
-    while tally.received < messages {
-        // Into a buffer of ours: faster than a message object, which is made and freed each time.
-        let Ok(length) = pull.recv_into(&mut buffer, 0) else {
-            break;
-        };
-        tally.note(&buffer[..length]);
-    }
-    Ok(tally.elapsed())
+/// Sockets of one process that are to meet over inproc need the same context.
+static CONTEXT: Mutex<Option<zmq::Context>> = Mutex::new(None);
+
+/// A socket with a high-water mark for each direction; 0 is none.
+pub(crate) struct Socket<const MARK: i32> {
+    socket: zmq::Socket,
+    buffer: Vec<u8>,
 }
 
-pub(super) fn send(mark: i32, row: Row, messages: u64, address: &str) -> Result<u64> {
-    let context = zmq::Context::new();
-    let push = context.socket(zmq::PUSH)?;
-    push.set_sndhwm(mark)?;
-    push.set_sndtimeo(i32::try_from(PATIENCE.as_millis())?)?;
-    push.set_linger(i32::try_from(PATIENCE.as_millis())?)?;
-    push.connect(&format!("tcp://{address}"))?;
-    let mut payload = row.payload();
-    for sequence in 0..messages {
-        number(&mut payload, sequence);
-        push.send(&payload[..], 0)?;
+impl<const MARK: i32> Socket<MARK> {
+    fn new(kind: Kind) -> Result<Self> {
+        let mut context = CONTEXT.lock().unwrap_or_else(PoisonError::into_inner);
+        let context = context.get_or_insert_with(zmq::Context::new);
+        let socket = context.socket(match kind {
+            Kind::Push => zmq::PUSH,
+            Kind::Pull => zmq::PULL,
+            Kind::Pub => zmq::PUB,
+            Kind::Sub => zmq::SUB,
+            Kind::Dealer => zmq::DEALER,
+            Kind::Router => zmq::ROUTER,
+        })?;
+        let patience = i32::try_from(PATIENCE.as_millis())?;
+        socket.set_sndhwm(MARK)?;
+        socket.set_rcvhwm(MARK)?;
+        socket.set_sndtimeo(patience)?;
+        socket.set_rcvtimeo(patience)?;
+        socket.set_linger(patience)?;
+        socket.set_heartbeat_ivl(i32::try_from(HEARTBEAT.as_millis())?)?;
+        Ok(Self {
+            socket,
+            buffer: vec![0; 64 << 10],
+        })
     }
-    Ok(messages)
+}
+
+impl<const MARK: i32> super::Socket for Socket<MARK> {
+    async fn bind(kind: Kind, endpoints: &[String]) -> Result<Self> {
+        let socket = Self::new(kind)?;
+        socket.socket.bind(&endpoints[0])?;
+        Ok(socket)
+    }
+
+    async fn connect(kind: Kind, endpoints: &[String]) -> Result<Self> {
+        let socket = Self::new(kind)?;
+        for endpoint in endpoints {
+            socket.socket.connect(endpoint)?;
+        }
+        Ok(socket)
+    }
+
+    async fn subscribe(&mut self, topic: &[u8]) -> Result<()> {
+        Ok(self.socket.set_subscribe(topic)?)
+    }
+
+    async fn send(&mut self, payload: &[u8]) -> Result<()> {
+        Ok(self.socket.send(payload, 0)?)
+    }
+
+    async fn receive(&mut self, note: &mut (dyn FnMut(&[u8]) + Send)) -> Result<()> {
+        // Into a buffer of ours: faster than a message object, which is made and freed each time.
+        let length = self.socket.recv_into(&mut self.buffer, 0)?;
+        if length > self.buffer.len() {
+            bail!("a message of {length} octets");
+        }
+        note(&self.buffer[..length]);
+        Ok(())
+    }
+
+    async fn echo(&mut self) -> Result<()> {
+        loop {
+            let frame = self.socket.recv_msg(0)?;
+            let more = frame.get_more();
+            let flags = if more { zmq::SNDMORE } else { 0 };
+            self.socket.send(frame, flags)?;
+            if !more {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn device(front: &str, back: &str, ready: impl FnOnce() + Send) -> Result<()> {
+        let (router, dealer) = (Self::new(Kind::Router)?, Self::new(Kind::Dealer)?);
+        for socket in [&router.socket, &dealer.socket] {
+            socket.set_rcvtimeo(-1)?;
+        }
+        router.socket.bind(front)?;
+        dealer.socket.bind(back)?;
+        ready();
+        Ok(zmq::proxy(&router.socket, &dealer.socket)?)
+    }
+
+    async fn close(self) -> Result<()> {
+        Ok(())
+    }
 }

@@ -1,91 +1,148 @@
-//! pushsub with its default options, on a runtime of one thread or of two workers.
+//! pushsub with its default options; its publisher waits for its slowest subscriber.
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, bail, ensure};
 use bytes::Bytes;
-use pushsub::{Pull, Push};
-use tokio::runtime::{Builder, Runtime};
-use tokio::time::timeout;
+use pushsub::{Dealer, Message, Options, Overflow, Pub, Pull, Push, Queue, Router, Sub};
 
-use super::PATIENCE;
-use crate::row::{Row, Tally, number};
+use super::Kind;
 
-/// No run takes longer; what is missing then is reported as lost.
-const RUN: Duration = Duration::from_secs(60);
+/// How long the end of a socket may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What the program runs on.
-#[derive(Clone, Copy)]
-pub(super) enum Flavour {
-    CurrentThread,
-    TwoWorkers,
+/// Messages received at once.
+const BATCH: usize = 1_024;
+
+pub(crate) struct Socket {
+    socket: Any,
+    batch: Vec<Message>,
 }
 
-impl Flavour {
-    fn runtime(self) -> Result<Runtime> {
-        let mut builder = match self {
-            Self::CurrentThread => Builder::new_current_thread(),
-            Self::TwoWorkers => Builder::new_multi_thread(),
-        };
-        Ok(builder.worker_threads(2).enable_all().build()?)
-    }
-
-    pub(super) fn receive(self, messages: u64, tally: &mut Tally) -> Result<Duration> {
-        let runtime = self.runtime()?;
-        // A task of its own, as in a program: what `block_on` polls is not a worker's.
-        let mut own = std::mem::replace(tally, Tally::new());
-        let task = runtime.spawn(async move {
-            let elapsed = receive(messages, &mut own).await;
-            (own, elapsed)
-        });
-        let (own, elapsed) = runtime.block_on(task)?;
-        *tally = own;
-        elapsed
-    }
-
-    pub(super) fn send(self, row: Row, messages: u64, address: &str) -> Result<u64> {
-        let runtime = self.runtime()?;
-        let address = format!("tcp://{address}");
-        let task = runtime.spawn(async move { send(row, messages, &address).await });
-        runtime.block_on(task)?
-    }
+enum Any {
+    Push(Push),
+    Pull(Pull),
+    Pub(Pub),
+    Sub(Sub),
+    Dealer(Dealer),
+    Router(Router),
 }
 
-async fn receive(messages: u64, tally: &mut Tally) -> Result<Duration> {
-    const BATCH: usize = 1_024;
-    let pull = Pull::new();
-    let endpoint = pull.bind("tcp://127.0.0.1:*").await?.to_string();
-    println!(
-        "{}",
-        endpoint.strip_prefix("tcp://").context("bound to tcp")?
-    );
-    let mut batch = Vec::with_capacity(BATCH);
-    // One clock for the whole of it: one for each batch would be part of what is measured.
-    let all = timeout(RUN, async {
-        while tally.received < messages {
-            pull.recv_many(&mut batch, BATCH).await?;
-            for message in batch.drain(..) {
-                tally.note(message.first());
-            }
+/// Does the same for a socket of any kind.
+macro_rules! each {
+    ($any:expr, $socket:ident => $body:expr) => {
+        match $any {
+            Any::Push($socket) => $body,
+            Any::Pull($socket) => $body,
+            Any::Pub($socket) => $body,
+            Any::Sub($socket) => $body,
+            Any::Dealer($socket) => $body,
+            Any::Router($socket) => $body,
         }
-        Ok(tally.elapsed())
-    });
-    all.await.unwrap_or(Ok(RUN))
+    };
 }
 
-async fn send(row: Row, messages: u64, address: &str) -> Result<u64> {
-    let push = Push::new();
-    push.connect(address)?;
-    let mut payload = row.payload();
-    for sequence in 0..messages {
-        number(&mut payload, sequence);
-        push.send(Bytes::copy_from_slice(&payload)).await?;
+impl Socket {
+    fn new(kind: Kind) -> Result<Self> {
+        let socket = match kind {
+            Kind::Push => Any::Push(Push::new()),
+            Kind::Pull => Any::Pull(Pull::new()),
+            Kind::Pub => Any::Pub(Pub::with_options(
+                Options::default().overflow(Overflow::Block),
+            )?),
+            Kind::Sub => Any::Sub(Sub::new()),
+            Kind::Dealer => Any::Dealer(Dealer::new()),
+            Kind::Router => Any::Router(Router::new()),
+        };
+        Ok(Self {
+            socket,
+            batch: Vec::with_capacity(BATCH),
+        })
     }
-    let closed = push.close(PATIENCE).await;
-    ensure!(
-        closed.unsent == 0,
-        "{} messages were not sent",
-        closed.unsent
-    );
-    Ok(messages)
+}
+
+impl super::Socket for Socket {
+    async fn bind(kind: Kind, endpoints: &[String]) -> Result<Self> {
+        let socket = Self::new(kind)?;
+        each!(&socket.socket, socket => socket.bind(endpoints[0].as_str()).await?);
+        Ok(socket)
+    }
+
+    async fn connect(kind: Kind, endpoints: &[String]) -> Result<Self> {
+        let socket = Self::new(kind)?;
+        for endpoint in endpoints {
+            each!(&socket.socket, socket => socket.connect(endpoint.as_str())?);
+        }
+        Ok(socket)
+    }
+
+    async fn subscribe(&mut self, topic: &[u8]) -> Result<()> {
+        let Any::Sub(socket) = &self.socket else {
+            bail!("it does not subscribe")
+        };
+        socket.subscribe(Bytes::copy_from_slice(topic));
+        Ok(())
+    }
+
+    async fn send(&mut self, payload: &[u8]) -> Result<()> {
+        let message = Bytes::copy_from_slice(payload);
+        match &self.socket {
+            Any::Push(socket) => socket.send(message).await?,
+            Any::Pub(socket) => socket.send(message).await?,
+            Any::Dealer(socket) => socket.send(message).await?,
+            Any::Pull(_) | Any::Sub(_) | Any::Router(_) => bail!("it does not send"),
+        }
+        Ok(())
+    }
+
+    async fn receive(&mut self, note: &mut (dyn FnMut(&[u8]) + Send)) -> Result<()> {
+        let batch = &mut self.batch;
+        match &self.socket {
+            Any::Pull(socket) => socket.recv_many(batch, BATCH).await?,
+            Any::Sub(socket) => socket.recv_many(batch, BATCH).await?,
+            Any::Dealer(socket) => socket.recv_many(batch, BATCH).await?,
+            Any::Push(_) | Any::Pub(_) | Any::Router(_) => bail!("it does not receive"),
+        };
+        for message in batch.drain(..) {
+            note(message.first());
+        }
+        Ok(())
+    }
+
+    async fn echo(&mut self) -> Result<()> {
+        match &self.socket {
+            Any::Router(socket) => {
+                socket.recv_many(&mut self.batch, BATCH).await?;
+                for message in self.batch.drain(..) {
+                    socket.send(message).await?;
+                }
+            }
+            Any::Dealer(socket) => {
+                socket.recv_many(&mut self.batch, BATCH).await?;
+                for message in self.batch.drain(..) {
+                    socket.send(message).await?;
+                }
+            }
+            _ => bail!("it does not echo"),
+        }
+        Ok(())
+    }
+
+    async fn device(front: &str, back: &str, ready: impl FnOnce() + Send) -> Result<()> {
+        let queue = Queue::builder().front(front).back(back).spawn().await?;
+        ready();
+        std::future::pending::<()>().await;
+        drop(queue);
+        Ok(())
+    }
+
+    async fn close(self) -> Result<()> {
+        let closed = each!(self.socket, socket => socket.close(PATIENCE).await);
+        ensure!(
+            closed.unsent == 0,
+            "{} messages were not sent",
+            closed.unsent
+        );
+        Ok(())
+    }
 }

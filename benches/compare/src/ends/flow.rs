@@ -1,0 +1,199 @@
+//! One way: a sender or many, a receiver or several, as fast as it goes.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio::task::JoinSet;
+use tokio::time::{interval, timeout};
+
+use super::orders::Orders;
+use super::{LONGEST, Outcome};
+use crate::resources;
+use crate::rivals::{Kind, Socket};
+use crate::row::{Row, Work};
+use crate::tally::{PROBE, Tally, number, sum_of};
+
+/// Between two probes.
+const PROBING: Duration = Duration::from_millis(5);
+
+/// Messages that each of many senders sends in its turn.
+const BURST: u64 = 64;
+
+/// One receiver for each endpoint. Of several the sum counts, and the slowest's time.
+pub(super) async fn receive<S: Socket>(
+    row: &'static Row,
+    endpoints: Vec<String>,
+    messages: u64,
+    ready: impl FnOnce() + Send,
+) -> Result<Outcome> {
+    let kind = if row.is_publication() {
+        Kind::Sub
+    } else {
+        Kind::Pull
+    };
+    let mut receivers = Vec::new();
+    for endpoint in endpoints.chunks(1) {
+        let mut receiver = S::bind(kind, endpoint).await?;
+        if kind == Kind::Sub {
+            for topic in topics(row.work) {
+                receiver.subscribe(&topic).await?;
+            }
+        }
+        receivers.push(receiver);
+    }
+    ready();
+    for receiver in &mut receivers {
+        let mut tally = Tally::default();
+        while tally.probes < row.probes() {
+            receiver.receive(&mut |payload| tally.note(payload)).await?;
+        }
+    }
+    println!("linked");
+    let cpu_before = resources::cpu_seconds()?;
+    let mut tasks = JoinSet::new();
+    for receiver in receivers {
+        tasks.spawn(count(receiver, messages));
+    }
+    let expected = sum_of(messages, row.size);
+    let mut outcome = Outcome {
+        cpu_before,
+        ..Outcome::done()
+    };
+    while let Some(received) = tasks.join_next().await {
+        let (tally, elapsed) = received??;
+        outcome.received += tally.received;
+        outcome.reordered += tally.reordered;
+        outcome.sound &= tally.checksum == expected;
+        outcome.seconds = outcome.seconds.max(elapsed.as_secs_f64());
+    }
+    Ok(outcome)
+}
+
+/// Receives so many messages, or what comes within the time.
+async fn count<S: Socket>(mut receiver: S, messages: u64) -> Result<(Tally, Duration)> {
+    let mut tally = Tally::default();
+    // One clock for the whole of it: one for each batch would be part of what is measured.
+    let all = timeout(LONGEST, async {
+        while tally.received < messages {
+            receiver.receive(&mut |payload| tally.note(payload)).await?;
+        }
+        anyhow::Ok(())
+    });
+    if let Ok(ended) = all.await {
+        ended?;
+    }
+    let elapsed = tally.elapsed();
+    Ok((tally, elapsed))
+}
+
+/// What a subscriber asks for. Messages begin with their number, least octet first, so that its first
+/// two octets tell 65,536 topics apart; what there is beyond those is further topics below the last ones.
+fn topics(work: Work) -> Vec<Vec<u8>> {
+    let Work::Topics(count @ 2..) = work else {
+        return vec![Vec::new()];
+    };
+    let short = (0..=u16::MAX).map(|number| number.to_le_bytes().to_vec());
+    let long = (0..=u32::MAX).map(|number| {
+        let [low, middle, high, _] = number.to_le_bytes();
+        vec![low, middle, high, 0xff]
+    });
+    short.chain(long).take(count).collect()
+}
+
+/// Sends all from one socket.
+pub(super) async fn push<S: Socket>(
+    row: &'static Row,
+    endpoints: Vec<String>,
+    messages: u64,
+    orders: Orders,
+) -> Result<Outcome> {
+    let push = S::connect(Kind::Push, &endpoints).await?;
+    send(push, row, messages, orders).await
+}
+
+/// Sends from many sockets, each a burst in its turn.
+pub(super) async fn push_in_turns<S: Socket>(
+    row: &'static Row,
+    endpoints: Vec<String>,
+    messages: u64,
+    peers: usize,
+    mut orders: Orders,
+) -> Result<Outcome> {
+    let mut sockets = Vec::new();
+    for _ in 0..peers {
+        sockets.push(S::connect(Kind::Push, &endpoints).await?);
+    }
+    let mut payload = row.payload();
+    number(&mut payload, PROBE);
+    for socket in &mut sockets {
+        socket.send(&payload).await?;
+        socket.flush().await?;
+    }
+    orders.wait_for("go").await?;
+    let cpu_before = resources::cpu_seconds()?;
+    let mut sequence = 0;
+    while sequence < messages {
+        for socket in &mut sockets {
+            let end = messages.min(sequence + BURST);
+            while sequence < end {
+                number(&mut payload, sequence);
+                socket.send(&payload).await?;
+                sequence += 1;
+            }
+            socket.flush().await?;
+        }
+    }
+    orders.wait_for("stop").await?;
+    for socket in sockets {
+        socket.close().await?;
+    }
+    Ok(sent(messages, cpu_before))
+}
+
+/// Sends all, and stays until the other end has them: how a socket closes is no part of this.
+async fn send<S: Socket>(
+    mut socket: S,
+    row: &Row,
+    messages: u64,
+    mut orders: Orders,
+) -> Result<Outcome> {
+    let mut payload = row.payload();
+    let cpu_before = resources::cpu_seconds()?;
+    for sequence in 0..messages {
+        number(&mut payload, sequence);
+        socket.send(&payload).await?;
+    }
+    socket.flush().await?;
+    orders.wait_for("stop").await?;
+    socket.close().await?;
+    Ok(sent(messages, cpu_before))
+}
+
+fn sent(messages: u64, cpu_before: f64) -> Outcome {
+    Outcome {
+        sent: messages,
+        cpu_before,
+        ..Outcome::done()
+    }
+}
+
+/// Publishes probes until it is told that they arrive, and then the messages.
+pub(super) async fn publish<S: Socket>(
+    row: &'static Row,
+    endpoints: Vec<String>,
+    messages: u64,
+    mut orders: Orders,
+) -> Result<Outcome> {
+    let mut publisher = S::connect(Kind::Pub, &endpoints).await?;
+    let mut probe = row.payload();
+    number(&mut probe, PROBE);
+    let mut ticks = interval(PROBING);
+    while !orders.have_come()? {
+        publisher.send(&probe).await?;
+        publisher.flush().await?;
+        ticks.tick().await;
+    }
+    let mut outcome = send(publisher, row, messages, orders).await?;
+    outcome.sent *= row.copies();
+    Ok(outcome)
+}

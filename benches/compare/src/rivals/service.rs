@@ -1,0 +1,82 @@
+//! pushsub's service layer: a client that calls and a server that answers, with an id and a deadline each.
+
+use anyhow::{Context as _, Result, bail};
+use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::stream::FuturesOrdered;
+use pushsub::{Client, Instance, Reply, Request, Server};
+
+use super::Kind;
+
+/// The fewest requests that any row has in flight.
+const HANDLERS: usize = 64;
+
+pub(crate) enum Socket {
+    Server(Server),
+    Client(Calls),
+}
+
+pub(crate) struct Calls {
+    client: Client,
+    in_flight: FuturesOrdered<BoxFuture<'static, Result<Bytes>>>,
+}
+
+impl super::Socket for Socket {
+    // Requests come by one and responses by the other.
+    const ENDPOINTS: usize = 2;
+
+    async fn bind(_: Kind, endpoints: &[String]) -> Result<Self> {
+        let server = Server::builder("echo")
+            .bind(endpoints[0].as_str())
+            .bind_responses(endpoints[1].as_str())
+            .concurrency(HANDLERS)
+            .serve(|request: Request| async move { Ok(Reply::echo(&request)) })
+            .await?;
+        Ok(Self::Server(server))
+    }
+
+    async fn connect(_: Kind, endpoints: &[String]) -> Result<Self> {
+        let instance = Instance::new(endpoints[0].as_str(), endpoints[1].as_str())?;
+        let client = Client::builder("echo").connect(instance).await?;
+        Ok(Self::Client(Calls {
+            client,
+            in_flight: FuturesOrdered::new(),
+        }))
+    }
+
+    async fn send(&mut self, payload: &[u8]) -> Result<()> {
+        let Self::Client(calls) = self else {
+            bail!("it answers")
+        };
+        let client = calls.client.clone();
+        let payload = Bytes::copy_from_slice(payload);
+        calls.in_flight.push_back(Box::pin(async move {
+            let response = client.request("echo").raw(payload).call().await?;
+            Ok(response.outcome?.bytes().clone())
+        }));
+        Ok(())
+    }
+
+    async fn receive(&mut self, note: &mut (dyn FnMut(&[u8]) + Send)) -> Result<()> {
+        let Self::Client(calls) = self else {
+            bail!("it answers")
+        };
+        let answer = calls.in_flight.next().await;
+        note(&answer.context("nothing is in flight")??);
+        Ok(())
+    }
+
+    async fn echo(&mut self) -> Result<()> {
+        // The server does, by itself.
+        std::future::pending().await
+    }
+
+    async fn close(self) -> Result<()> {
+        match self {
+            Self::Server(server) => server.close().await,
+            Self::Client(calls) => calls.client.close().await,
+        }
+        Ok(())
+    }
+}
