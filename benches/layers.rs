@@ -111,7 +111,7 @@ fn subscriptions(criterion: &mut Criterion) {
             bencher.iter(|| {
                 publisher
                     .try_send(message.clone())
-                    .expect("nobody wants it")
+                    .expect("nobody wants it");
             });
         });
         runtime.block_on(subscriber.close(Duration::ZERO));

@@ -326,6 +326,8 @@ impl Drop for Lease {
 }
 
 #[cfg(test)]
+mod property;
+#[cfg(test)]
 mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};

@@ -80,7 +80,6 @@ targets! {
     envelopes;
     /// BI-111.
     endpoints;
-    /// BI-90.
     control;
 }
 

@@ -4,6 +4,7 @@
 //! nobody and never waits: it says what has room, and the callers act.
 
 mod batch;
+mod encoded;
 mod incoming;
 mod keyed;
 mod marks;
@@ -11,10 +12,13 @@ mod marks;
 mod model;
 mod outgoing;
 mod plain;
+#[cfg(test)]
+mod property;
 mod receipt;
 mod waiters;
 
-pub(crate) use batch::{Batch, Encoded, Progress};
+pub(crate) use batch::{Batch, Progress};
+pub(crate) use encoded::Encoded;
 pub(crate) use incoming::{Incoming, OVERHEAD};
 pub(crate) use marks::Mark;
 pub(crate) use outgoing::Outgoing;

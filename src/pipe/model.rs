@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use super::batch::{Batch, Encoded, Progress};
+use super::batch::{Batch, Progress};
+use super::encoded::Encoded;
 use super::marks::Mark;
 use super::plain::Plain;
 use super::receipt::{Fate, Fates, Slip, Tally};

@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::batch::{Batch, Encoded, Progress};
+use super::batch::{Batch, Progress};
+use super::encoded::Encoded;
 use super::keyed::Keyed;
 use super::marks::Mark;
 use super::plain::Plain;
@@ -371,7 +372,8 @@ mod tests {
     use crate::context::Context;
     use crate::message::Message;
     use crate::options::Limit;
-    use crate::pipe::batch::{Batch, Encoded};
+    use crate::pipe::batch::Batch;
+    use crate::pipe::encoded::Encoded;
 
     fn encoded(batch: &mut Batch) -> &mut Encoded {
         match batch {

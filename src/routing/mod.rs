@@ -15,6 +15,8 @@
 pub(crate) mod fair_queue;
 pub(crate) mod identities;
 pub(crate) mod lockstep;
+#[cfg(test)]
+mod property;
 pub(crate) mod round_robin;
 pub(crate) mod subscriptions;
 

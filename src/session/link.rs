@@ -34,6 +34,10 @@ use crate::zmtp::{Command, Peer};
 /// Slices in one vectored write.
 const SLICES: usize = 64;
 
+/// Commands of a peer that are obeyed before others have their turn: the runtime looks for
+/// what is new on other wires once in 61 turns, which a flood of them must not make long.
+const COMMANDS_A_TURN: usize = 256;
+
 /// A live connection.
 pub(crate) struct Wired {
     pub(super) pipe: PipeId,
@@ -381,8 +385,10 @@ impl Wired {
     fn read_step(&self, reader: &mut Reader) -> Result<Step, LinkError> {
         // What is decoded before the wire is asked: the octets that came with
         // the handshake, or a rest left by a pause.
-        if reader.reading.has_undecoded() && !self.decode(reader)? {
-            return Ok(Step::Paused);
+        if reader.reading.has_undecoded()
+            && let Some(step) = self.decode(reader)?
+        {
+            return Ok(step);
         }
         if !self.make_room(&mut reader.reading) {
             return Ok(Step::Starved);
@@ -393,8 +399,8 @@ impl Wired {
         };
         self.heard.store(true, Ordering::Relaxed);
         self.heard_since_ping.store(true, Ordering::Relaxed);
-        if !self.decode(reader)? {
-            return Ok(Step::Paused);
+        if let Some(step) = self.decode(reader)? {
+            return Ok(step);
         }
         if filled {
             return Ok(Step::More);
@@ -409,8 +415,8 @@ impl Wired {
                 Ok(Step::Pending)
             }
             Some(_) => {
-                let going_on = self.decode(reader)?;
-                Ok(if going_on { Step::More } else { Step::Paused })
+                let step = self.decode(reader)?;
+                Ok(step.unwrap_or(Step::More))
             }
         }
     }
@@ -454,12 +460,14 @@ impl Wired {
         *self.starved.lock()
     }
 
-    /// Decodes all of the buffer and delivers it. Returns whether reading may go on.
-    fn decode(&self, reader: &mut Reader) -> Result<bool, LinkError> {
+    /// Decodes all of the buffer and delivers it, or as much as one turn may take.
+    /// Returns why reading is not to go on, if it is not.
+    fn decode(&self, reader: &mut Reader) -> Result<Option<Step>, LinkError> {
         let Reader {
             reading, messages, ..
         } = reader;
         let mut going_on = true;
+        let mut commands = 0;
         loop {
             let decoded = reading.decode(messages);
             // What came whole before an offence is delivered, as any of it would have been.
@@ -469,7 +477,11 @@ impl Wired {
             }
             match decoded.map_err(|error| LinkError::Protocol(error.to_string()))? {
                 Some(command) => going_on &= self.obey(command)?,
-                None => return Ok(going_on),
+                None => return Ok((!going_on).then_some(Step::Paused)),
+            }
+            commands += 1;
+            if commands == COMMANDS_A_TURN {
+                return Ok(Some(if going_on { Step::More } else { Step::Paused }));
             }
         }
     }

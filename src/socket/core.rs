@@ -45,6 +45,9 @@ pub(super) struct Core {
     pub(super) entry: OnceLock<Entry>,
 }
 
+/// Links that a task reads, with nothing for it on any, before it yields.
+const READS_A_TURN: usize = 8;
+
 /// A send or receive takes some 50 ns; the budget of a tokio task, 128 steps,
 /// is made for steps of a microsecond. Eight of ours make one.
 const OPERATIONS_A_STEP: u32 = 8;
@@ -279,8 +282,8 @@ impl Core {
         mut take: impl FnMut(&mut State, &mut Vec<Arc<Link>>) -> Option<T>,
     ) -> Poll<Result<T, RecvError>> {
         let turn = ready!(self.poll_turn(context));
-        // Each link is read once at most before the task yields: one that always
-        // has more, and a runtime that wants its turn, are both served.
+        // Each link is read once at most before the task yields, and a few of them: one that
+        // always has more, and a runtime that wants its turn, are both served.
         let mut reads = 0;
         let mut resumed = Vec::new();
         loop {
@@ -299,7 +302,7 @@ impl Core {
                     state.receivers.leave(ticket);
                     return Poll::Ready(Err(RecvError::Closed));
                 }
-                if reads > state.pipes.len() {
+                if reads > state.pipes.len().min(READS_A_TURN) {
                     state.receivers.wait(ticket, context.waker());
                     drop(state);
                     context.waker().wake_by_ref();

@@ -20,6 +20,8 @@ pub(crate) mod frame;
 pub(crate) mod greeting;
 pub(crate) mod handshake;
 pub(crate) mod metadata;
+#[cfg(test)]
+mod property;
 
 pub(crate) use command::{Command, encode_subscription};
 pub(crate) use decode::Decoder;

@@ -7,11 +7,13 @@ mod churn;
 mod commands;
 mod flood;
 mod framing;
+mod full;
 mod greeting;
 #[path = "../it/support/guard.rs"]
 #[allow(dead_code, reason = "its own tests need more of it")]
 mod guard;
 mod identity;
+mod latency;
 mod memory;
 mod metadata;
 mod misuse;

@@ -4,8 +4,10 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::time::Duration;
 
-use pushsub::{Message, Options, Pull, SocketType};
+use futures::StreamExt;
+use pushsub::{Event, Message, Options, Pull, Push, SocketType};
 use tokio::io::AsyncWriteExt;
+use tokio::time::Instant;
 
 use crate::ALLOCATOR;
 use crate::support::alone::alone;
@@ -198,6 +200,39 @@ async fn ping_for_ever() -> Result {
     stage.round_trip().await
 }
 
+/// BI-29: an hour with a name that does not resolve costs what its first minutes did.
+#[test]
+fn a_name_that_does_not_resolve_costs_nothing_in_an_hour() -> Result {
+    let path = "memory::a_name_that_does_not_resolve_costs_nothing_in_an_hour";
+    alone("BI-29 memory", path, "", |_| {
+        in_virtual_time(async {
+            let push = Push::new();
+            let mut monitor = push.monitor();
+            // No name has a part of 64 letters, so no server is asked for it.
+            push.connect(format!("tcp://{}.invalid:9", "x".repeat(64)))?;
+            let since = Instant::now();
+            let (mut attempts, mut settled) = (0_u32, 0);
+            while since.elapsed() < Duration::from_secs(3_600) {
+                let Some(Event::Retrying { wait, .. }) = monitor.next().await else {
+                    continue;
+                };
+                attempts += 1;
+                if wait > Duration::from_secs(30) {
+                    return Err(format!("waits {wait:?}").into());
+                }
+                if attempts == 20 {
+                    settled = ALLOCATOR.allocated();
+                }
+            }
+            if !(100..1_000).contains(&attempts) {
+                return Err(format!("{attempts} attempts").into());
+            }
+            let grown = ALLOCATOR.allocated().saturating_sub(settled);
+            at_most("an hour", grown, 16 << 10)
+        })
+    })
+}
+
 /// C15: a link that was flooded with tiny messages, all of which were received, is a small one again.
 #[test]
 fn a_burst_of_tiny_messages_leaves_little() -> Result {
@@ -279,7 +314,7 @@ fn half_open(row: &mut Row, count: usize) -> Result {
         println!("a half-open link costs {each} octets");
         at_most("a half-open link", each, 4 << 10)?;
         drop(streams);
-        let push = pushsub::Push::new();
+        let push = Push::new();
         push.connect(endpoint.as_str())?;
         push.send(Message::from("canary")).await?;
         soon("the canary", pull.recv()).await??;

@@ -140,7 +140,8 @@ fn pieces<'a>(octets: &'a [u8], random: &mut Rng) -> Vec<&'a [u8]> {
     pieces
 }
 
-async fn case(stage: &mut Stage, seed: u64) -> Result {
+/// Returns whether the mutant was a peer.
+async fn case(stage: &mut Stage, seed: u64) -> Result<bool> {
     let mut random = Rng::with_seed(seed);
     let octets = mutant(&session(stage.kind, &mut random), &mut random);
     let outcome = async {
@@ -151,9 +152,10 @@ async fn case(stage: &mut Stage, seed: u64) -> Result {
         if whole != split {
             return Err(format!("{whole:?} whole, {split:?} in pieces").into());
         }
-        stage.check_tasks().await
+        stage.check_tasks().await?;
+        Ok(whole.connected)
     };
-    let told: Result = outcome.await;
+    let told: Result<bool> = outcome.await;
     told.map_err(|error| format!("{error}: {}", octets.escape_ascii()).into())
 }
 
@@ -162,13 +164,18 @@ async fn onslaught(row: &mut Row, kind: SocketType, side: Side) -> Result {
     let first = asked("PUSHSUB_HOSTILE_SEED").unwrap_or(0);
     let count = asked("PUSHSUB_HOSTILE_MUTANTS").unwrap_or(MUTANTS);
     let mut stage = Stage::new(kind, side, options()).await?;
+    let mut peers = 0;
     for seed in first..first + count {
         let told = case(&mut stage, seed).await;
         let failed = told.is_err();
-        row.note(format_args!("{kind} {side:?} seed {seed}"), told);
+        peers += u64::from(told.as_ref().is_ok_and(|peer| *peer));
+        row.note(format_args!("{kind} {side:?} seed {seed}"), told.map(drop));
         if failed {
             stage = Stage::new(kind, side, options()).await?;
         }
+    }
+    if count >= MUTANTS && !(count / 4..count * 3 / 4).contains(&peers) {
+        return Err(format!("{peers} of {count} mutants were peers").into());
     }
     stage.finish().await
 }

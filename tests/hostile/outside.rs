@@ -24,7 +24,7 @@ const MOST: usize = 12 << 20;
 const FULL: Duration = Duration::from_millis(150);
 
 /// The port of an endpoint.
-fn port(endpoint: &pushsub::Endpoint) -> Result<u16> {
+pub(crate) fn port(endpoint: &pushsub::Endpoint) -> Result<u16> {
     let text = endpoint.to_string();
     let (_, port) = text.rsplit_once(':').ok_or("no port")?;
     Ok(port.parse()?)

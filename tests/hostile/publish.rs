@@ -109,7 +109,7 @@ async fn understands(
 
 impl Stage {
     /// Waits until all that was written on this wire has been read.
-    async fn victim_has_read(&self, wire: &mut DuplexStream) -> Result {
+    pub(crate) async fn victim_has_read(&self, wire: &mut DuplexStream) -> Result {
         wire.write_all(&ping(0, b"read?")).await?;
         loop {
             let (_, body) = soon("a PONG", read_frame(wire)).await??;

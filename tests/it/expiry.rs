@@ -5,12 +5,12 @@ use std::time::Duration;
 use futures::poll;
 use pushsub::testing::Listening;
 use pushsub::{
-    GivenUp, Identity, Message, Options, OptionsError, Pull, Push, Receipt, Req, Router,
+    Dealer, GivenUp, Identity, Message, Options, OptionsError, Pull, Push, Receipt, Req, Router,
     SendOptions, XPub,
 };
 use tokio::time::{Instant, advance};
 
-use crate::support::peer::{Peer, command};
+use crate::support::peer::{Peer, command, frame};
 use crate::support::{
     Result, assert_accounted, connected, in_virtual_time, memory_name, on_every_transport,
 };
@@ -245,8 +245,7 @@ fn what_an_xpub_shows_of_subscriptions_does_not_expire() -> Result {
         xpub.bind(format!("memory://{name}")).await?;
         let mut peer = Peer::shaken(pushsub::testing::dial(&name)?, "XSUB", 1).await?;
         peer.write(&command(b"\x09SUBSCRIBEtopic")).await?;
-        peer.write(&crate::support::peer::frame(false, b"message"))
-            .await?;
+        peer.write(&frame(false, b"message")).await?;
         while xpub.stats().received.received < 2 {
             tokio::task::yield_now().await;
         }
@@ -288,6 +287,44 @@ fn what_expires_is_given_up_though_the_first_timed_message_went_nowhere() -> Res
             sent = router.stats().sent;
         }
         assert_eq!((sent.queued, sent.expired), (0, 1));
+        Ok(())
+    })
+}
+
+/// C3: what the socket says itself stays while what stood on both sides of it expires, and is
+/// still of the connection that it came by.
+#[test]
+fn what_stays_when_others_expire_is_of_the_connection_that_it_came_by() -> Result {
+    in_virtual_time(async {
+        let options = prompt().time_to_live(Some(20 * MILLISECOND));
+        let dealer = Dealer::with_options(options.hiccup_message("again"))?;
+        let mut monitor = dealer.monitor();
+        let name = memory_name();
+        let mut listening = Listening::bind(&name)?;
+        dealer.connect(format!("memory://{name}").as_str())?;
+        let mut numbers = Vec::new();
+        for _ in 0..2 {
+            let mut peer = Peer::shaken(listening.accept().await?, "ROUTER", 1).await?;
+            connected(&mut monitor).await;
+            numbers.push(dealer.peers()[0].connection);
+            peer.write(&frame(false, b"late")).await?;
+            while dealer.stats().received.queued < 2 * numbers.len() as u64 - 1 {
+                tokio::task::yield_now().await;
+            }
+            if numbers.len() == 2 {
+                // Both expire together: the first had been given no time to.
+                advance(30 * MILLISECOND).await;
+                while dealer.stats().received.expired < 2 {
+                    tokio::task::yield_now().await;
+                }
+                peer.write(&frame(false, b"new")).await?;
+                for (number, text) in [(0, "again"), (1, "new")] {
+                    let (message, from) = dealer.recv_from().await?;
+                    assert_eq!(message.first(), text);
+                    assert_eq!(from.connection, numbers[number], "{text}");
+                }
+            }
+        }
         Ok(())
     })
 }

@@ -244,3 +244,18 @@ fn a_heartbeat_of_no_time_is_refused() {
         })
     ));
 }
+
+/// H05: a PING without a time to live promises nothing and asks for nothing: it is a sign of life as
+/// any other, and keeps the promise of the one before.
+#[test]
+fn a_ping_without_a_time_to_live_keeps_the_promise_of_the_last() -> Result {
+    in_virtual_time(async {
+        let (_pull, mut monitor, mut peer) = pull_and_peer(quiet()).await?;
+        peer.write(&command(b"\x04PING\0\x0a")).await?;
+        tokio::time::advance(Duration::from_millis(500)).await;
+        peer.write(&command(b"\x04PING\0\0")).await?;
+        let ended = tokio::time::timeout(Duration::from_secs(60), silent(&mut monitor));
+        assert!(ended.await.is_err(), "the peer was heard within its time");
+        Ok(())
+    })
+}

@@ -2,6 +2,7 @@
 
 mod broker;
 mod budget;
+mod cancellation;
 mod chaos;
 mod concurrency;
 mod conformance;
@@ -34,6 +35,7 @@ mod session;
 mod slow;
 mod soak;
 mod stack;
+mod starving;
 mod stress;
 mod support;
 mod tcp;

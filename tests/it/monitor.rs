@@ -285,3 +285,22 @@ fn a_reader_that_is_woken_may_ask_the_socket_at_once() -> Result {
         Ok(())
     })
 }
+
+/// On a socket that is closing, and on one that is closed, it ends and waits for nothing.
+#[test]
+fn a_monitor_of_a_socket_that_is_closing_ends() -> Result {
+    in_virtual_time(async {
+        let push = Push::new();
+        push.connect(format!("memory://{}", memory_name()).as_str())?;
+        push.send("for nobody").await?;
+        let closing = tokio::spawn(push.clone().close(Duration::from_secs(30)));
+        yield_now().await;
+        assert_eq!(push.monitor().next().await, None);
+        assert!(!closing.is_finished(), "it lingers");
+        closing.await?;
+        let mut monitor = push.monitor();
+        let late = tokio::time::timeout(Duration::from_secs(1), monitor.next());
+        assert_eq!(late.await?, None);
+        Ok(())
+    })
+}

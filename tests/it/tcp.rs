@@ -217,7 +217,7 @@ fn a_host_beyond_its_limit_gets_in_when_it_has_left_a_place() -> Result {
         let mut monitor = pull.monitor();
         let endpoint = pull.bind("tcp://127.0.0.1:*").await?;
         let address = endpoint.to_string();
-        let silent = std::net::TcpStream::connect(address.trim_start_matches("tcp://"))?;
+        let silent = TcpStream::connect(address.trim_start_matches("tcp://"))?;
         let first = Push::new();
         first.connect(&endpoint)?;
         connected(&mut monitor).await;

@@ -4,7 +4,7 @@
 //! clock, since it does not ship; the rules on length and on sleeping hold there too.
 
 mod samples;
-mod source;
+pub(crate) mod source;
 
 use source::{House, Token, paths_from};
 

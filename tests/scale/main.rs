@@ -14,6 +14,7 @@ mod many;
 mod other;
 mod signals;
 mod storm;
+mod weather;
 
 /// What a test or a process fails with.
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;

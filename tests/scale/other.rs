@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::{Result, bound, churn, dialling, exhaustion, signals};
+use crate::{Result, bound, churn, dialling, exhaustion, signals, weather};
 
 /// Says which part a process plays.
 const PART: &str = "PUSHSUB_SCALE_PART";
@@ -183,6 +183,7 @@ async fn play(part: &str, orders: Orders) -> Result {
     let words: Vec<_> = part.split(' ').collect();
     match words[..] {
         ["bound", kind, endpoint] => bound::play(kind, endpoint, orders).await,
+        ["weather"] => weather::play(orders).await,
         ["hoarding", endpoint, count] => exhaustion::play(endpoint, count.parse()?, orders).await,
         ["churning", endpoint, milliseconds] => churn::play(endpoint, milliseconds.parse()?),
         ["dialling", kind, endpoint, count] => {

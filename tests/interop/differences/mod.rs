@@ -292,7 +292,7 @@ fn by_class(differences: &[Difference<'_>]) -> BTreeMap<String, BTreeSet<String>
     classes
 }
 
-/// J6: the page has each difference of the table in its class, and none that is not there.
+/// The page has each difference of the table in its class, and none that is not there.
 #[test]
 fn the_differences_of_the_table_are_those_of_the_page() {
     let Some(python) = python() else { return };
@@ -317,7 +317,7 @@ fn the_differences_of_the_table_are_those_of_the_page() {
     });
 }
 
-/// J6: what mutants bring to light is in one of the classes.
+/// What mutants bring to light is in one of the classes.
 #[test]
 fn mutants_differ_by_nothing_else() {
     let Some(python) = python() else { return };

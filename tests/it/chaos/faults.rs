@@ -30,7 +30,7 @@ pub(super) fn faults() -> Vec<Fault> {
             "jitter",
             Faults {
                 jitter: milliseconds(200),
-                ..late.clone()
+                ..late
             },
         ),
         steady(

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use super::faults::{Came, Fault, faults, number, numbered, options};
 use crate::support::chaos::{Chaos, Faults, Strike, Way};
-use crate::support::{Result, in_virtual_time, memory_name};
+use crate::support::{Result, in_virtual_time, in_virtual_time_for, memory_name};
 
 /// Messages of a course.
 const MESSAGES: u32 = 300;
@@ -98,7 +98,8 @@ fn what_a_pair_says_stays_in_order_both_ways() -> Result {
             take_all(async || other.recv().await),
             take_all(async || one.recv().await),
         );
-        (said?, answered?);
+        said?;
+        answered?;
         account(&heard?, &one.stats(), &other.stats(), fault.cuts)?;
         account(&came?, &other.stats(), &one.stats(), fault.cuts)?;
         fault.check(&chaos)
@@ -129,7 +130,8 @@ fn what_a_router_answers_stays_in_order() -> Result {
         };
         let coming = take_all(async || dealer.recv().await);
         let (sent, echoed, came) = tokio::join!(sending, echoing, coming);
-        (sent?, echoed?);
+        sent?;
+        echoed?;
         let came = came?.count();
         assert!(came == MESSAGES || fault.cuts && came > 0, "{came} answers");
         fault.check(&chaos)
@@ -253,7 +255,8 @@ async fn flip(
         Ok::<_, Box<dyn std::error::Error>>(())
     };
     let (sent, received) = tokio::join!(sending, receiving);
-    (sent?, received?);
+    sent?;
+    received?;
     recovers(chaos, send, receive).await
 }
 
@@ -330,4 +333,51 @@ fn turned_bits_end_no_request_of_another() -> Result {
         })?;
     }
     Ok(())
+}
+
+/// FT-20: with heartbeats at five round trips, an hour of delays ends no connection, be it busy or idle.
+#[test]
+fn no_peer_is_taken_for_dead_for_being_far_away() -> Result {
+    const ROUND_TRIP: Duration = Duration::from_millis(600);
+    let hour = Duration::from_secs(3_600);
+    in_virtual_time_for(hour * 2, async {
+        let options = || options().heartbeat_interval(Some(ROUND_TRIP * 5));
+        let dealer = Dealer::with_options(options())?;
+        let router = Router::with_options(options())?;
+        let chaos = apart!(router, dealer, 1);
+        chaos.set_both(&Faults {
+            latency: ROUND_TRIP / 6,
+            jitter: ROUND_TRIP / 3,
+            ..Faults::default()
+        });
+        let echoing = async {
+            while let Ok(message) = router.recv().await {
+                router.send(message).await?;
+            }
+            Ok::<_, Box<dyn std::error::Error>>(())
+        };
+        let asking = async {
+            let mut trips = 0;
+            let begun = tokio::time::Instant::now();
+            while begun.elapsed() < hour {
+                dealer.send(numbered(trips)).await?;
+                assert_eq!(number(&dealer.recv().await?)?, trips);
+                trips += 1;
+                if trips % 10 == 0 {
+                    // Idle for many heartbeats.
+                    timeout(ROUND_TRIP * 30, dealer.recv())
+                        .await
+                        .err()
+                        .ok_or("a message")?;
+                }
+            }
+            Ok::<_, Box<dyn std::error::Error>>(trips)
+        };
+        tokio::select! {
+            trips = asking => assert!(trips? > 1_000),
+            echoed = echoing => echoed?,
+        }
+        assert_eq!(chaos.connections(), 1);
+        Ok(())
+    })
 }

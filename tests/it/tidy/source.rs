@@ -11,33 +11,33 @@ use syn::{Attribute, Item};
 const FOLDERS: &[&str] = &["src", "devices", "examples", "tests", "benches", "fuzz"];
 
 /// Every file that the rules are about.
-pub(super) struct House {
-    pub(super) sources: Vec<Source>,
+pub(crate) struct House {
+    pub(crate) sources: Vec<Source>,
 }
 
 /// One file: its text, and its tokens in the order of the text.
-pub(super) struct Source {
+pub(crate) struct Source {
     /// From the root of the repository, with `/`.
-    pub(super) path: String,
-    pub(super) text: String,
+    pub(crate) path: String,
+    pub(crate) text: String,
     /// All tokens, tests included.
-    pub(super) tokens: Vec<Token>,
+    pub(crate) tokens: Vec<Token>,
     /// What ships: items without `#[cfg(test)]`, each with the module it stands in.
-    pub(super) shipped: Vec<(Vec<String>, Vec<Token>)>,
+    pub(crate) shipped: Vec<(Vec<String>, Vec<Token>)>,
     /// Modules that are declared here with `#[cfg(test)] mod name;`.
     test_modules: Vec<Vec<String>>,
 }
 
 /// A word, a literal, a sign (`::` is one) or one end of a group.
 #[derive(Clone, Debug)]
-pub(super) struct Token {
-    pub(super) text: String,
-    pub(super) line: usize,
+pub(crate) struct Token {
+    pub(crate) text: String,
+    pub(crate) line: usize,
 }
 
 impl House {
     /// The project as it stands on the disk.
-    pub(super) fn read() -> Self {
+    pub(crate) fn read() -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut sources = Vec::new();
         for folder in FOLDERS {
@@ -48,7 +48,7 @@ impl House {
     }
 
     /// A house of these files, as (path, text).
-    pub(super) fn of(samples: &[(&str, &str)]) -> Self {
+    pub(crate) fn of(samples: &[(&str, &str)]) -> Self {
         let sources = samples
             .iter()
             .map(|(path, text)| Source::parse(path, (*text).into()));
@@ -56,7 +56,7 @@ impl House {
     }
 
     /// What `lib.rs` exports, by name, and the module it comes from.
-    pub(super) fn exports(&self) -> Vec<(String, String)> {
+    pub(crate) fn exports(&self) -> Vec<(String, String)> {
         let Some(lib) = self
             .sources
             .iter()
@@ -131,7 +131,7 @@ impl Source {
 }
 
 /// The paths that begin at this token: one, or those of a `{…}` in a `use`.
-pub(super) fn paths_from(tokens: &[Token], at: usize, prefix: &[String]) -> Vec<Vec<String>> {
+pub(crate) fn paths_from(tokens: &[Token], at: usize, prefix: &[String]) -> Vec<Vec<String>> {
     let mut paths = Vec::new();
     collect_paths(tokens, at, prefix, &mut paths);
     paths

@@ -1,4 +1,4 @@
-//! Takes the pieces of a batch apart, message by message.
+//! Takes the pieces of encoded messages apart, message by message.
 
 use std::collections::VecDeque;
 
