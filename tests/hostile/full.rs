@@ -128,6 +128,8 @@ fn a_million_pings() -> Result {
             wire.write_all(&lot).await?;
         }
         stage.victim_has_read(&mut wire).await?;
+        drop(wire);
+        settle().await;
         stage.finish().await
     })
 }

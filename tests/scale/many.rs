@@ -76,7 +76,7 @@ fn ten_thousand_pushes_reach_one_pull() -> Result {
 #[test]
 fn a_link_that_was_busy_comes_to_rest() -> Result {
     const LINKS: usize = 200;
-    let mut crowd = Crowd::gather("router,heartbeat=100", "dealer", LINKS)?;
+    let mut crowd = Crowd::gather("router,heartbeat=3000", "dealer", LINKS)?;
     let fresh = crowd.cost()?.0;
     crowd.order_all()?;
     assert_eq!(crowd.came()?, LINKS);
