@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, Throughput};
 use pushsub::{Message, Pull, Push, Sub, XPub};
 use tokio::io::AsyncWriteExt;
 use tokio::runtime::{Builder, Runtime};
@@ -120,5 +120,10 @@ fn subscriptions(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(layers, sockets, frames, subscriptions);
-criterion_main!(layers);
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    sockets(&mut criterion);
+    frames(&mut criterion);
+    subscriptions(&mut criterion);
+    criterion.final_summary();
+}

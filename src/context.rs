@@ -1,10 +1,11 @@
 //! What sockets of one program share: the names of inproc, and the octets that they may hold together.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, LazyLock, Weak};
 
-use parking_lot::Mutex;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Octets that all sockets of a context hold together, unless it is told otherwise.
 const BUDGET: usize = 256 << 20;
@@ -325,6 +326,8 @@ impl Drop for Lease {
     }
 }
 
+#[cfg(all(test, pushsub_loom))]
+mod loom;
 #[cfg(test)]
 mod property;
 #[cfg(test)]

@@ -58,6 +58,7 @@ mod routing;
 mod service;
 mod session;
 mod socket;
+mod sync;
 pub mod testing;
 mod transport;
 #[cfg(feature = "zeromq")]

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use parking_lot::Mutex;
-
 use crate::error::GivenUp;
+use crate::sync::Mutex;
 
 /// What became of one copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

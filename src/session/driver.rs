@@ -29,23 +29,28 @@ pub(super) async fn drive(
         link,
         reason: LinkError::RuntimeGone,
     };
+    end.reason = tokio::select! {
+        reason = run(link, settings) => reason,
+        _ = phase.wait_for(|phase| *phase == Phase::Closed) => LinkError::ClosedHere,
+    };
+    end.reason.clone()
+}
+
+/// The turns of the driver, until the link ends by itself.
+pub(super) async fn run(link: &Wired, settings: &Settings) -> LinkError {
     let mut pulse = Pulse::new(link, &settings.connection);
     let mut stall = Stall::new(settings);
     // What came with the handshake is decoded, and the wire's waker set.
     link.read();
     let mut patience = Patience::default();
-    let run = poll_fn(|context| {
+    poll_fn(|context| {
         let ended = poll(link, &mut pulse, &mut stall, context);
         if ended.is_pending() && patience.poll(link, context).is_ready() {
             return Poll::Ready(LinkError::OutOfBudget);
         }
         ended
-    });
-    end.reason = tokio::select! {
-        reason = run => reason,
-        _ = phase.wait_for(|phase| *phase == Phase::Closed) => LinkError::ClosedHere,
-    };
-    end.reason.clone()
+    })
+    .await
 }
 
 /// Tells the port that the link ended, also when the runtime drops the driver.

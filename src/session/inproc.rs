@@ -13,14 +13,12 @@
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::BytesMut;
-use futures::task::AtomicWaker;
-use parking_lot::Mutex;
+use parking_lot::Mutex as LastingMutex;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time;
 
@@ -32,6 +30,8 @@ use crate::context::Context as Owner;
 use crate::endpoint::Endpoint;
 use crate::error::LinkError;
 use crate::pipe::{Batch, Fate, Plain};
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{AtomicWaker, Mutex};
 use crate::transport::WireName;
 use crate::zmtp::{Command, Decoder, Local, Peer};
 
@@ -78,7 +78,7 @@ enum Step {
 }
 
 impl Joined {
-    fn new(port: &Arc<dyn Port>, pipe: PipeId) -> Arc<Self> {
+    pub(super) fn new(port: &Arc<dyn Port>, pipe: PipeId) -> Arc<Self> {
         Arc::new(Self {
             pipe,
             port: port.clone(),
@@ -190,7 +190,7 @@ impl Joined {
     }
 
     /// One turn of the driver. Ready when the connection has ended.
-    fn poll(&self, context: &mut Context<'_>) -> Poll<LinkError> {
+    pub(super) fn poll(&self, context: &mut Context<'_>) -> Poll<LinkError> {
         self.driver.register(context.waker());
         if self.port.claim_readable(self.pipe) {
             self.read();
@@ -289,7 +289,8 @@ type Name = (u64, String);
 
 #[derive(Default)]
 struct Names {
-    listeners: Mutex<HashMap<Name, mpsc::Sender<Offer>>>,
+    /// Of the process: it lasts longer than a model's locks may.
+    listeners: LastingMutex<HashMap<Name, mpsc::Sender<Offer>>>,
     /// Somebody listens since.
     bound: Notify,
 }

@@ -8,13 +8,10 @@
 use std::io::IoSlice;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker, ready};
 use std::time::Instant;
 
 use bytes::BytesMut;
-use futures::task::AtomicWaker;
-use parking_lot::Mutex;
 use tokio::io::AsyncWrite;
 use tokio::time;
 
@@ -28,6 +25,8 @@ use crate::context::Budget;
 use crate::error::LinkError;
 use crate::message::Message;
 use crate::pipe::{Batch, Encoded, Fate};
+use crate::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicWaker, Mutex};
 use crate::transport::{Wire, WriteHalf};
 use crate::zmtp::{Command, Peer};
 

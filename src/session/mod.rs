@@ -20,6 +20,8 @@ mod hosts;
 mod inproc;
 mod link;
 mod listen;
+#[cfg(all(test, pushsub_loom))]
+pub(crate) mod loom;
 mod patience;
 mod port;
 mod reading;

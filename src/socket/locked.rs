@@ -5,11 +5,10 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 
-use parking_lot::{Mutex, MutexGuard};
-
 use super::state::State;
 use crate::context::Budget;
 use crate::pipe::Wakeups;
+use crate::sync::{Mutex, MutexGuard};
 
 /// What a socket's lock guards, and whom to wake after it.
 pub(super) struct Guarded {

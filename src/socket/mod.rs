@@ -21,6 +21,8 @@ mod exchange;
 mod handle;
 mod ledger;
 mod locked;
+#[cfg(all(test, pushsub_loom))]
+mod loom;
 mod manual;
 mod membership;
 mod monitor;

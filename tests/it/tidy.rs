@@ -29,7 +29,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 /// What every layer may use, and what uses no layer.
-const VOCABULARY: &[&str] = &["context", "message", "endpoint", "options", "error"];
+const VOCABULARY: &[&str] = &["context", "message", "endpoint", "options", "error", "sync"];
 
 /// Files and folders that take the time as an argument and do no IO.
 const PURE: &[&str] = &[

@@ -12,6 +12,7 @@ pub(crate) struct Machine {
     cores: usize,
     kernel: String,
     rustc: String,
+    build: String,
     versions: Vec<String>,
 }
 
@@ -37,6 +38,11 @@ impl Machine {
             } else {
                 rustc
             },
+            build: if cfg!(debug_assertions) {
+                "a build for debugging, whose figures say nothing".into()
+            } else {
+                "release with thin LTO".into()
+            },
             versions: versions(),
         }
     }
@@ -47,11 +53,12 @@ impl fmt::Display for Machine {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             formatter,
-            "{}, {} cores, {}, {}, release with thin LTO; {}",
+            "{}, {} cores, {}, {}, {}; {}",
             self.processor,
             self.cores,
             self.kernel,
             self.rustc,
+            self.build,
             self.versions.join(", ")
         )
     }

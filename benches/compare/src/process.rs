@@ -39,7 +39,9 @@ pub(crate) fn work(part: Part, rival: Rival, task: Task) -> Result<()> {
         Part::Both => rival.both(task),
         Part::Device => rival.device(task, || println!("ready")),
     }?;
-    outcome.cpu = resources::cpu_seconds()? - outcome.cpu_before;
+    if outcome.cpu.is_none() {
+        outcome.cpu = Some(resources::cpu_seconds()?);
+    }
     outcome.peak = resources::peak()?;
     println!("outcome {}", serde_json::to_string(&outcome)?);
     // What a rival has left running is not waited for.

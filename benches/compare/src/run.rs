@@ -58,7 +58,7 @@ impl Run {
 
     /// Processor seconds of all processes for a million messages.
     pub(crate) fn cpu_per_million(&self) -> f64 {
-        self.outcome.cpu / self.outcome.received as f64 * 1e6
+        self.outcome.cpu.unwrap_or(0.0) / self.outcome.received as f64 * 1e6
     }
 
     /// What was sent and did not arrive.
@@ -87,7 +87,6 @@ impl fmt::Display for Run {
             reordered,
             sound,
             seconds,
-            cpu,
             median,
             p99,
             per_peer,
@@ -102,6 +101,7 @@ impl fmt::Display for Run {
             self.pids,
             self.lost(),
             if sound { "ok" } else { "wrong" },
+            cpu = self.outcome.cpu.unwrap_or(0.0),
         )?;
         if median > 0.0 {
             write!(formatter, "median {median:.1} µs, p99 {p99:.1} µs")

@@ -68,6 +68,7 @@ pub(super) async fn ask<S: Socket>(
         ended?;
     }
     let seconds = begun.elapsed().as_secs_f64();
+    let cpu = resources::cpu_seconds()? - cpu_before;
     times.sort_unstable();
     Ok(Outcome {
         sent,
@@ -77,7 +78,7 @@ pub(super) async fn ask<S: Socket>(
         median: microseconds(&times, 0.5),
         p99: microseconds(&times, 0.99),
         sound: tally.checksum == sum_of(messages, row.size),
-        cpu_before,
+        cpu: Some(cpu),
         ..Outcome::default()
     })
 }

@@ -55,10 +55,7 @@ pub(super) async fn receive<S: Socket>(
         tasks.spawn(count(receiver, messages));
     }
     let expected = sum_of(messages, row.size);
-    let mut outcome = Outcome {
-        cpu_before,
-        ..Outcome::done()
-    };
+    let mut outcome = Outcome::done();
     while let Some(received) = tasks.join_next().await {
         let (tally, elapsed) = received??;
         outcome.received += tally.received;
@@ -66,6 +63,7 @@ pub(super) async fn receive<S: Socket>(
         outcome.sound &= tally.checksum == expected;
         outcome.seconds = outcome.seconds.max(elapsed.as_secs_f64());
     }
+    outcome.cpu = Some(resources::cpu_seconds()? - cpu_before);
     Ok(outcome)
 }
 
@@ -144,10 +142,11 @@ pub(super) async fn push_in_turns<S: Socket>(
         }
     }
     orders.wait_for("stop").await?;
+    let outcome = sent(messages, cpu_before)?;
     for socket in sockets {
         socket.close().await?;
     }
-    Ok(sent(messages, cpu_before))
+    Ok(outcome)
 }
 
 /// Sends all, and stays until the other end has them: how a socket closes is no part of this.
@@ -165,16 +164,18 @@ async fn send<S: Socket>(
     }
     socket.flush().await?;
     orders.wait_for("stop").await?;
+    let outcome = sent(messages, cpu_before)?;
     socket.close().await?;
-    Ok(sent(messages, cpu_before))
+    Ok(outcome)
 }
 
-fn sent(messages: u64, cpu_before: f64) -> Outcome {
-    Outcome {
+/// What a sender has to say before it closes, whose cost is not that of the messages.
+fn sent(messages: u64, cpu_before: f64) -> Result<Outcome> {
+    Ok(Outcome {
         sent: messages,
-        cpu_before,
+        cpu: Some(resources::cpu_seconds()? - cpu_before),
         ..Outcome::done()
-    }
+    })
 }
 
 /// Publishes probes until it is told that they arrive, and then the messages.

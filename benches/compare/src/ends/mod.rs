@@ -34,11 +34,8 @@ pub(crate) struct Outcome {
     pub(crate) p99: f64,
     /// Whether the numbers and sizes that came are those that were sent.
     pub(crate) sound: bool,
-    /// Of the processor, in this process, before there was anything to move.
-    #[serde(skip)]
-    pub(crate) cpu_before: f64,
-    /// Of the processor, in this process, from then on.
-    pub(crate) cpu: f64,
+    /// Seconds of the processor for the messages, in this process; all of its time where that is not told.
+    pub(crate) cpu: Option<f64>,
     /// The most KiB that this process had in memory.
     pub(crate) peak: f64,
     /// KiB for each idle peer.
@@ -129,8 +126,7 @@ impl Outcome {
             median: self.median.max(other.median),
             p99: self.p99.max(other.p99),
             sound: self.sound && other.sound,
-            cpu_before: 0.0,
-            cpu: self.cpu + other.cpu,
+            cpu: self.cpu.zip(other.cpu).map(|(one, other)| one + other),
             peak: other.peak,
             per_peer: self.per_peer.max(other.per_peer),
             at_rest: self.at_rest.max(other.at_rest),

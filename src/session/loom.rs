@@ -1,0 +1,48 @@
+//! Links and their drivers for the models of a socket: without a runtime, and with nobody at the other end.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use tokio::io::DuplexStream;
+
+use super::inproc::Joined;
+use super::link::Wired;
+use super::{Link, PipeId, Port, Settings, driver};
+use crate::error::LinkError;
+use crate::options::Origin;
+use crate::transport::{Wire, WireName};
+use crate::zmtp::Peer;
+
+/// An end of a connection in the process, whose other end is not joined yet.
+pub(crate) fn joined(port: &Arc<dyn Port>, pipe: PipeId) -> Arc<Link> {
+    Arc::new(Link::Joined(Joined::new(port, pipe)))
+}
+
+/// An end of a wire, and the other one.
+pub(crate) fn wired(
+    port: &Arc<dyn Port>,
+    pipe: PipeId,
+    peer: &Peer,
+    settings: &Settings,
+) -> (Arc<Link>, DuplexStream) {
+    let (ours, theirs) = tokio::io::duplex(1 << 10);
+    let (read, write) = tokio::io::split(ours);
+    let wire = Wire {
+        read: Box::new(read),
+        write: Box::new(write),
+        address: "model".into(),
+        origin: Origin::Here,
+        name: WireName::Unnamed,
+    };
+    let wired = Wired::new(port, pipe, wire, peer, BytesMut::new(), settings);
+    (Arc::new(Link::Wired(wired)), theirs)
+}
+
+/// The turns of a link's driver, until the link ends by itself.
+pub(crate) async fn drive(link: &Link, settings: &Settings) -> LinkError {
+    match link {
+        Link::Wired(wired) => driver::run(wired, settings).await,
+        Link::Joined(joined) => poll_fn(|context| joined.poll(context)).await,
+    }
+}
