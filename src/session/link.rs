@@ -18,7 +18,7 @@ use tokio::time;
 use super::Settings;
 use super::expire;
 use super::heartbeat::Signs;
-use super::port::{self, PipeId, Port, Subscription, Taken};
+use super::port::{self, Left, PipeId, Port, Subscription, Taken};
 use super::reading::Reading;
 use super::stall::Intake;
 use crate::context::Budget;
@@ -240,6 +240,7 @@ impl Wired {
     /// Writes what waits, from the task that made it wait; what the kernel
     /// does not take at once is left to the driver, and so is what follows.
     pub(crate) fn flush_now(&self) {
+        let mut left = Left::Something;
         if let Some(mut writer) = self.writer.try_lock() {
             let Writer {
                 wire: Some(wire),
@@ -253,13 +254,16 @@ impl Wired {
             if !batch.is_empty()
                 || self.port.take(self.pipe, batch, port::Writer::Sender) == Taken::Batch
             {
-                let written = self.write_some(wire, batch, &mut context);
-                if let Poll::Ready(Err(reason)) = written {
-                    self.fail(reason);
+                match self.write_some(wire, batch, &mut context) {
+                    Poll::Ready(Ok(after)) => left = after,
+                    Poll::Ready(Err(reason)) => self.fail(reason),
+                    Poll::Pending => {}
                 }
             }
         }
-        self.wake();
+        if left != Left::Nothing || self.is_finishing() {
+            self.wake();
+        }
     }
 
     /// Writes all that waits. Ready when nothing is left. For the driver.
@@ -293,12 +297,12 @@ impl Wired {
         wire: &mut WriteHalf,
         batch: &mut Batch,
         context: &mut Context<'_>,
-    ) -> Poll<Result<(), LinkError>> {
+    ) -> Poll<Result<Left, LinkError>> {
         if batch.is_timed() {
             let now = time::Instant::now().into_std();
             expire(batch, &*self.port, self.pipe, now);
             if batch.is_empty() {
-                return Poll::Ready(Ok(()));
+                return Poll::Ready(Ok(Left::Something));
             }
         }
         let Batch::Encoded(encoded) = batch else {
@@ -323,12 +327,12 @@ impl Wired {
             }
             Err(error) => return Poll::Ready(Err(LinkError::io(error))),
         };
-        let has_commands = self.port.written(self.pipe, progress);
+        let left = self.port.written(self.pipe, progress);
         batch.settle(Fate::Written);
-        if has_commands && !batch.is_empty() {
+        if left == Left::Commands && !batch.is_empty() {
             self.port.take_commands(self.pipe, batch);
         }
-        Poll::Ready(Ok(()))
+        Poll::Ready(Ok(left))
     }
 
     /// Gives up what the writer has taken, not begun, and kept too long.

@@ -45,7 +45,9 @@ pub(crate) use crate::transport::WireName;
 pub(crate) use crate::zmtp::Metadata;
 pub(crate) use dial::dial;
 pub(crate) use listen::{Bound, Listener, adopt, bind, listen};
-pub(crate) use port::{Attach, Phase, PipeId, Port, Subscription, Taken, Writer, encode_pong};
+pub(crate) use port::{
+    Attach, Left, Phase, PipeId, Port, Subscription, Taken, Writer, encode_pong,
+};
 
 /// What a session needs to know of its socket's options.
 #[derive(Clone, Debug)]

@@ -102,6 +102,17 @@ pub(crate) struct Attach<'a> {
     pub(crate) peer: &'a Peer,
 }
 
+/// What a write has left to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// Nothing, and nobody needs to look.
+    Nothing,
+    /// The driver is to look whether something waits.
+    Something,
+    /// Commands that are not to wait for the rest of what was taken.
+    Commands,
+}
+
 /// What a socket does for its sessions. Called from any thread; no method waits.
 pub(crate) trait Port: Send + Sync {
     /// Joins a connection to its pipe. `link` makes the connection's end, once
@@ -121,9 +132,8 @@ pub(crate) trait Port: Send + Sync {
     /// Moves what waits into the empty `batch`.
     fn take(&self, pipe: PipeId, batch: &mut Batch, writer: Writer) -> Taken;
 
-    /// So much of what was taken is written. Returns whether commands wait
-    /// that are not to wait for the rest.
-    fn written(&self, pipe: PipeId, progress: Progress) -> bool;
+    /// So much of what was taken is written. Returns what is left to do.
+    fn written(&self, pipe: PipeId, progress: Progress) -> Left;
 
     /// Moves the commands into a batch that is being written.
     fn take_commands(&self, pipe: PipeId, batch: &mut Batch);

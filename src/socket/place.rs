@@ -16,7 +16,7 @@ use crate::error::{GivenUp, LinkError};
 use crate::message::Message;
 use crate::options::{Options, Overflow};
 use crate::pipe::{Batch, Incoming, Outgoing};
-use crate::session::{Link, Taken, Writer, encode_pong};
+use crate::session::{Left, Link, Taken, Writer, encode_pong};
 
 /// Octets that wait behind a write of the same burst before the sender writes
 /// them itself instead of leaving them to the driver.
@@ -66,6 +66,11 @@ pub(super) struct Pipe {
     pub(super) unread: bool,
     /// A writer is at work or on its way: what is queued will be written.
     pub(super) flushing: bool,
+    /// One message was read last, alone, and nothing was sent since: what is sent next
+    /// is taken for its answer, and not for the first of a burst.
+    pub(super) asked: bool,
+    /// What is being written is such an answer.
+    answers: bool,
     /// Its link is being cut, with what it holds: nothing is to follow that.
     pub(super) resetting: bool,
     /// What the newest PING of the present connection wants back, until it is
@@ -118,6 +123,8 @@ impl Pipe {
             listed: false,
             unread: false,
             flushing: false,
+            asked: false,
+            answers: false,
             resetting: false,
             pong: None,
             burst: Burst::default(),
@@ -365,6 +372,7 @@ impl Pipe {
         // A lone message leaves at once; those that follow before its writer
         // is done leave together, at the latest when they fill a write.
         let lone = !self.flushing;
+        self.answers = std::mem::take(&mut self.asked) && lone;
         if lone || self.outgoing.fills_a_write(FLUSH_AT) {
             self.flushing = true;
             return Some(link.clone());
@@ -412,9 +420,18 @@ impl Pipe {
         self.outgoing.take_commands(batch);
     }
 
-    /// Whether commands wait behind what is being written.
-    pub(super) fn has_commands(&self) -> bool {
-        self.pong.is_some() || self.outgoing.command_octets() > 0
+    /// What is left to do behind a write. An answer is all there is to say: its
+    /// driver is spared the turn in which it would find that out.
+    pub(super) fn left(&mut self) -> Left {
+        let answered = std::mem::take(&mut self.answers);
+        if self.pong.is_some() || self.outgoing.command_octets() > 0 {
+            return Left::Commands;
+        }
+        if answered && self.outgoing.messages() == 0 {
+            self.flushing = false;
+            return Left::Nothing;
+        }
+        Left::Something
     }
 
     fn answer(&mut self) {

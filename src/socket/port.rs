@@ -18,7 +18,7 @@ use crate::error::{GivenUp, LinkError};
 use crate::message::Message;
 use crate::options::SocketType;
 use crate::pipe::{Batch, Plain, Progress};
-use crate::session::{Attach, Link, Phase, PipeId, Port, Subscription, Taken, Writer};
+use crate::session::{Attach, Left, Link, Phase, PipeId, Port, Subscription, Taken, Writer};
 
 impl Port for Core {
     fn attach(
@@ -160,14 +160,14 @@ impl Port for Core {
         afterwards.run(self);
     }
 
-    fn written(&self, id: PipeId, progress: Progress) -> bool {
+    fn written(&self, id: PipeId, progress: Progress) -> Left {
         let mut state = self.state.lock();
         let Some(pipe) = state.pipe(id) else {
-            return false;
+            return Left::Something;
         };
         pipe.sent.written += progress.messages as u64;
         pipe.outgoing.written(progress);
-        let has_commands = pipe.has_commands();
+        let left = pipe.left();
         let mut wakers = Vec::new();
         if pipe.has_room() {
             if let Some(peers) = state.pattern.rotation() {
@@ -182,7 +182,7 @@ impl Port for Core {
         if closing {
             self.progress.notify_waiters();
         }
-        has_commands
+        left
     }
 
     fn take_commands(&self, id: PipeId, batch: &mut Batch) {
@@ -200,6 +200,7 @@ impl Port for Core {
             return false;
         };
         pipe.unread = false;
+        pipe.asked = count == 1;
         if state.phase != Phase::Open {
             // Nobody receives any more, and the peer is to be read to its end.
             messages.clear();
