@@ -267,7 +267,8 @@ impl Options {
     }
 
     /// Octets of one peer that wait to be received before its link is left
-    /// unread. Default 8 MiB; at least 1, and `usize::MAX` is no limit.
+    /// unread. Default 8 MiB; at least 1, and `usize::MAX` is no limit. It is left
+    /// unread earlier where the frames of its messages are for the most part empty.
     #[must_use]
     pub fn receive_high_water_mark_bytes(mut self, octets: usize) -> Self {
         self.receive_limit.bytes = octets;

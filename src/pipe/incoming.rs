@@ -15,6 +15,10 @@ pub(crate) const OVERHEAD: usize = 64;
 /// Messages for which an empty queue keeps its memory.
 const KEPT: usize = 4_096;
 
+/// What the frames behind the first of their messages may cost, beside four times
+/// the octets in all: a frame of nothing is two octets on the wire and many in memory.
+const HOLLOW: usize = 256 << 10;
+
 /// What a message that is not encoded counts against a limit in octets.
 #[inline]
 pub(super) fn footprint(message: &Message) -> usize {
@@ -27,7 +31,10 @@ pub(crate) struct Incoming {
     messages: VecDeque<Message>,
     /// How many were here and are not any more.
     taken: u64,
+    /// What they count against the limit.
     octets: usize,
+    /// Of all of them.
+    frames: usize,
     /// Of those that may expire.
     marks: Marks,
     limit: Limit,
@@ -44,6 +51,7 @@ impl Incoming {
             messages: VecDeque::new(),
             taken: 0,
             octets: 0,
+            frames: 0,
             marks: Marks::default(),
             limit,
             paused: false,
@@ -74,22 +82,42 @@ impl Incoming {
 
     #[inline]
     pub(crate) fn push(&mut self, message: Message) {
-        self.octets += footprint(&message);
+        self.count(&message);
         self.messages.push_back(message);
         self.account();
     }
 
     /// As [`push`](Self::push), of all these.
     pub(crate) fn append(&mut self, messages: &mut Vec<Message>) {
-        self.octets += messages.iter().map(footprint).sum::<usize>();
+        messages.iter().for_each(|message| self.count(message));
         self.messages.extend(messages.drain(..));
         self.account();
+    }
+
+    #[inline]
+    fn count(&mut self, message: &Message) {
+        self.octets += footprint(message);
+        self.frames += message.frames().len();
+    }
+
+    #[inline]
+    fn discount(&mut self, message: &Message) {
+        self.octets -= footprint(message);
+        self.frames -= message.frames().len();
+    }
+
+    /// Whether it is made of frames for the most part, and not of what is in them (BI-39).
+    #[inline]
+    fn is_hollow(&self) -> bool {
+        let behind_the_first = self.frames - self.messages.len();
+        let size = self.octets - self.frames * OVERHEAD;
+        behind_the_first * OVERHEAD > HOLLOW + 4 * size
     }
 
     /// Charges what was pushed, and pauses where that is too much.
     #[inline]
     fn account(&mut self) {
-        self.paused |= self.is_above(self.limit);
+        self.paused |= self.is_above(self.limit) || self.is_hollow();
         if !self.lease.try_cover(self.octets) {
             // It is in memory already.
             self.lease.cover(self.octets);
@@ -100,7 +128,7 @@ impl Incoming {
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<Message> {
         let message = self.messages.pop_front()?;
-        self.octets -= footprint(&message);
+        self.discount(&message);
         self.lease.settle(self.octets);
         self.marks.pass(1);
         self.taken += 1;
@@ -118,7 +146,7 @@ impl Incoming {
     /// Takes out a message that never expires. Those behind it move up.
     pub(crate) fn take_back(&mut self, place: usize) {
         if let Some(message) = self.messages.remove(place) {
-            self.octets -= footprint(&message);
+            self.discount(&message);
             self.lease.settle(self.octets);
             self.marks.take_back(place);
         }
@@ -147,7 +175,9 @@ impl Incoming {
     /// Takes out the messages whose time has passed. Returns the places where they stood, ascending.
     pub(crate) fn expire(&mut self, now: Instant) -> Vec<usize> {
         let expired = self.marks.expire(now, 0);
-        self.octets -= take_out(&mut self.messages, &expired);
+        let (octets, frames) = take_out(&mut self.messages, &expired);
+        self.octets -= octets;
+        self.frames -= frames;
         self.lease.settle(self.octets);
         self.taken += expired.len() as u64;
         expired
@@ -171,7 +201,8 @@ impl Incoming {
             messages: self.limit.messages.div_ceil(2),
             bytes: self.limit.bytes / 2,
         };
-        let rests = self.is_above(half) || (self.starved && self.lease.is_over());
+        let rests =
+            self.is_above(half) || self.is_hollow() || (self.starved && self.lease.is_over());
         let resumes = self.messages.is_empty() || !rests;
         if resumes {
             (self.paused, self.starved) = (false, false);
@@ -256,6 +287,28 @@ mod tests {
             left = incoming.len();
         }
         assert!(left * 1_000 <= FREE.max(64 << 10), "{left}");
+    }
+
+    /// BI-39.
+    #[test]
+    fn it_pauses_when_it_is_made_of_empty_frames() {
+        let empty = Message::from_frames(vec![bytes::Bytes::new(); 1_000]);
+        let empty = empty.expect("there are frames");
+        let limit = Limit {
+            messages: 1_000,
+            bytes: 8 << 20,
+        };
+        let mut incoming = Incoming::new(limit, Context::new().lease());
+        while !incoming.is_paused() {
+            incoming.push(empty.clone());
+        }
+        assert_eq!(incoming.len(), 5, "of 64,000 octets each");
+        incoming.pop();
+        assert!(incoming.resume());
+        let plain = Message::from(vec![7; 100_000]);
+        incoming.push(plain);
+        incoming.push(empty);
+        assert!(!incoming.is_paused(), "most of it is no frames");
     }
 
     /// BI-39.

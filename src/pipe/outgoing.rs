@@ -88,6 +88,11 @@ impl Outgoing {
         self.held.messages
     }
 
+    /// Octets that are not yet written, those of commands that a writer has taken included.
+    pub(crate) fn octets(&self) -> usize {
+        self.held.octets
+    }
+
     /// Octets that no writer has taken.
     fn waiting_octets(&self) -> usize {
         self.held.octets - self.taken.octets

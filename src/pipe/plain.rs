@@ -62,7 +62,7 @@ impl Plain {
     /// Takes out the messages whose time has passed.
     pub(super) fn expire(&mut self, now: Instant) -> Progress {
         let expired = self.marks.expire(now, 0);
-        let octets = take_out(&mut self.messages, &expired);
+        let (octets, _) = take_out(&mut self.messages, &expired);
         self.octets -= octets;
         Progress {
             messages: expired.len(),
@@ -93,19 +93,23 @@ impl Plain {
     }
 }
 
-/// Takes out the messages at these places, ascending. Returns what they counted against a limit.
-pub(super) fn take_out(messages: &mut VecDeque<Message>, places: &[usize]) -> usize {
+/// Takes out the messages at these places, ascending. Returns what they counted against a limit,
+/// and their frames.
+pub(super) fn take_out(messages: &mut VecDeque<Message>, places: &[usize]) -> (usize, usize) {
     let mut places = places.iter().copied().peekable();
     if places.peek().is_none() {
-        return 0;
+        return (0, 0);
     }
-    let mut octets = 0;
+    let (mut octets, mut frames) = (0, 0);
     let mut place = 0;
     messages.retain(|message| {
         let goes = places.next_if_eq(&place).is_some();
         place += 1;
-        octets += if goes { footprint(message) } else { 0 };
+        if goes {
+            octets += footprint(message);
+            frames += message.frames().len();
+        }
         !goes
     });
-    octets
+    (octets, frames)
 }

@@ -400,8 +400,7 @@ impl Wired {
             reader.rest();
             return Ok(Step::Pending);
         };
-        self.heard.store(true, Ordering::Relaxed);
-        self.heard_since_ping.store(true, Ordering::Relaxed);
+        self.hear();
         if let Some(step) = self.decode(reader)? {
             return Ok(step);
         }
@@ -475,7 +474,7 @@ impl Wired {
             let decoded = reading.decode(messages);
             // What came whole before an offence is delivered, as any of it would have been.
             if !messages.is_empty() {
-                self.heard_since_ping.store(true, Ordering::Relaxed);
+                self.hear();
                 going_on &= self.port.deliver(self.pipe, messages);
             }
             match decoded.map_err(|error| LinkError::Protocol(error.to_string()))? {
@@ -489,9 +488,15 @@ impl Wired {
         }
     }
 
+    /// The peer gave a sign of life. What was read and waits for its turn is one too.
+    fn hear(&self) {
+        self.heard.store(true, Ordering::Relaxed);
+        self.heard_since_ping.store(true, Ordering::Relaxed);
+    }
+
     /// Does what a command asks for. Returns whether reading may go on.
     fn obey(&self, command: Command) -> Result<bool, LinkError> {
-        self.heard_since_ping.store(true, Ordering::Relaxed);
+        self.hear();
         match command {
             Command::Ping {
                 ttl_deciseconds,

@@ -71,7 +71,11 @@ impl Closing {
         let before = state.stats();
         drop(state);
         wakers.into_iter().for_each(std::task::Waker::wake);
-        links.iter().for_each(|link| link.flush_now());
+        for link in &links {
+            link.flush_now();
+            // Behind an answer it would not be: and its link is to be read on.
+            link.wake();
+        }
         let mut phases = core.endpoints.lock().phases();
         phases.push(core.connections.clone());
         let core = core.clone();

@@ -303,7 +303,7 @@ impl Core {
                     return Poll::Ready(Err(RecvError::Closed));
                 }
                 if reads > state.pipes.len().min(READS_A_TURN) {
-                    state.receivers.wait(ticket, context.waker());
+                    // It stays as it is: one that was woken, and is dropped now, passes that on.
                     drop(state);
                     context.waker().wake_by_ref();
                     return Poll::Pending;

@@ -427,7 +427,7 @@ impl Pipe {
         if self.pong.is_some() || self.outgoing.command_octets() > 0 {
             return Left::Commands;
         }
-        if answered && self.outgoing.messages() == 0 {
+        if answered && self.outgoing.octets() == 0 {
             self.flushing = false;
             return Left::Nothing;
         }
@@ -443,6 +443,7 @@ impl Pipe {
     /// Takes the connection off, and what was to be said on it alone.
     pub(super) fn unlink(&mut self) -> Option<Arc<Link>> {
         self.pong = None;
+        (self.asked, self.answers) = (false, false);
         self.link.take()
     }
 

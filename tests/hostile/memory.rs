@@ -276,16 +276,6 @@ fn a_half_open_link_costs_little() -> Result {
     alone("BI-20 memory", path, limits, |row| half_open(row, 900))
 }
 
-/// BI-20, C15: the same with 15,000 of them.
-#[test]
-#[ignore = "needs 31,000 descriptors"]
-fn fifteen_thousand_half_open_links_cost_little() -> Result {
-    let path = "memory::fifteen_thousand_half_open_links_cost_little";
-    alone("BI-20 soak", path, "ulimit -n 31000", |row| {
-        half_open(row, 15_000)
-    })
-}
-
 fn half_open(row: &mut Row, count: usize) -> Result {
     row.held(count - 1);
     in_real_time(async {

@@ -116,15 +116,12 @@ fn what_nobody_receives_costs_little_more_than_its_octets() -> Result {
         ("1 MiB", frame(0, &vec![7; 1 << 20])),
     ];
     for (name, octets) in &floods {
-        // Where the marks hold, and empty frames do not make a little on the wire much in memory.
+        // Where the marks hold.
         let by_wire = |wire: usize| 4 * wire;
         // Where only the octets have a mark.
         let by_mark = |_: usize| LINKS * (8 << 20);
         let role = "20 1000";
-        let told = match *name {
-            "empty frames" => resident(path, role, octets, by_mark),
-            _ => resident(path, role, octets, by_wire),
-        };
+        let told = resident(path, role, octets, by_wire);
         row.note(format_args!("{name} {role}"), told);
         let role = "0 1000000000";
         let told = resident(path, role, octets, by_mark);
