@@ -446,3 +446,35 @@ fn a_publisher_that_closes_has_not_left_the_end_of_its_subscribers_unread() -> R
         Ok(())
     })
 }
+
+/// A8: whoever reads as many links as one may in a turn, and is dropped, owes nobody a wake-up.
+#[test]
+fn a_receiver_that_ends_behind_its_turn_leaves_no_link_unread() -> Result {
+    in_virtual_time(async {
+        let name = memory_name();
+        let pull = Pull::with_options(quiet())?;
+        pull.bind(format!("memory://{name}")).await?;
+        let mut peers = Vec::new();
+        for _ in 0..40 {
+            peers.push(Peer::shaken(dial(&name)?, "PUSH", 1).await?);
+        }
+        settle().await;
+        let ping = command(b"\x04PING\0\0");
+        let mut receiving = Box::pin(pull.recv());
+        assert!(poll!(&mut receiving).is_pending());
+        let (last, others) = peers.split_last_mut().ok_or("there are peers")?;
+        for peer in others {
+            peer.write(&ping).await?;
+        }
+        assert!(poll!(&mut receiving).is_pending(), "a PING is no message");
+        last.write(&ping).await?;
+        assert!(
+            poll!(&mut receiving).is_pending(),
+            "it has not come to the last"
+        );
+        drop(receiving);
+        let (_, body) = timeout(SECOND, last.frame()).await??;
+        assert_eq!(body, b"\x04PONG");
+        Ok(())
+    })
+}
