@@ -121,7 +121,7 @@ fn churn(row: &mut Row, limit: Duration, most: usize) -> Result {
     })
 }
 
-/// C15, BI-20: descriptors run out, accepting waits for them, and goes on when they are there again.
+/// C15, BI-20, FT-24: descriptors run out, accepting waits for them, and goes on when they are there again.
 #[test]
 fn accepting_goes_on_when_descriptors_are_there_again() -> Result {
     let path = "churn::accepting_goes_on_when_descriptors_are_there_again";
@@ -148,7 +148,9 @@ fn accepting_goes_on_when_descriptors_are_there_again() -> Result {
                 return Err("the log does not tell".into());
             }
             log.check(1)?;
-            if !waits.is_sorted() || waits[0] < Duration::from_millis(10) {
+            // Three are below the longest wait, where they would cease to grow.
+            let longer = waits.is_sorted_by(|one, next| one < next);
+            if !longer || waits[0] < Duration::from_millis(10) {
                 return Err(format!("{waits:?}").into());
             }
             drop(streams);

@@ -67,9 +67,10 @@ fn watch_descriptors(process: &mut Other, enough: impl Fn(usize) -> bool) -> Res
 
 /// How long a new peer takes to be served.
 fn first_trip(endpoint: &str) -> Result<Duration> {
-    let since = Instant::now();
     let mut canary = Other::start(format!("dialling dealer {endpoint} 1"))?;
+    // How long its process takes to start is not what is asked; it has only begun to dial.
     canary.answer()?;
+    let since = Instant::now();
     canary.ask("trips 1")?;
     Ok(since.elapsed())
 }
@@ -107,7 +108,7 @@ fn half_open(count: usize, handshake: u32) -> Result {
 /// follow as they time out, and who is good is served once there is room.
 #[test]
 fn two_thousand_half_open_links_wait_for_their_turn() -> Result {
-    half_open(2_000, 500)
+    half_open(2_000, 2_000)
 }
 
 /// BI-20, C15.
@@ -135,7 +136,7 @@ fn a_socket_outlives_a_want_of_descriptors() -> Result {
     let (used, since) = (bound.processor()?, Instant::now());
     bound.rest(WANT)?;
     let share = (bound.processor()? - used).as_secs_f64() / since.elapsed().as_secs_f64();
-    let slowest = canary.ask("trips 100")?;
+    let slowest: u64 = canary.ask("trips 100")?.parse()?;
     hoard.ask("leave")?;
     let served = first_trip(&endpoint)?;
     println!(
@@ -144,6 +145,7 @@ fn a_socket_outlives_a_want_of_descriptors() -> Result {
         share * 100.0
     );
     assert!(share < 0.1, "{share} of a core");
+    assert!(slowest <= 2_000_000, "{slowest} us");
     assert!(served <= Duration::from_secs(2), "{served:?}");
     Ok(())
 }

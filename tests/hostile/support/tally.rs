@@ -106,12 +106,14 @@ impl Drop for Row {
     }
 }
 
-/// Waits until so many rows have ended. Returns cases and failures.
-pub(crate) fn whole_run(rows: usize) -> (usize, usize) {
+/// Waits until so many rows have ended, while one of them does in three minutes. Returns how many
+/// have ended, and their cases and failures.
+pub(crate) fn whole_run(rows: usize) -> (usize, usize, usize) {
     let mut ended = ROWS.lock();
     let limit = std::time::Duration::from_secs(180);
     while *ended < rows && !ROW_ENDED.wait_for(&mut ended, limit).timed_out() {}
     (
+        *ended,
         CASES.load(Ordering::Relaxed),
         FAILED.load(Ordering::Relaxed),
     )

@@ -169,7 +169,7 @@ fn of_messages(case: &Case, frames: &[Frame<'_>]) -> Option<&'static str> {
         let delimiter = message.iter().position(|frame| frame.length == 0);
         let is_topic = message[0].body.first().is_some_and(|octet| *octet <= 1);
         match case.kind {
-            Req => Some("what is no reply"),
+            Req if message[0].length > 0 => Some("what is no reply"),
             Rep if delimiter.is_some_and(|at| at > 16) => Some("a limit"),
             Rep if delimiter == Some(message.len() - 1) => Some("an empty request"),
             XPub if message.len() > 1 => Some("a subscription in frames"),

@@ -253,10 +253,22 @@ async fn differences<'a>(
     found
 }
 
+fn page() -> String {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/differences.md");
+    std::fs::read_to_string(page).expect("the page is in the project")
+}
+
+/// The page says so, wherever its lines break.
+#[track_caller]
+fn assert_page_says(words: &str) {
+    let page = page().split_whitespace().collect::<Vec<_>>().join(" ");
+    // A number is not the end of another.
+    assert!(page.contains(&format!(" {words}")), "not there: {words}");
+}
+
 /// The differences of the table by class, as the page shows them: names between backticks.
 fn on_the_page() -> BTreeMap<String, BTreeSet<String>> {
-    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/differences.md");
-    let page = std::fs::read_to_string(page).expect("the page is in the project");
+    let page = page();
     let rows = page.lines().filter(|line| line.starts_with("| **"));
     rows.map(|row| {
         let cells: Vec<_> = row.split(" | ").collect();
@@ -307,6 +319,7 @@ fn the_differences_of_the_table_are_those_of_the_page() {
         println!("cases {}, differences {}", cases.len(), found.len());
         found.iter().for_each(|one| println!("{one}"));
         assert_eq!(by_class(&found), on_the_page());
+        assert_page_says(&format!("{} sequences with names", cases.len()));
         assert!(!found.iter().any(Difference::is_wrong));
         assert_eq!(on_the_page().len(), CLASSES.len());
         assert!(
@@ -323,6 +336,7 @@ fn mutants_differ_by_nothing_else() {
     let Some(python) = python() else { return };
     guarded(async {
         let mut script = Script::start(python, "differences.py", &[]);
+        assert_page_says(&format!("{MUTANTS} mutants"));
         let cases = cases::mutants(MUTANTS);
         let found = differences(&mut script, &cases, PATIENCE).await;
         println!("mutants {}, differences {}", cases.len(), found.len());

@@ -115,8 +115,8 @@ pub(super) struct Lane<F, T> {
     /// The frames in front of the number.
     address: Option<&'static str>,
     /// Numbers whose send said that they were accepted, and those of which a sink did not say.
-    accepted: u32,
-    unsure: BTreeSet<u32>,
+    accepted: BTreeSet<u32>,
+    doubtful: BTreeSet<u32>,
     next: u32,
     received: Vec<u32>,
 }
@@ -135,8 +135,8 @@ impl<F: Sends, T: Receives> Lane<F, T> {
             from,
             to,
             address,
-            accepted: 0,
-            unsure: BTreeSet::new(),
+            accepted: BTreeSet::new(),
+            doubtful: BTreeSet::new(),
             next: 0,
             received: Vec::new(),
         };
@@ -174,13 +174,12 @@ impl<F: Sends, T: Receives> Lane<F, T> {
 
     /// The send of the last fresh message said that it was accepted.
     pub(super) fn accept(&mut self) {
-        self.accepted += 1;
-        self.unsure.insert(self.next - 1);
+        self.accepted.insert(self.next - 1);
     }
 
     /// A sink may have taken it, or not.
     pub(super) fn doubt(&mut self) {
-        self.unsure.insert(self.next - 1);
+        self.doubtful.insert(self.next - 1);
     }
 
     /// Sends a fresh message if there is room for it.
@@ -200,7 +199,7 @@ impl<F: Sends, T: Receives> Lane<F, T> {
             assert!(number > *last, "{number} comes behind {last}");
         }
         assert!(
-            self.unsure.contains(&number),
+            self.accepted.contains(&number) || self.doubtful.contains(&number),
             "{number} was given up and sent even so"
         );
         self.received.push(number);
@@ -221,7 +220,7 @@ impl<F: Sends, T: Receives> Lane<F, T> {
         loop {
             let dropped = self.from.stats().sent.dropped.full;
             assert!(drops || dropped == 0, "{dropped} were dropped");
-            if self.received.len() as u64 + dropped >= u64::from(self.accepted) {
+            if self.received.len() as u64 + dropped >= self.accepted.len() as u64 {
                 break;
             }
             let message = self.to.recv().await?;
@@ -235,10 +234,14 @@ impl<F: Sends, T: Receives> Lane<F, T> {
             self.check(&message);
         }
         let dropped = self.from.stats().sent.dropped.full;
-        let doubtful = self.unsure.len() as u64 - u64::from(self.accepted);
-        let came = self.received.len() as u64 + dropped;
-        assert!(came >= u64::from(self.accepted), "some are lost");
-        assert!(came <= u64::from(self.accepted) + doubtful);
+        let received: BTreeSet<_> = self.received.iter().copied().collect();
+        let lost: Vec<_> = self.accepted.difference(&received).collect();
+        let unheard = self.doubtful.difference(&received).count();
+        assert!(
+            lost.len() as u64 <= dropped,
+            "{lost:?} are lost, {dropped} were dropped"
+        );
+        assert!(dropped <= (lost.len() + unheard) as u64);
         assert_accounted(&self.from.stats());
         assert_accounted(&self.to.stats());
         Ok(())

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::join_all;
 use parking_lot::Mutex;
 use pushsub::{Broker, CallError, Client, Instance, Reply, Request, Server, ServerBuilder};
+use tokio::time::timeout;
 
 use super::faults::{Fault, faults};
 use crate::support::chaos::Chaos;
@@ -14,6 +16,9 @@ use crate::support::{Result, in_virtual_time, memory_name};
 /// Calls of a course, so many of them at a time.
 const CALLS: u32 = 200;
 const AT_A_TIME: usize = 10;
+
+/// After so long nothing that was said is on its way.
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// How often each number was handled.
 type Handled = Arc<Mutex<HashMap<u32, usize>>>;
@@ -47,6 +52,7 @@ async fn behind(instance: &Instance, seed: u64) -> Result<(Instance, [Chaos; 2])
 async fn call(client: &Client, handled: &Handled, fault: &Fault) -> Result {
     let numbers: Vec<u32> = (0..CALLS).collect();
     let mut well = 0;
+    let mut rejected = Vec::new();
     for some in numbers.chunks(AT_A_TIME) {
         let calls = some.iter().map(|number| client.call("echo", number));
         let ends: Vec<std::result::Result<(u32, String), CallError>> = join_all(calls).await;
@@ -63,11 +69,20 @@ async fn call(client: &Client, handled: &Handled, fault: &Fault) -> Result {
                 "{number}: {end:?}, handled {handled} times"
             );
             well += usize::from(end.is_ok());
+            if matches!(end, Err(CallError::Rejected(_))) {
+                rejected.push(*number);
+            }
         }
     }
     let stats = client.stats();
     assert_eq!((stats.submitted, stats.outstanding), (u64::from(CALLS), 0));
-    assert!(handled.lock().values().all(|handled| *handled == 1));
+    // What was rejected, or was on its way when its call ended, is not executed later either.
+    let _ = timeout(SILENCE, std::future::pending::<()>()).await;
+    let handled = handled.lock();
+    assert!(handled.values().all(|handled| *handled == 1));
+    for number in rejected {
+        assert!(!handled.contains_key(&number), "{number} was rejected");
+    }
     let all = CALLS as usize;
     assert!(well == all || fault.cuts && well > all / 2, "{well} calls");
     Ok(())
