@@ -4,6 +4,9 @@ use std::collections::HashSet;
 
 use slab::Slab;
 
+/// Whoever goes with fewer topics leaves the table as large as it is.
+const MANY: usize = 1_000;
+
 /// The subscriptions of all links of a PUB or XPUB, or, under a single key,
 /// those of a SUB.
 ///
@@ -193,12 +196,17 @@ impl<K: Copy + Eq + Into<usize>> Subscriptions<K> {
         let link = link.unwrap_or_default();
         self.total.topics -= link.nodes.len();
         self.total.octets -= link.octets;
+        // Worth the walk only for who had much of what there was.
+        let many = link.nodes.len() >= MANY.max(self.nodes.len() / 4);
         let mut ended = Vec::new();
         for node in link.nodes {
             let topic = self.topic(node);
             if self.leave(node, index) {
                 ended.push(topic);
             }
+        }
+        if many {
+            self.nodes.shrink_to_fit();
         }
         ended.sort_unstable();
         ended.into_iter()

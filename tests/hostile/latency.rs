@@ -293,7 +293,7 @@ fn flooded(name: &str, attack: Attack, to: usize, attackers: usize, least: u64) 
             flood.ends.store(true, Ordering::Relaxed);
             let after = canary.slowest().await?;
             let octets = flood.octets.load(Ordering::Relaxed);
-            recovers(&victim, descriptors, resident).await?;
+            recovers(&victim, descriptors, resident, attacked).await?;
             // Whatever else this machine does it did before, or does still.
             let again = canary.slowest().await?;
             println!(
@@ -324,9 +324,15 @@ impl Drop for End<'_> {
     }
 }
 
-/// Descriptors and memory come back soon after the attackers have left.
-async fn recovers(victim: &Process, descriptors: usize, resident: usize) -> Result {
-    let most = resident + resident / 10 + (2 << 20);
+/// Descriptors and memory come back soon after the attackers have left, but for what the allocator
+/// keeps of the attack: a tenth.
+async fn recovers(
+    victim: &Process,
+    descriptors: usize,
+    resident: usize,
+    attacked: usize,
+) -> Result {
+    let most = resident + resident / 10 + attacked / 10 + (2 << 20);
     let mut now = (0, 0);
     for _ in 0..100 {
         now = (victim.descriptors()?, victim.resident()?);

@@ -290,3 +290,15 @@ fn it_does_what_a_list_of_subscriptions_does() {
         assert_empty(&subscriptions);
     }
 }
+
+/// O3: what 5,000 topics took is given back with the peer that wanted them.
+#[test]
+fn whoever_goes_with_most_topics_takes_their_memory_along() {
+    let mut subscriptions = of(&[(1, "kept")]);
+    for number in 0..5_000 {
+        subscriptions.subscribe(0, format!("topic {number}").as_bytes());
+    }
+    assert_eq!(subscriptions.remove(0).count(), 5_000);
+    assert!(subscriptions.nodes.capacity() < 100);
+    assert_eq!(visited(&mut subscriptions, b"kept"), [1]);
+}
