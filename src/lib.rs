@@ -54,6 +54,8 @@ pub mod fuzzing;
 mod message;
 mod options;
 mod pipe;
+#[cfg(test)]
+mod property;
 mod routing;
 mod service;
 mod session;

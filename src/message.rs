@@ -198,16 +198,6 @@ impl<const N: usize> From<&'static [u8; N]> for Message {
     }
 }
 
-/// How properties are drawn: so many cases of each, and no files of those that failed.
-#[cfg(test)]
-pub(crate) fn property_cases(cases: u32) -> proptest::test_runner::Config {
-    proptest::test_runner::Config {
-        cases,
-        failure_persistence: None,
-        ..proptest::test_runner::Config::default()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::Message;

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::{Context, FREE, GRANULE};
 
 proptest! {
-    #![proptest_config(crate::message::property_cases(64))]
+    #![proptest_config(crate::property::cases(64))]
 
     /// C2.
     #[test]

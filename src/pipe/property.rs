@@ -167,7 +167,7 @@ impl Wake for Counter {
 }
 
 proptest! {
-    #![proptest_config(crate::message::property_cases(64))]
+    #![proptest_config(crate::property::cases(64))]
 
     /// C5.
     #[test]

@@ -114,7 +114,7 @@ fn somebody_has(counts: &Counts, topic: &[u8]) -> bool {
 }
 
 proptest! {
-    #![proptest_config(crate::message::property_cases(64))]
+    #![proptest_config(crate::property::cases(64))]
 
     /// PS05, DL06.
     #[test]

@@ -132,7 +132,7 @@ fn nearly_frames() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(crate::message::property_cases(64))]
+    #![proptest_config(crate::property::cases(64))]
 
     /// Z17, Z20.
     #[test]

@@ -29,7 +29,9 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 /// What every layer may use, and what uses no layer.
-const VOCABULARY: &[&str] = &["context", "message", "endpoint", "options", "error", "sync"];
+const VOCABULARY: &[&str] = &[
+    "context", "message", "endpoint", "options", "error", "sync", "property",
+];
 
 /// Files and folders that take the time as an argument and do no IO.
 const PURE: &[&str] = &[
