@@ -168,6 +168,7 @@ impl Reading {
             self.chunk = (self.chunk / 2).max(READ_LEAST);
         }
     }
+
     /// Gives the buffer back that waits for the next message, until one comes.
     pub(super) fn shed(&mut self) {
         self.busy = false;

@@ -73,7 +73,7 @@ impl Closing {
         wakers.into_iter().for_each(std::task::Waker::wake);
         for link in &links {
             link.flush_now();
-            // Behind an answer it would not be: and its link is to be read on.
+            // A flush of an answer wakes nobody, and the driver is to read on from here.
             link.wake();
         }
         let mut phases = core.endpoints.lock().phases();
