@@ -1,6 +1,6 @@
 //! Who wants which topics: a trie of prefixes with the subscribers at its nodes.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use slab::Slab;
 
@@ -23,7 +23,8 @@ const MANY: usize = 1_000;
 #[derive(Debug)]
 pub(crate) struct Subscriptions<K> {
     /// The root, with the empty topic, is at [`ROOT`] and never goes. A node
-    /// with subscribers keeps its index as long as it has some.
+    /// with subscribers keeps its index as long as it has some, or until
+    /// [`compact`](Self::compact).
     nodes: Slab<Node<K>>,
     /// What each key subscribes to, by key.
     links: Vec<Link>,
@@ -206,10 +207,31 @@ impl<K: Copy + Eq + Into<usize>> Subscriptions<K> {
             }
         }
         if many {
-            self.nodes.shrink_to_fit();
+            self.compact();
         }
         ended.sort_unstable();
         ended.into_iter()
+    }
+
+    /// Moves the nodes together, and gives back the memory of those that went.
+    fn compact(&mut self) {
+        let mut moved = HashMap::new();
+        self.nodes.compact(|_, from, to| {
+            moved.insert(from, to);
+            true
+        });
+        let now = |index: usize| moved.get(&index).copied().unwrap_or(index);
+        for (_, node) in &mut self.nodes {
+            node.parent = now(node.parent);
+            for (_, child) in &mut node.children {
+                *child = now(*child);
+            }
+        }
+        for link in &mut self.links {
+            if link.nodes.iter().any(|node| moved.contains_key(node)) {
+                link.nodes = link.nodes.iter().map(|node| now(*node)).collect();
+            }
+        }
     }
 
     /// The topics of a key, each once, in their order: what a SUB tells a new publisher.

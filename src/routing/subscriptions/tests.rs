@@ -118,6 +118,34 @@ fn the_same_topic_many_times_is_one_topic() {
     assert_eq!(subscriptions.cancel(1, b"topic"), Canceled::Remaining);
 }
 
+/// BI-58: those that stay are among those that go, the last of them at the end of the table.
+#[test]
+fn what_a_link_with_very_many_topics_made_grow_shrinks_with_its_end() {
+    let mut subscriptions = of(&[]);
+    let number = |number: u32| number.wrapping_mul(0x9E37_79B1).to_be_bytes();
+    for topic in 0..20_000 {
+        subscriptions.subscribe(usize::from(topic % 20 == 19), &number(topic));
+    }
+    assert_eq!(subscriptions.remove(0).count(), 19_000);
+    let nodes = subscriptions.nodes.len();
+    assert!(subscriptions.nodes.capacity() < 2 * nodes);
+    for topic in 0..20_000 {
+        let expected: &[usize] = if topic % 20 == 19 { &[1] } else { &[] };
+        assert_eq!(visited(&mut subscriptions, &number(topic)), expected);
+    }
+    let mut topics: Vec<_> = (0..1_000).map(|topic| number(20 * topic + 19)).collect();
+    topics.sort_unstable();
+    assert!(
+        subscriptions
+            .topics(1)
+            .eq(topics.iter().map(|topic| topic.to_vec()))
+    );
+    for topic in topics {
+        assert_eq!(subscriptions.cancel(1, &topic), Canceled::Last);
+    }
+    assert_empty(&subscriptions);
+}
+
 /// XP06, BI-62.
 #[test]
 fn a_link_that_ends_ends_the_topics_that_only_it_had() {
