@@ -7,6 +7,9 @@ use super::tally::Row;
 
 const ALONE: &str = "PUSHSUB_HOSTILE_ALONE";
 
+/// How a line begins that the child prints and the parent is to repeat.
+pub(crate) const FIGURE: &str = "figure: ";
+
 /// Whether this process is the one of the test.
 pub(crate) fn is_alone() -> bool {
     std::env::var_os(ALONE).is_some()
@@ -38,6 +41,8 @@ pub(crate) fn alone(
         .env(ALONE, "1")
         .output()?;
     let told = String::from_utf8_lossy(&output.stdout);
+    let figures = told.lines().filter(|line| line.starts_with(FIGURE));
+    figures.for_each(|line| println!("{line}"));
     // The harness may have begun a line of its own.
     let cases = told.lines().find_map(|line| line.rsplit_once("alone "));
     let cases = cases.and_then(|(_, cases)| cases.parse::<usize>().ok());
