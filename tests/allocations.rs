@@ -17,6 +17,9 @@ type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 /// Messages whose allocations are counted, after as many that warm up.
 const MESSAGES: usize = 20_000;
 
+/// Messages that are sent in a row.
+const BURST: usize = 20;
+
 const CALLS: usize = 2_000;
 
 /// Octets of a payload, on both sides of where a frame's head grows.
@@ -73,27 +76,32 @@ fn push_with_a_reader(runtime: &Runtime) -> Result<Push> {
     Ok(push)
 }
 
-/// Sends that need not wait, with what they write to the wire themselves; drivers run in between.
+/// Sends in bursts, with what they write to the wire themselves, to a peer that has taken the last
+/// burst; drivers run in between.
 fn allocations_of_sends(size: usize) -> Result<u64> {
     let runtime = runtime()?;
     let push = push_with_a_reader(&runtime)?;
     let message = Bytes::from_static(&PAYLOAD).slice(..size);
-    let mut sent = 0;
-    let mut allocations = 0;
     runtime.block_on(async {
+        // It waits for the peer.
+        push.send(message.clone()).await?;
+        let (mut sent, mut allocations) = (0, 0);
         while sent < 2 * MESSAGES {
             let counted = measure(|| {
-                for _ in 0..100 {
+                for _ in 0..BURST {
                     sent += usize::from(push.try_send(message.clone()).is_ok());
                 }
             });
             if sent > MESSAGES {
                 allocations += counted.count_total;
             }
-            tokio::task::yield_now().await;
+            // What a slow reader leaves to wait grows the queue.
+            while push.stats().sent.queued > 0 {
+                tokio::task::yield_now().await;
+            }
         }
-    });
-    Ok(allocations)
+        Ok(allocations)
+    })
 }
 
 /// Sends as fast as it goes, with what the drivers do and what waiting for room costs.
