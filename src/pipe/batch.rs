@@ -1,15 +1,14 @@
 //! Messages in a row for one connection: encoded for a wire, or as they are for a
 //! peer in this process.
 
-use std::borrow::Cow;
 use std::time::Instant;
 
 use super::encoded::Encoded;
 use super::incoming::footprint;
 use super::marks::{Mark, Marks};
+use super::parcel::{Copied, Parcel};
 use super::plain::Plain;
 use super::receipt::Fate;
-use crate::message::Message;
 
 /// What waits to be written, or was taken by a writer. A pipe's batches are all of one kind.
 pub(crate) enum Batch {
@@ -78,19 +77,19 @@ impl Batch {
 
     /// The most that it will hold more with this message.
     #[inline]
-    pub(super) fn cost(&self, message: &Message) -> usize {
+    pub(super) fn cost(&self, message: Copied<'_>) -> usize {
         match self {
             Self::Encoded(_) => Encoded::cost(message),
-            Self::Plain(_) => footprint(message),
+            Self::Plain(_) => footprint(message.message()),
         }
     }
 
     /// Puts a message behind all others.
-    #[inline]
-    pub(super) fn push(&mut self, message: Cow<'_, Message>) -> Added {
+    #[inline(always)]
+    pub(super) fn push(&mut self, parcel: Parcel<'_>) -> Added {
         match self {
-            Self::Encoded(encoded) => encoded.push(&message),
-            Self::Plain(plain) => plain.push(message.into_owned()),
+            Self::Encoded(encoded) => encoded.push(parcel.as_copied()),
+            Self::Plain(plain) => plain.push(parcel.into_message()),
         }
     }
 

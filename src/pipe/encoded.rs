@@ -11,18 +11,20 @@ use bytes::Bytes;
 use self::rest::{Part, Rest};
 use super::batch::{Added, Progress};
 use super::marks::Marks;
+use super::parcel::Copied;
 use crate::message::Message;
 use crate::zmtp::frame;
 
 /// A frame of this many octets or more is shared with whoever sent it; a
 /// smaller one is copied, which costs less than an entry of its own in a vectored write.
-const SHARED_FROM: usize = 4 << 10;
+pub(super) const SHARED_FROM: usize = 4 << 10;
 
 /// An emptied arena above this is given back, so that a link at rest costs little.
 const ARENA_KEPT: usize = 256 << 10;
 
 /// What the index costs for a message.
 const ENTRY: usize = 32;
+
 /// Messages as they go on the wire, in order.
 ///
 /// ```text
@@ -80,8 +82,8 @@ enum EntryKind {
 impl Encoded {
     /// The most that it will hold more with this message.
     #[inline]
-    pub(super) fn cost(message: &Message) -> usize {
-        ENTRY + frame::encoded_length(message)
+    pub(super) fn cost(message: Copied<'_>) -> usize {
+        ENTRY + message.encoded_length()
     }
 
     /// Octets of memory that it holds.
@@ -112,9 +114,14 @@ impl Encoded {
     }
 
     /// Encodes a message behind all others.
-    pub(super) fn push(&mut self, message: &Message) -> Added {
+    #[inline(always)]
+    pub(super) fn push<'a>(&mut self, message: impl Into<Copied<'a>>) -> Added {
         let before = self.octets;
-        if message.size() < SHARED_FROM {
+        let copied = message.into();
+        let message = copied.message();
+        if let Some(octets) = copied.octets() {
+            self.in_arena(|arena| arena.extend_from_slice(octets));
+        } else if message.size() < SHARED_FROM {
             self.in_arena(|arena| frame::encode_message(message, arena));
         } else {
             self.push_large(message);
@@ -158,7 +165,7 @@ impl Encoded {
         }));
     }
 
-    #[inline]
+    #[inline(always)]
     fn in_arena(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let before = self.arena.len();
         write(&mut self.arena);

@@ -129,13 +129,31 @@ impl Incoming {
     pub(crate) fn pop(&mut self) -> Option<Message> {
         let message = self.messages.pop_front()?;
         self.discount(&message);
+        self.passed(1);
+        Some(message)
+    }
+
+    /// Takes up to `limit` behind those in `messages`. Returns how many.
+    pub(crate) fn pop_into(&mut self, messages: &mut Vec<Message>, limit: usize) -> usize {
+        let count = limit.min(self.messages.len());
+        let before = messages.len();
+        messages.extend(self.messages.drain(..count));
+        messages[before..]
+            .iter()
+            .for_each(|message| self.discount(message));
+        self.passed(count);
+        count
+    }
+
+    /// So many were taken from the front, and are discounted.
+    #[inline]
+    fn passed(&mut self, count: usize) {
         self.lease.settle(self.octets);
-        self.marks.pass(1);
-        self.taken += 1;
+        self.marks.pass(count);
+        self.taken += count as u64;
         if self.messages.is_empty() && self.messages.capacity() > KEPT {
             self.messages = VecDeque::new();
         }
-        Some(message)
     }
 
     /// The last so many that wait, the newest first.

@@ -11,6 +11,7 @@ mod marks;
 #[cfg(test)]
 mod model;
 mod outgoing;
+mod parcel;
 mod plain;
 #[cfg(test)]
 mod property;
@@ -22,6 +23,7 @@ pub(crate) use encoded::Encoded;
 pub(crate) use incoming::{Incoming, OVERHEAD};
 pub(crate) use marks::Mark;
 pub(crate) use outgoing::Outgoing;
+pub(crate) use parcel::{Copied, Parcel};
 pub(crate) use plain::Plain;
 pub(crate) use receipt::{Fate, Fates, Slip, Tally, Wakeups};
 pub(crate) use waiters::{Ticket, Waiters};

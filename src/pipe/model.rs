@@ -1,6 +1,5 @@
 //! Batches with times to live and receipts, against a list that does the same in the plainest way.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::sync::Arc;
@@ -10,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::batch::{Batch, Progress};
 use super::encoded::Encoded;
 use super::marks::Mark;
+use super::parcel::Parcel;
 use super::plain::Plain;
 use super::receipt::{Fate, Fates, Slip, Tally};
 use crate::error::GivenUp;
@@ -72,7 +72,7 @@ impl Pair {
             true => Some(Tally::new(Arc::default())),
             false => None,
         };
-        batch.push(Cow::Borrowed(&message));
+        batch.push((&message).into());
         if expires.is_some() || receipt.is_some() {
             let slip = receipt.as_ref().map(Slip::new);
             batch.mark_last(Mark { expires, slip });
@@ -256,7 +256,7 @@ fn commands_that_are_begun_do_not_keep_a_message_from_expiring() {
     let now = Instant::now();
     let mut batch = Batch::Encoded(Encoded::default());
     for text in ["a", "b"] {
-        batch.push(Cow::Owned(Message::from(text)));
+        batch.push(Parcel::Whole(Message::from(text)));
         let expires = (text == "a").then_some(now);
         batch.mark_last(Mark {
             expires,

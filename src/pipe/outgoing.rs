@@ -1,6 +1,5 @@
 //! What waits to be written to one peer: bounded in messages and octets, outlives a connection.
 
-use std::borrow::Cow;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -9,6 +8,7 @@ use super::batch::{Batch, Progress};
 use super::encoded::Encoded;
 use super::keyed::Keyed;
 use super::marks::Mark;
+use super::parcel::{Copied, Parcel};
 use super::plain::Plain;
 use super::receipt::Fate;
 use crate::context::Lease;
@@ -153,14 +153,14 @@ impl Outgoing {
     /// in its place. What it is granted is kept for it: it is to be pushed, or
     /// [`settle`](Self::settle) called.
     #[inline]
-    pub(crate) fn try_charge(&mut self, message: &Message, in_place: bool) -> bool {
+    pub(crate) fn try_charge(&mut self, message: Copied<'_>, in_place: bool) -> bool {
         let octets = self.octets_with(message, in_place);
         self.lease.try_cover(octets)
     }
 
     /// What it pins with this message.
     #[inline]
-    fn octets_with(&self, message: &Message, in_place: bool) -> usize {
+    fn octets_with(&self, message: Copied<'_>, in_place: bool) -> usize {
         let kept = if in_place {
             self.taken.pinned
         } else {
@@ -170,7 +170,7 @@ impl Outgoing {
     }
 
     /// What the budget would have to give for this message.
-    pub(crate) fn lacks(&self, message: &Message, in_place: bool) -> usize {
+    pub(crate) fn lacks(&self, message: Copied<'_>, in_place: bool) -> usize {
         self.lease.lacks(self.octets_with(message, in_place))
     }
 
@@ -180,7 +180,7 @@ impl Outgoing {
     }
 
     /// Charges this message, for which the budget has given what was lacking.
-    pub(crate) fn grant(&mut self, message: &Message, in_place: bool) {
+    pub(crate) fn grant(&mut self, message: Copied<'_>, in_place: bool) {
         let octets = self.octets_with(message, in_place);
         self.lease.grant(octets);
     }
@@ -209,9 +209,9 @@ impl Outgoing {
 
     /// Accepts a message; the caller has asked for room and charged it, or it
     /// is charged though the budget has nothing left.
-    #[inline]
-    pub(crate) fn push(&mut self, message: Cow<'_, Message>) {
-        let added = self.waiting.push(message);
+    #[inline(always)]
+    pub(crate) fn push(&mut self, parcel: Parcel<'_>) {
+        let added = self.waiting.push(parcel);
         self.held.messages += 1;
         self.held.octets += added.octets;
         self.held.pinned += added.pinned;
@@ -268,7 +268,7 @@ impl Outgoing {
     /// Accepts a message before all that wait.
     pub(crate) fn push_first(&mut self, message: &Message) {
         let mut first = self.waiting.another();
-        first.push(Cow::Borrowed(message));
+        first.push(message.into());
         let none = first.another();
         first.append(std::mem::replace(&mut self.waiting, none));
         self.waiting = first;
@@ -315,7 +315,7 @@ impl Outgoing {
         );
         if let Some(keyed) = &mut self.keyed {
             for (message, mark) in keyed.drain() {
-                self.waiting.push(Cow::Owned(message));
+                self.waiting.push(Parcel::Whole(message));
                 mark.into_iter()
                     .for_each(|mark| self.waiting.mark_last(mark));
             }
@@ -371,7 +371,6 @@ impl Outgoing {
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
 
     use super::Outgoing;
     use crate::context::Context;
@@ -379,6 +378,7 @@ mod tests {
     use crate::options::Limit;
     use crate::pipe::batch::Batch;
     use crate::pipe::encoded::Encoded;
+    use crate::pipe::parcel::Parcel;
 
     fn encoded(batch: &mut Batch) -> &mut Encoded {
         match batch {
@@ -392,7 +392,7 @@ mod tests {
         let mut accepted = 0;
         for _ in 0..offered {
             if outgoing.has_room() {
-                outgoing.push(Cow::Owned(Message::from("12345678")));
+                outgoing.push(Parcel::Whole(Message::from("12345678")));
                 accepted += 1;
             }
         }
@@ -436,7 +436,7 @@ mod tests {
             Context::new().lease(),
         );
         assert!(outgoing.has_room());
-        outgoing.push(Cow::Owned(Message::from("much more than one octet")));
+        outgoing.push(Parcel::Whole(Message::from("much more than one octet")));
         assert!(!outgoing.has_room());
     }
 
@@ -469,13 +469,13 @@ mod tests {
             Context::new().lease(),
         );
         for text in ["one", "two"] {
-            outgoing.push(Cow::Owned(Message::from(text)));
+            outgoing.push(Parcel::Whole(Message::from(text)));
         }
         let mut batch = Batch::Encoded(Encoded::default());
         outgoing.take(&mut batch);
         let progress = encoded(&mut batch).advance(2);
         outgoing.written(progress);
-        outgoing.push(Cow::Owned(Message::from("three")));
+        outgoing.push(Parcel::Whole(Message::from("three")));
         assert_eq!(outgoing.restore(batch), 1);
         assert_eq!(outgoing.messages(), 2);
         let mut next = Batch::Encoded(Encoded::default());

@@ -1,7 +1,6 @@
 //! Properties of the queues: what is taken in is written, given up with a reason, or still there, and
 //! what is held is charged.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::IoSlice;
 use std::sync::Arc;
@@ -94,8 +93,8 @@ impl Half {
     fn step(&mut self, step: &Step) {
         match step {
             Step::Push(message) => {
-                if self.outgoing.has_room() && self.outgoing.try_charge(message, false) {
-                    self.outgoing.push(Cow::Borrowed(message));
+                if self.outgoing.has_room() && self.outgoing.try_charge(message.into(), false) {
+                    self.outgoing.push(message.into());
                     let expires = self
                         .accepted
                         .is_multiple_of(3)

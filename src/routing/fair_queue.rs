@@ -29,6 +29,12 @@ impl<K: Copy + Eq> FairQueue<K> {
         self.waiting.is_empty()
     }
 
+    /// Whether one alone has something to read.
+    #[inline]
+    pub(crate) fn is_lone(&self) -> bool {
+        self.waiting.len() == 1
+    }
+
     /// Whose turn it is to be read.
     #[inline]
     pub(crate) fn current(&self) -> Option<K> {

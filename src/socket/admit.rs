@@ -17,15 +17,30 @@ impl State {
         messages: &mut Vec<Message>,
         options: &Options,
     ) {
-        let as_they_are = matches!(
-            self.pattern,
-            Pattern::Sink | Pattern::Pair(_) | Pattern::RoundRobin { receives: true, .. }
-        );
-        if as_they_are && self.pipes[index].keeps_all() && !messages.is_empty() {
-            let pipe = &mut self.pipes[index];
-            pipe.received.received += messages.len() as u64;
-            pipe.incoming.append(messages);
-            return self.queue_up(index);
+        let State { pattern, pipes, .. } = self;
+        let pipe = &mut pipes[index];
+        let read = messages.len();
+        let taken_whole = pipe.keeps_all()
+            && match pattern {
+                Pattern::Sink
+                | Pattern::Pair(_)
+                | Pattern::RoundRobin { receives: true, .. }
+                | Pattern::Subscriber { filters: false, .. } => true,
+                Pattern::Subscriber { wanted, .. } => {
+                    let inverted = options.pattern.invert_matching;
+                    messages.retain(|message| wanted.matches_any(message.first()) != inverted);
+                    true
+                }
+                _ => false,
+            };
+        if taken_whole {
+            pipe.received.received += read as u64;
+            pipe.received.dropped += (read - messages.len()) as u64;
+            if !messages.is_empty() {
+                pipe.incoming.append(messages);
+                self.queue_up(index);
+            }
+            return;
         }
         for message in messages.drain(..) {
             self.admit(index, message, options);

@@ -13,7 +13,7 @@ use super::handle::Endpoints;
 use super::ledger::Entry;
 use super::locked::Guarded;
 use super::monitor::Event;
-use super::offer::Offer;
+use super::offer::{Lacking, Offer};
 use super::pattern::Pattern;
 use super::peer::PeerInfo;
 use super::receipt::Sending;
@@ -83,12 +83,15 @@ impl Core {
         message: Message,
         sending: &Sending,
     ) -> Result<(), TrySendError> {
-        match self.offer(message, sending) {
+        let mut message = Some(message);
+        match self.offer(&mut message, sending) {
             Offer::Accepted(flush) => {
                 flush.run();
                 Ok(())
             }
-            Offer::Full(message) => Err(TrySendError::Full(message)),
+            Offer::Full(_) => Err(TrySendError::Full(
+                message.expect("it stays where there is no room"),
+            )),
             Offer::Refused(error) => Err(error.into()),
         }
     }
@@ -103,6 +106,7 @@ impl Core {
         self.poll_send_with(context, message, &Sending::PLAIN, ticket)
     }
 
+    #[inline]
     pub(super) fn poll_send_with(
         &self,
         context: &mut Context<'_>,
@@ -111,46 +115,64 @@ impl Core {
         ticket: &mut Ticket,
     ) -> Poll<Result<(), SendError>> {
         let turn = ready!(self.poll_turn(context));
-        let Some(offered) = message.take() else {
+        if message.is_none() {
             return Poll::Ready(Ok(()));
-        };
-        let mut offer = self.offer(offered, sending);
-        if let Offer::Full(returned) = offer {
-            // Room may have come between the two looks: the second one waits under the lock.
-            let mut state = self.state.lock();
-            offer = self.offer_locked(&mut state, returned, sending);
-            if state.refused_by_budget
-                && let Offer::Full(returned) = offer
-            {
-                offer = self.offer_when_told(&mut state, returned, sending);
-            }
-            if let Offer::Full(returned) = offer {
-                *message = Some(returned);
-                let mut wakers = Vec::new();
-                state.wait_to_send(ticket, context.waker(), &mut wakers);
-                drop(state);
-                wakers.into_iter().for_each(Waker::wake);
-                return Poll::Pending;
-            }
+        }
+        let mut offer = self.offer(message, sending);
+        if let Offer::Full(_) = offer {
+            offer = ready!(self.poll_offer_again(context, message, sending, ticket));
         }
         turn.inspect(RestoreOnPending::made_progress);
         if ticket.is_waiting() {
-            // There may be room for more than the one that was woken.
-            let mut wakers = Vec::new();
-            let mut state = self.state.lock();
-            state.senders.leave(ticket);
-            state.share_room(&mut wakers);
-            drop(state);
-            wakers.into_iter().for_each(Waker::wake);
+            self.share_room(ticket);
         }
-        Poll::Ready(match offer {
+        match offer {
             Offer::Accepted(flush) => {
                 flush.run();
-                Ok(())
+                Poll::Ready(Ok(()))
             }
-            Offer::Refused(error) => Err(error),
-            Offer::Full(_) => unreachable!("handled above"),
-        })
+            Offer::Refused(error) => Poll::Ready(Err(error)),
+            Offer::Full(_) => unreachable!("waited for above"),
+        }
+    }
+
+    /// Offers a message once more, and waits if there is still no room: it may
+    /// have come between the two looks.
+    #[cold]
+    fn poll_offer_again(
+        &self,
+        context: &mut Context<'_>,
+        message: &mut Option<Message>,
+        sending: &Sending,
+        ticket: &mut Ticket,
+    ) -> Poll<Offer> {
+        let mut state = self.state.lock();
+        let mut offer = self.offer_locked(&mut state, message, sending);
+        // It is told from now on when the budget has room.
+        if let Offer::Full(Lacking::Budget) = offer
+            && self.wait_for_budget(&mut state)
+        {
+            offer = self.offer_locked(&mut state, message, sending);
+        }
+        let Offer::Full(lacking) = offer else {
+            return Poll::Ready(offer);
+        };
+        let mut wakers = Vec::new();
+        state.wait_to_send(ticket, context.waker(), lacking, &mut wakers);
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+        Poll::Pending
+    }
+
+    /// One that waited waits no more: there may be room for more than the one that was woken.
+    #[cold]
+    fn share_room(&self, ticket: &mut Ticket) {
+        let mut wakers = Vec::new();
+        let mut state = self.state.lock();
+        state.senders.leave(ticket);
+        state.share_room(&mut wakers);
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// Takes a step of the task's budget where one is due, so that a task that
@@ -167,25 +189,23 @@ impl Core {
         Poll::Ready(None)
     }
 
-    /// Offers once more, to be told from now on when the budget has room.
-    fn offer_when_told(&self, state: &mut State, message: Message, sending: &Sending) -> Offer {
-        if self.wait_for_budget(state) {
-            return self.offer_locked(state, message, sending);
-        }
-        Offer::Full(message)
-    }
-
-    fn offer(&self, message: Message, sending: &Sending) -> Offer {
+    #[inline]
+    fn offer(&self, message: &mut Option<Message>, sending: &Sending) -> Offer {
         self.offer_locked(&mut self.state.lock(), message, sending)
     }
 
-    #[inline]
-    fn offer_locked(&self, state: &mut State, message: Message, sending: &Sending) -> Offer {
-        let Some(terms) = sending.terms(&self.options) else {
-            return state.offer(message, None, &self.options);
-        };
-        let offer = state.offer(message, Some(&terms), &self.options);
-        if matches!(offer, Offer::Accepted(_)) {
+    #[inline(always)]
+    fn offer_locked(
+        &self,
+        state: &mut State,
+        message: &mut Option<Message>,
+        sending: &Sending,
+    ) -> Offer {
+        let terms = sending.terms(&self.options);
+        let offer = state.offer(message, terms.as_ref(), &self.options);
+        if let Some(terms) = terms
+            && matches!(offer, Offer::Accepted(_))
+        {
             self.expect_expiry(state, terms.expires);
         }
         offer
@@ -264,10 +284,11 @@ impl Core {
     ) -> Poll<Result<usize, RecvError>> {
         let before = messages.len();
         self.poll_take(context, ticket, |state, resumed| {
-            while messages.len() - before < limit
-                && let Some((message, link)) = state.pop()
-            {
-                messages.push(message);
+            while messages.len() - before < limit {
+                let left = limit - (messages.len() - before);
+                let Some(link) = state.pop_some(messages, left) else {
+                    break;
+                };
                 resumed.extend(link);
             }
             let count = messages.len() - before;

@@ -1,6 +1,5 @@
 //! The requests of a REQ: one at a time, and none that is given up blocks the next.
 
-use std::borrow::Cow;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -8,14 +7,14 @@ use std::task::{Context, Poll, Waker};
 use super::core::Core;
 use super::envelope;
 use super::handle::Handle;
-use super::offer::{Flush, Offer};
+use super::offer::{Flush, Lacking, Offer};
 use super::operations::Waiting;
 use super::pattern::Pattern;
 use super::receipt::{Sending, Terms};
 use super::state::State;
 use crate::error::{GivenUp, LinkError, RequestError, SendError, TrySendError};
 use crate::message::Message;
-use crate::pipe::Ticket;
+use crate::pipe::{Parcel, Ticket};
 use crate::routing::{End, Lockstep};
 use crate::session::{Link, PipeId};
 
@@ -106,15 +105,19 @@ impl State {
     /// RQ01 to RQ05: the next peer that has room, once no other request waits for its reply.
     pub(super) fn offer_request(
         &mut self,
-        message: Message,
+        offered: &mut Option<Message>,
         terms: Option<&Terms<'_>>,
         correlate: bool,
     ) -> Offer {
+        let Some(message) = offered else {
+            return Offer::Accepted(Flush::None);
+        };
         if self.lockstep().is_busy() {
-            return Offer::Full(message);
+            return Offer::Full(Lacking::Room);
         }
-        let Some(index) = self.next_for(&message) else {
-            return Offer::Full(message);
+        let index = match self.next_for(message) {
+            Ok(index) => index,
+            Err(lacking) => return Offer::Full(lacking),
         };
         let id = correlate.then(|| self.lockstep().draw());
         let pipe = &mut self.pipes[index];
@@ -123,7 +126,8 @@ impl State {
             serial: pipe.serial,
         };
         let mut flush = Flush::None;
-        flush.add(pipe.push(Cow::Owned(envelope::wrap(id, &message)), terms));
+        flush.add(pipe.push(Parcel::Whole(envelope::wrap(id, message)), terms));
+        *offered = None;
         self.lockstep().begin(asked);
         self.pattern.rotation().expect("of a REQ").advance();
         Offer::Accepted(flush)

@@ -1,6 +1,5 @@
 //! Where a message goes: the pattern names the pipes, and those that have room take it.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use slab::Slab;
@@ -12,14 +11,25 @@ use super::state::State;
 use crate::error::{GivenUp, SendError};
 use crate::message::Message;
 use crate::options::{Options, Overflow};
+use crate::pipe::{Copied, Parcel};
 use crate::session::{Link, Phase};
 
 /// What became of a message that was offered.
 pub(super) enum Offer {
     /// Accepted; these links are to be flushed by this task.
     Accepted(Flush),
-    Full(Message),
+    /// Neither: the message stays where it is.
+    Full(Lacking),
     Refused(SendError),
+}
+
+/// What a message waits for that is not accepted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lacking {
+    /// A peer with room.
+    Room,
+    /// The budget: there is room.
+    Budget,
 }
 
 /// Links that wait for this task to write.
@@ -52,66 +62,62 @@ impl Flush {
     }
 }
 
-/// Whether a message for several pipes may be queued.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Admitted {
-    /// In all of them, where it is charged.
-    Yes,
-    /// One of them has no room.
-    NoRoom,
-    /// All have room, and the budget has not.
-    NoBudget,
-}
-
-/// Whether all these pipes have room for the message, which is charged then.
+/// Sees to it that all these pipes have room for the message, which is charged then.
 ///
 /// The budget is asked once, for all: what was granted to some and given back
 /// would be told to those who wait for it, the caller among them.
-fn all_admit(pipes: &mut Slab<Pipe>, indexes: &[usize], message: &Message) -> Admitted {
-    if !indexes.iter().all(|index| pipes[*index].has_room()) {
-        return Admitted::NoRoom;
+fn all_admit(
+    pipes: &mut Slab<Pipe>,
+    indexes: &[usize],
+    message: Copied<'_>,
+) -> Result<(), Lacking> {
+    let mut lacking = 0;
+    for index in indexes {
+        let pipe = &pipes[*index];
+        if !pipe.has_room() {
+            return Err(Lacking::Room);
+        }
+        lacking += pipe.lacks(message);
     }
-    let lacking: usize = indexes
-        .iter()
-        .map(|index| pipes[*index].lacks(message))
-        .sum();
     let Some(first) = indexes.first().filter(|_| lacking > 0) else {
-        return Admitted::Yes;
+        return Ok(());
     };
     if pipes[*first].outgoing.take_for_all(lacking) {
         for index in indexes {
             pipes[*index].grant(message);
         }
-        return Admitted::Yes;
+        return Ok(());
     }
     // As with one pipe that is empty: the message is slow, not stuck.
     let mut all = indexes.iter();
     if all.all(|index| pipes[*index].outgoing.messages() == 0) {
-        return Admitted::Yes;
+        return Ok(());
     }
-    Admitted::NoBudget
+    Err(Lacking::Budget)
 }
 
 impl State {
-    /// Offers a message to whom the pattern sends it.
+    /// Offers a message to whom the pattern sends it: it is taken out where it
+    /// is accepted or refused.
+    #[inline]
     pub(super) fn offer(
         &mut self,
-        message: Message,
+        message: &mut Option<Message>,
         terms: Option<&Terms<'_>>,
         options: &Options,
     ) -> Offer {
         if self.phase != Phase::Open {
-            return Offer::Refused(SendError::Closed(message));
+            return refused(message, SendError::Closed);
         }
-        if options.refuses(&message) {
-            return Offer::Refused(SendError::TooLarge(message));
+        if message.as_ref().is_some_and(|one| options.refuses(one)) {
+            return refused(message, SendError::TooLarge);
         }
         match &self.pattern {
             Pattern::RoundRobin { .. } | Pattern::Pair(_) => self.offer_next(message, terms),
             Pattern::FanOut { .. } => self.offer_all(message, terms, options),
             Pattern::Router(_) | Pattern::Reply(_) => self.offer_named(message, terms, options),
             Pattern::Request { .. } => self.offer_request(message, terms, options.correlate),
-            Pattern::Subscriber { .. } => self.offer_upstream(&message, terms, options),
+            Pattern::Subscriber { .. } => self.offer_upstream(message, terms, options),
             Pattern::Sink => unreachable!("PULL has no send"),
         }
     }
@@ -120,7 +126,7 @@ impl State {
     /// and counted, or refused where the options say so.
     fn offer_named(
         &mut self,
-        message: Message,
+        offered: &mut Option<Message>,
         terms: Option<&Terms<'_>>,
         options: &Options,
     ) -> Offer {
@@ -132,13 +138,17 @@ impl State {
         else {
             unreachable!("called for a router")
         };
+        let Some(message) = offered else {
+            return Offer::Accepted(Flush::None);
+        };
         let found = identities
             .lookup(message.first())
             .filter(|_| message.frames().len() > 1);
         let Some(index) = found else {
             if options.mandatory {
-                return Offer::Refused(SendError::Unroutable(message));
+                return refused(offered, SendError::Unroutable);
             }
+            *offered = None;
             self.count_unroutable();
             if let Some(terms) = terms {
                 terms.give_up(GivenUp::Unroutable);
@@ -146,23 +156,29 @@ impl State {
             return Offer::Accepted(Flush::None);
         };
         let pipe = &mut pipes[index];
-        if options.mandatory && !(pipe.has_room() && pipe.try_charge(&message)) {
-            return Offer::Refused(SendError::PeerFull(message));
+        if options.mandatory && !(pipe.has_room() && pipe.try_charge((&*message).into())) {
+            return refused(offered, SendError::PeerFull);
         }
-        let (_, Some(body)) = message.split_first() else {
+        let Some((_, Some(body))) = offered.take().map(Message::split_first) else {
             unreachable!("it has two frames")
         };
         let overflow = options.pattern.overflow.unwrap_or(Overflow::DropNewest);
-        let link = pipe.push_or(Cow::Owned(body), terms, overflow);
+        let link = pipe.push_or(Parcel::Whole(body), terms, overflow);
         Offer::Accepted(link.map_or(Flush::None, Flush::One))
     }
 
     /// PS05, DL06: the next peer that has room.
-    fn offer_next(&mut self, message: Message, terms: Option<&Terms<'_>>) -> Offer {
-        let Some(index) = self.next_for(&message) else {
-            return Offer::Full(message);
+    #[inline(always)]
+    fn offer_next(&mut self, offered: &mut Option<Message>, terms: Option<&Terms<'_>>) -> Offer {
+        let Some(message) = offered else {
+            return Offer::Accepted(Flush::None);
         };
-        let link = self.pipes[index].push(Cow::Owned(message), terms);
+        let index = match self.next_for(message) {
+            Ok(index) => index,
+            Err(lacking) => return Offer::Full(lacking),
+        };
+        let message = offered.take().expect("looked at above");
+        let link = self.pipes[index].push(Parcel::Whole(message), terms);
         if let Some(peers) = self.pattern.rotation() {
             peers.advance();
         }
@@ -173,7 +189,7 @@ impl State {
     /// the options say otherwise.
     fn offer_all(
         &mut self,
-        message: Message,
+        offered: &mut Option<Message>,
         terms: Option<&Terms<'_>>,
         options: &Options,
     ) -> Offer {
@@ -181,10 +197,14 @@ impl State {
             pattern: Pattern::FanOut { subscriptions, .. },
             pipes,
             matched,
+            encoded,
             ..
         } = self
         else {
             unreachable!("called for a fan-out")
+        };
+        let Some(message) = offered else {
+            return Offer::Accepted(Flush::None);
         };
         matched.clear();
         subscriptions.matches(message.first(), &mut |index| matched.push(index));
@@ -193,25 +213,32 @@ impl State {
             let others = live.map(|(index, _)| index);
             *matched = others.filter(|index| !matched.contains(index)).collect();
         }
+        let copied = Copied::new(message, matched.len(), encoded);
         let overflow = options.pattern.overflow.unwrap_or(Overflow::DropNewest);
         let waits = matches!(overflow, Overflow::Block);
-        if waits {
-            let admitted = all_admit(pipes, matched, &message);
-            self.refused_by_budget = admitted == Admitted::NoBudget;
-            if admitted != Admitted::Yes {
-                return Offer::Full(message);
-            }
+        if waits && let Err(lacking) = all_admit(pipes, matched, copied) {
+            return Offer::Full(lacking);
         }
         let mut flush = Flush::None;
         for index in matched.iter() {
-            let (pipe, message) = (&mut pipes[*index], Cow::Borrowed(&message));
+            let (pipe, parcel) = (&mut pipes[*index], Parcel::Copy(copied));
             flush.add(if waits {
-                pipe.push(message, terms)
+                pipe.push(parcel, terms)
             } else {
-                pipe.push_or(message, terms, overflow)
+                pipe.push_or(parcel, terms, overflow)
             });
         }
+        *offered = None;
         self.unmatched += u64::from(self.matched.is_empty());
         Offer::Accepted(flush)
+    }
+}
+
+/// Takes the message out, into the error.
+#[cold]
+pub(super) fn refused(message: &mut Option<Message>, error: fn(Message) -> SendError) -> Offer {
+    match message.take() {
+        Some(message) => Offer::Refused(error(message)),
+        None => Offer::Accepted(Flush::None),
     }
 }

@@ -47,6 +47,7 @@ impl Drop for Waiting<'_> {
 }
 
 impl Handle {
+    #[inline]
     pub(super) fn send(
         &self,
         message: Message,

@@ -104,6 +104,7 @@ impl Pattern {
     }
 
     /// The turns of the peers, where messages go to one after the other.
+    #[inline]
     pub(super) fn rotation(&mut self) -> Option<&mut RoundRobin<usize>> {
         match self {
             Self::RoundRobin { peers, .. } | Self::Request { peers, .. } => Some(peers),

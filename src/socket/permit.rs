@@ -14,7 +14,7 @@ use super::receipt::{Sending, Terms};
 use super::state::State;
 use crate::error::{PermitError, ReserveError};
 use crate::message::Message;
-use crate::pipe::Ticket;
+use crate::pipe::{Parcel, Ticket};
 use crate::session::{Phase, PipeId};
 
 /// A place for one message, which [`Push::reserve`](crate::Push::reserve) and its
@@ -174,11 +174,11 @@ impl State {
             return Err(PermitError::TooLarge(message));
         }
         let place = there.then_some(id.index);
-        let Some(index) = place.or_else(|| self.next_for(&message)) else {
+        let Some(index) = place.or_else(|| self.next_for(&message).ok()) else {
             return Err(PermitError::NoPeer(message));
         };
         let mut flush = Flush::None;
-        flush.add(self.pipes[index].push(std::borrow::Cow::Owned(message), terms));
+        flush.add(self.pipes[index].push(Parcel::Whole(message), terms));
         if !there && let Some(peers) = self.pattern.rotation() {
             peers.advance();
         }

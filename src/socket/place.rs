@@ -1,6 +1,5 @@
 //! A socket's place for one peer: what goes out to it, what came in from it, and the counters.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,7 +14,7 @@ use crate::endpoint::Endpoint;
 use crate::error::{GivenUp, LinkError};
 use crate::message::Message;
 use crate::options::{Options, Overflow};
-use crate::pipe::{Batch, Incoming, Outgoing};
+use crate::pipe::{Batch, Copied, Incoming, Outgoing, Parcel};
 use crate::session::{Left, Link, Taken, Writer, encode_pong};
 
 /// Octets that wait behind a write of the same burst before the sender writes
@@ -219,23 +218,23 @@ impl Pipe {
     /// Whether the budget has room for a message, which is charged then: it is
     /// to be pushed.
     #[inline]
-    pub(super) fn try_charge(&mut self, message: &Message) -> bool {
+    pub(super) fn try_charge(&mut self, message: Copied<'_>) -> bool {
         self.outgoing.try_charge(message, self.conflate)
     }
 
     /// What the budget would have to give for a message.
-    pub(super) fn lacks(&self, message: &Message) -> usize {
+    pub(super) fn lacks(&self, message: Copied<'_>) -> usize {
         self.outgoing.lacks(message, self.conflate)
     }
 
     /// Charges a message, for which the budget has given what was lacking: it
     /// is to be pushed.
-    pub(super) fn grant(&mut self, message: &Message) {
+    pub(super) fn grant(&mut self, message: Copied<'_>) {
         self.outgoing.grant(message, self.conflate);
     }
 
     /// Whether a message may be queued, which is charged then.
-    fn admits(&mut self, message: &Message) -> bool {
+    fn admits(&mut self, message: Copied<'_>) -> bool {
         self.has_room() && self.try_charge(message)
     }
 
@@ -259,28 +258,28 @@ impl Pipe {
     /// Queues a message, or does what is to be done where it has no room.
     pub(super) fn push_or(
         &mut self,
-        message: Cow<'_, Message>,
+        parcel: Parcel<'_>,
         terms: Option<&Terms<'_>>,
         overflow: Overflow,
     ) -> Option<Arc<Link>> {
         if let Overflow::ConflateBy(key) = overflow {
-            return self.push_keyed(key(&message), message.into_owned(), terms);
+            return self.push_keyed(key(parcel.message()), parcel.into_message(), terms);
         }
         if matches!(overflow, Overflow::DropOldest) && !self.resetting {
-            while !self.admits(&message) && self.outgoing.drop_oldest() {
+            while !self.admits(parcel.as_copied()) && self.outgoing.drop_oldest() {
                 self.sent.dropped.replaced += 1;
-                if self.has_room() && !self.try_charge(&message) {
+                if self.has_room() && !self.try_charge(parcel.as_copied()) {
                     // Only the budget refuses: what was dropped is still in memory.
                     self.outgoing.compact();
                 }
             }
             // What a writer has taken is not dropped, and may be all there is:
             // the newest is queued even so, one above the mark, but not above the budget.
-            if self.try_charge(&message) {
-                return self.push(message, terms);
+            if self.try_charge(parcel.as_copied()) {
+                return self.push(parcel, terms);
             }
-        } else if self.admits(&message) {
-            return self.push(message, terms);
+        } else if self.admits(parcel.as_copied()) {
+            return self.push(parcel, terms);
         }
         self.sent.accepted += 1;
         self.sent.dropped.full += 1;
@@ -303,7 +302,7 @@ impl Pipe {
         message: Message,
         terms: Option<&Terms<'_>>,
     ) -> Option<Arc<Link>> {
-        let charged = self.try_charge(&message);
+        let charged = self.try_charge((&message).into());
         let replaced = charged && !self.resetting && self.outgoing.drop_of_key(&key);
         let admitted = replaced || (charged && self.has_room());
         if !admitted {
@@ -348,16 +347,16 @@ impl Pipe {
     }
 
     /// Queues a message that has room. Returns the link if this task is to flush it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn push(
         &mut self,
-        message: Cow<'_, Message>,
+        parcel: Parcel<'_>,
         terms: Option<&Terms<'_>>,
     ) -> Option<Arc<Link>> {
         while self.conflate && self.outgoing.drop_oldest() {
             self.sent.dropped.replaced += 1;
         }
-        self.outgoing.push(message);
+        self.outgoing.push(parcel);
         if let Some(terms) = terms {
             self.outgoing.mark_last(terms.mark());
         }
@@ -365,7 +364,7 @@ impl Pipe {
     }
 
     /// Counts a message that was queued. Returns the link if this task is to flush it.
-    #[inline]
+    #[inline(always)]
     fn accepted(&mut self) -> Option<Arc<Link>> {
         self.sent.accepted += 1;
         let link = self.link.as_ref()?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use super::core::Core;
+use super::offer::Lacking;
 use super::state::State;
 use crate::context::Starving;
 use crate::message::Message;
@@ -77,20 +78,24 @@ impl State {
 
     /// The peer whose turn it is, of those that have room and whom the budget
     /// lets have this message, which is charged.
-    #[inline]
-    pub(super) fn next_for(&mut self, message: &Message) -> Option<usize> {
-        self.refused_by_budget = false;
-        let index = self.next_with_room()?;
-        if self.pipes[index].try_charge(message) {
-            return Some(index);
+    #[inline(always)]
+    pub(super) fn next_for(&mut self, message: &Message) -> Result<usize, Lacking> {
+        let index = self.next_with_room().ok_or(Lacking::Room)?;
+        if self.pipes[index].try_charge(message.into()) {
+            return Ok(index);
         }
-        self.refused_by_budget = true;
+        self.another_for(message).ok_or(Lacking::Budget)
+    }
+
+    /// As [`next_for`](Self::next_for), where the budget has refused the one whose turn it is.
+    #[cold]
+    fn another_for(&mut self, message: &Message) -> Option<usize> {
         // Another may hold so little that the message is free there.
         let others = self.pattern.rotation().map_or(0, |peers| peers.active());
         for _ in 1..others {
             self.pattern.rotation()?.advance();
             let index = self.next_with_room()?;
-            if self.pipes[index].try_charge(message) {
+            if self.pipes[index].try_charge(message.into()) {
                 return Some(index);
             }
         }

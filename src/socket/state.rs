@@ -9,6 +9,7 @@ use slab::Slab;
 
 use super::monitor::Monitors;
 use super::news::Speaker;
+use super::offer::Lacking;
 use super::pattern::Pattern;
 use super::peer::PeerInfo;
 use super::place::Pipe;
@@ -39,8 +40,6 @@ pub(super) struct State {
     pub(super) phase: Phase,
     /// It waits to be told that the budget has room.
     pub(super) starving: bool,
-    /// The last message that was offered and not accepted had room, and the budget had none.
-    pub(super) refused_by_budget: bool,
     /// When the timekeeper looks at the queues next.
     pub(super) next_expiry: Option<Instant>,
     /// The counters of pipes that are gone.
@@ -53,6 +52,8 @@ pub(super) struct State {
     pub(super) monitors: Monitors,
     /// Scratch of a fan-out.
     pub(super) matched: Vec<usize>,
+    /// Another: how its message goes on a wire.
+    pub(super) encoded: Vec<u8>,
 }
 
 /// Who is woken in place of one that gave up.
@@ -82,7 +83,6 @@ impl State {
             senders: Waiters::default(),
             phase: Phase::Open,
             starving: false,
-            refused_by_budget: false,
             next_expiry: None,
             gone: (Sent::default(), Received::default()),
             gone_ignored: 0,
@@ -90,6 +90,7 @@ impl State {
             speaker: Speaker::default(),
             monitors: Monitors::default(),
             matched: Vec::new(),
+            encoded: Vec::new(),
         }
     }
 
@@ -184,6 +185,24 @@ impl State {
         Some((message, link))
     }
 
+    /// As [`pop`](Self::pop), or up to `limit` at once where only one peer has any: for
+    /// whoever takes more than one.
+    pub(super) fn pop_some(
+        &mut self,
+        messages: &mut Vec<Message>,
+        limit: usize,
+    ) -> Option<Option<Arc<Link>>> {
+        let index = self.fair.current()?;
+        let pipe = &mut self.pipes[index];
+        if !self.fair.is_lone() || pipe.incoming.is_timed() {
+            let (message, link) = self.pop()?;
+            messages.push(message);
+            return Some(link);
+        }
+        pipe.received.delivered += pipe.incoming.pop_into(messages, limit) as u64;
+        Some(self.after_pop(index))
+    }
+
     /// As [`pop`](Self::pop), with whom the message came by.
     pub(super) fn pop_from(&mut self) -> Option<Popped<(Message, Arc<PeerInfo>)>> {
         let ((message, peer, _), link) = self.pop_with_pipe()?;
@@ -224,6 +243,16 @@ impl State {
             .incoming
             .pop()
             .expect("a pipe in the fair queue has a message");
+        let wake = self.after_pop(index);
+        Some((message, wake, seen))
+    }
+
+    /// Behind what was taken of the pipe whose turn it is: the next has its turn, and a link
+    /// that may be read again is returned.
+    #[inline]
+    fn after_pop(&mut self, index: usize) -> Option<Arc<Link>> {
+        let pipe = &mut self.pipes[index];
+        let serial = pipe.serial;
         let resumes = pipe.incoming.resume();
         let empty = pipe.incoming.len() == 0;
         if empty {
@@ -232,15 +261,13 @@ impl State {
         } else {
             self.fair.advance();
         }
-        let wake = if resumes {
-            self.mark_readable(id)
-        } else {
-            None
-        };
+        let wake = resumes
+            .then(|| self.mark_readable(PipeId { index, serial }))
+            .flatten();
         if empty {
             self.remove_if_done(index);
         }
-        Some((message, wake, seen))
+        wake
     }
 
     /// Notes that a link has something to read, and returns it.
@@ -346,11 +373,12 @@ impl State {
         &mut self,
         ticket: &mut Ticket,
         waker: &Waker,
+        lacking: Lacking,
         wakers: &mut Vec<Waker>,
     ) {
         let requests = matches!(self.pattern, Pattern::Request { .. });
         // RQ01: requests are made in the order of the calls.
-        if !requests && !self.refused_by_budget {
+        if !requests && lacking == Lacking::Room {
             return self.senders.wait(ticket, waker);
         }
         let was_woken = self.senders.was_woken(ticket);
@@ -361,7 +389,7 @@ impl State {
     }
 
     /// The peer whose turn it is, without those that are full.
-    #[inline]
+    #[inline(always)]
     pub(super) fn next_with_room(&mut self) -> Option<usize> {
         if let Pattern::Pair(peer) = &self.pattern {
             return peer.filter(|index| self.pipes[*index].has_room());

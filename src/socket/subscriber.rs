@@ -1,6 +1,5 @@
 //! What a SUB or XSUB asks of its publishers: topics, and, of an XSUB, ordinary messages.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::core::Core;
@@ -47,11 +46,14 @@ impl State {
     /// and who has no room misses it.
     pub(super) fn offer_upstream(
         &mut self,
-        message: &Message,
+        offered: &mut Option<Message>,
         terms: Option<&Terms<'_>>,
         options: &Options,
     ) -> Offer {
         let mut flush = Flush::None;
+        let Some(message) = &offered.take() else {
+            return Offer::Accepted(flush);
+        };
         if let Some(subscription) = Subscription::from_message(message) {
             for link in self.subscribe(&subscription) {
                 flush.add(Some(link));
@@ -62,7 +64,7 @@ impl State {
         let mut copies = 0;
         for (_, pipe) in self.pipes.iter_mut().filter(|(_, pipe)| pipe.is_live()) {
             copies += 1;
-            flush.add(pipe.push_or(Cow::Borrowed(message), terms, overflow));
+            flush.add(pipe.push_or(message.into(), terms, overflow));
         }
         self.unmatched += u64::from(copies == 0);
         Offer::Accepted(flush)

@@ -119,7 +119,7 @@ pub(crate) fn encode_message(message: &Message, out: &mut Vec<u8>) {
 }
 
 /// Appends one frame to `out`.
-#[inline]
+#[inline(always)]
 pub(crate) fn encode_frame(flags: u8, body: &[u8], out: &mut Vec<u8>) {
     // Room is made once, for header and body, and the short header is written
     // as a constant two octets: this is paid for each message that is sent.
