@@ -240,6 +240,18 @@ impl Encoded {
         position
     }
 
+    /// All the octets to be written, where they lie in one piece.
+    #[inline]
+    pub(crate) fn only_slice(&self) -> Option<&[u8]> {
+        if self.pieces.len() > 1 {
+            return None;
+        }
+        match self.pieces.front()? {
+            Piece::Arena(octets) => Some(&self.arena[self.consumed..][..*octets]),
+            Piece::Shared(shared) => Some(&shared.rest),
+        }
+    }
+
     /// The octets to be written next, as many as `slices` takes. Returns how many slices.
     pub(crate) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let mut arena = &self.arena[self.consumed..];

@@ -12,7 +12,10 @@ use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::{Batch, Encoded, Fate, Incoming, Mark, Outgoing, Plain, Slip, Tally, Ticket, Waiters};
+use super::{
+    Batch, Copied, Encoded, Fate, Incoming, Mark, Outgoing, Parcel, Plain, Slip, Tally, Ticket,
+    Waiters,
+};
 use crate::context::Context;
 use crate::error::GivenUp;
 use crate::message::Message;
@@ -226,10 +229,36 @@ proptest! {
         }
     }
 
+    /// PB09: and its cost is known before.
+    #[test]
+    fn what_is_encoded_once_for_several_is_as_what_is_encoded_for_each(
+        sizes in vec(0_usize..3_000, 1..5), queues in 1_usize..4
+    ) {
+        let frames = sizes.iter().map(|size| vec![7; *size].into()).collect();
+        let message = Message::from_frames(frames).expect("there are frames");
+        let mut scratch = b"of another".to_vec();
+        let copied = Copied::new(&message, queues, &mut scratch);
+        let mut wanted = Vec::new();
+        frame::encode_message(&message, &mut wanted);
+        for _ in 0..queues {
+            let mut batch = Batch::Encoded(Encoded::default());
+            let cost = batch.cost(copied);
+            prop_assert_eq!(cost, batch.cost((&message).into()));
+            let added = batch.push(Parcel::Copy(copied));
+            prop_assert_eq!((added.octets, added.pinned), (wanted.len(), cost));
+            let Batch::Encoded(encoded) = &batch else { unreachable!("it was made so") };
+            let mut slices = [IoSlice::new(&[]); 64];
+            let count = encoded.slices(&mut slices);
+            let octets: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.to_vec()).collect();
+            prop_assert_eq!(encoded.only_slice().is_some(), count == 1);
+            prop_assert_eq!(octets, wanted.clone());
+        }
+    }
+
     /// C5, PL04: and in its order.
     #[test]
     fn what_is_received_is_delivered_or_expired_or_still_there(
-        steps in vec((0_u8..4, 0_usize..3_000), 0..80)
+        steps in vec((0_u8..5, 0_usize..3_000), 0..80)
     ) {
         let limit = Limit { messages: 10, bytes: 8_000 };
         let mut incoming = Incoming::new(limit, Context::new().lease());
@@ -254,6 +283,18 @@ proptest! {
                     gone += u64::from(wanted.is_some());
                     let number = message.map(|message| message.first()[..4].to_vec());
                     prop_assert_eq!(number, wanted.map(|(number, _)| number.to_be_bytes().to_vec()));
+                }
+                3 => {
+                    let mut messages = vec![Message::from("before")];
+                    let limit = size % 5;
+                    let count = incoming.pop_into(&mut messages, limit);
+                    prop_assert_eq!(count, limit.min(list.len()));
+                    gone += count as u64;
+                    let wanted = list.drain(..count).map(|(number, _)| number);
+                    let numbers = messages[1..].iter().map(|message| {
+                        u32::from_be_bytes(*message.first().first_chunk().expect("four octets"))
+                    });
+                    prop_assert!(numbers.eq(wanted));
                 }
                 _ => {
                     let now = start + Duration::from_millis(size as u64);

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use bytes::Bytes;
 
@@ -11,9 +12,43 @@ use crate::options::Identity;
 /// drawn for it: a zero octet, which no peer may bring, and a counter of four.
 #[derive(Debug)]
 pub(crate) struct Identities<K> {
-    keys: HashMap<Bytes, K>,
+    brought: HashMap<Bytes, K>,
+    /// By their counters.
+    drawn: HashMap<u32, K, BuildHasherDefault<Spread>>,
     /// The counter of the identity that is drawn next.
     next: u32,
+}
+
+/// Hashes a counter, which no peer chooses: none can make two of them meet.
+#[derive(Debug, Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn write(&mut self, octets: &[u8]) {
+        octets
+            .iter()
+            .for_each(|octet| self.write_u32(u32::from(*octet)));
+    }
+
+    #[inline]
+    fn write_u32(&mut self, number: u32) {
+        // The golden ratio: numbers in a row are far from each other in all bits.
+        self.0 = (self.0 ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    #[inline]
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// The counter of an identity that was drawn.
+#[inline]
+fn counter(identity: &[u8]) -> Option<u32> {
+    let [0, counter @ ..] = identity else {
+        return None;
+    };
+    counter.try_into().ok().map(u32::from_be_bytes)
 }
 
 /// Another live peer has the identity. It keeps it; the newcomer may come back
@@ -27,14 +62,15 @@ impl<K: Copy + Eq> Identities<K> {
     /// random number: names of an earlier life shall not name another peer now.
     pub(crate) fn new(start: u32) -> Self {
         Self {
-            keys: HashMap::new(),
+            brought: HashMap::new(),
+            drawn: HashMap::default(),
             next: start,
         }
     }
 
     /// Makes a peer known by the identity that it brings.
     pub(crate) fn insert(&mut self, identity: &Identity, key: K) -> Result<(), DuplicateIdentity> {
-        match self.keys.entry(identity.as_bytes().clone()) {
+        match self.brought.entry(identity.as_bytes().clone()) {
             Entry::Occupied(_) => Err(DuplicateIdentity),
             Entry::Vacant(entry) => {
                 entry.insert(key);
@@ -46,38 +82,45 @@ impl<K: Copy + Eq> Identities<K> {
     /// Makes a peer known by the identity that it brings, in place of whoever
     /// had it. Returns that one.
     pub(crate) fn replace(&mut self, identity: &Identity, key: K) -> Option<K> {
-        self.keys.insert(identity.as_bytes().clone(), key)
+        self.brought.insert(identity.as_bytes().clone(), key)
     }
 
     /// Makes a peer known by an identity that nobody has, and returns it.
     pub(crate) fn draw(&mut self, key: K) -> Bytes {
         loop {
-            let [a, b, c, d] = self.next.to_be_bytes();
-            self.next = self.next.wrapping_add(1);
+            let counter = self.next;
+            self.next = counter.wrapping_add(1);
             // Taken ones are met after 2^32 draws only, and are fewer than that.
-            if let Entry::Vacant(entry) = self.keys.entry(Bytes::copy_from_slice(&[0, a, b, c, d]))
-            {
-                let identity = entry.key().clone();
+            if let Entry::Vacant(entry) = self.drawn.entry(counter) {
                 entry.insert(key);
-                return identity;
+                let [a, b, c, d] = counter.to_be_bytes();
+                return Bytes::copy_from_slice(&[0, a, b, c, d]);
             }
         }
     }
 
     /// Who has this identity.
+    #[inline]
     pub(crate) fn lookup(&self, identity: &[u8]) -> Option<K> {
-        self.keys.get(identity).copied()
+        match counter(identity) {
+            Some(counter) => self.drawn.get(&counter),
+            None => self.brought.get(identity),
+        }
+        .copied()
     }
 
     /// Forgets an identity. Returns who had it.
     pub(crate) fn remove(&mut self, identity: &[u8]) -> Option<K> {
-        self.keys.remove(identity)
+        match counter(identity) {
+            Some(counter) => self.drawn.remove(&counter),
+            None => self.brought.remove(identity),
+        }
     }
 
     /// How many peers are known.
     #[cfg(test)]
     fn len(&self) -> usize {
-        self.keys.len()
+        self.brought.len() + self.drawn.len()
     }
 }
 

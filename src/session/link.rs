@@ -308,13 +308,14 @@ impl Wired {
         let Batch::Encoded(encoded) = batch else {
             unreachable!("what goes on a wire is encoded")
         };
-        let mut slices = [IoSlice::new(&[]); SLICES];
-        let count = encoded.slices(&mut slices);
         let wire = Pin::new(wire);
-        let written = ready!(match &slices[..count] {
-            // A plain write is a cheaper call, and all that a lone message needs.
-            [slice] => wire.poll_write(context, slice),
-            slices => wire.poll_write_vectored(context, slices),
+        // A plain write is a cheaper call, and all that a lone message needs.
+        let written = ready!(if let Some(octets) = encoded.only_slice() {
+            wire.poll_write(context, octets)
+        } else {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let count = encoded.slices(&mut slices);
+            wire.poll_write_vectored(context, &slices[..count])
         });
         let progress = match written {
             Ok(0) => return Poll::Ready(Err(LinkError::ClosedByPeer)),
