@@ -6,7 +6,7 @@
 //! nobody receives, heartbeats, and the end.
 
 use std::io::IoSlice;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker, ready};
 use std::time::Instant;
@@ -279,10 +279,13 @@ impl Wired {
             if batch.is_empty() {
                 let taken = self.port.take(self.pipe, batch, asks);
                 if taken != Taken::Batch {
-                    // Who sends in bursts is not done when a write is: one more
-                    // turn before the next message is taken for a lone one.
-                    if taken == Taken::Growing || asks == port::Writer::DriverAgain {
-                        context.waker().wake_by_ref();
+                    match taken {
+                        Taken::Growing => wake_behind_others(&mut context),
+                        Taken::Quiet => context.waker().wake_by_ref(),
+                        // Who sends in bursts is not done when a write is: one more
+                        // turn before the next message is taken for a lone one.
+                        _ if asks == port::Writer::DriverAgain => wake_behind_others(&mut context),
+                        _ => {}
                     }
                     return Poll::Ready(Ok(()));
                 }
@@ -539,6 +542,12 @@ impl Wired {
         let none = writer.batch.another();
         std::mem::replace(&mut writer.batch, none)
     }
+}
+
+/// Wakes the driver when all that is ready has had its turn, the future of a `block_on` included, which
+/// may be who sends: it comes behind the tasks that wake each other.
+fn wake_behind_others(context: &mut Context<'_>) {
+    let _ = pin!(tokio::task::yield_now()).poll(context);
 }
 
 /// Messages for which a link at rest keeps its scratch: more come of one read only

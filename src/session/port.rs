@@ -48,8 +48,12 @@ pub(crate) enum Writer {
 pub(crate) enum Taken {
     /// The batch has something to write.
     Batch,
-    /// A burst is still growing: it is written together, a turn later.
+    /// A burst is still growing: it is written together, when all that can run
+    /// has run.
     Growing,
+    /// It has not grown: it is written a turn later. Who sends may have become
+    /// ready with the driver, and behind it.
+    Quiet,
     /// Nothing waits. The driver that asked first thing in its turn is not
     /// needed any more: the next message is written by who sends it.
     Nothing,

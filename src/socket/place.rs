@@ -21,8 +21,9 @@ use crate::session::{Left, Link, Taken, Writer, encode_pong};
 /// them itself instead of leaving them to the driver.
 const FLUSH_AT: usize = 64 << 10;
 
-/// Turns of the driver for which a burst that grows is let grow. A turn passes
-/// when every task that can run has run, so a lone burst loses next to nothing.
+/// Turns of the driver for which a burst that grows is let grow, the one in which
+/// it does not included. A turn passes when every task that can run has run, so a
+/// lone burst loses next to nothing.
 const BURST_TURNS: u8 = 8;
 
 /// Octets of commands that wait for a peer that does not read. Above them no
@@ -91,6 +92,8 @@ struct Burst {
     accepted: u64,
     /// Turns for which the driver has let it grow.
     turns: u8,
+    /// In the last of them nothing was added.
+    quiet: bool,
 }
 
 impl Pipe {
@@ -383,12 +386,13 @@ impl Pipe {
     pub(super) fn take(&mut self, batch: &mut Batch, writer: Writer) -> Taken {
         let grown = self.burst.accepted != self.sent.accepted;
         self.burst.accepted = self.sent.accepted;
-        let may_grow = grown && self.burst.turns < BURST_TURNS;
+        let was_quiet = std::mem::replace(&mut self.burst.quiet, !grown);
+        let may_grow = (grown || !was_quiet) && self.burst.turns < BURST_TURNS;
         if writer != Writer::Sender && may_grow && self.outgoing.is_growing(FLUSH_AT) {
             self.burst.turns += 1;
-            return Taken::Growing;
+            return if grown { Taken::Growing } else { Taken::Quiet };
         }
-        self.burst.turns = 0;
+        (self.burst.turns, self.burst.quiet) = (0, false);
         self.answer();
         if self.outgoing.take(batch) {
             return Taken::Batch;
