@@ -116,33 +116,35 @@ impl Encoded {
     /// Encodes a message behind all others.
     #[inline(always)]
     pub(super) fn push<'a>(&mut self, message: impl Into<Copied<'a>>) -> Added {
-        let before = self.octets;
         let copied = message.into();
         let message = copied.message();
-        if let Some(octets) = copied.octets() {
-            self.in_arena(|arena| arena.extend_from_slice(octets));
+        let octets = if let Some(octets) = copied.octets() {
+            self.in_arena(|arena| arena.extend_from_slice(octets))
         } else if message.size() < SHARED_FROM {
-            self.in_arena(|arena| frame::encode_message(message, arena));
+            self.in_arena(|arena| frame::encode_message(message, arena))
         } else {
-            self.push_large(message);
-        }
-        let octets = self.octets - before;
+            self.push_large(message)
+        };
         self.index.push_back(Entry {
             octets,
             kind: EntryKind::Message,
         });
-        self.messages += 1;
-        self.pinned += ENTRY;
         // Whether copied or shared, what goes on the wire is held once.
         let pinned = octets + ENTRY;
+        self.messages += 1;
+        self.octets += octets;
+        self.pinned += pinned;
         Added { octets, pinned }
     }
 
-    fn push_large(&mut self, message: &Message) {
+    /// Puts its frames behind all that is there, and returns how many octets they are: to be
+    /// counted.
+    fn push_large(&mut self, message: &Message) -> usize {
         let frames = message.frames();
+        let mut octets = 0;
         for (position, payload) in frames.iter().enumerate() {
             let more = position + 1 < frames.len();
-            self.in_arena(|arena| {
+            octets += self.in_arena(|arena| {
                 let flags = if more { frame::MORE } else { 0 };
                 let (header, size) = frame::encode_header(flags, payload.len());
                 arena.extend_from_slice(&header[..size]);
@@ -151,32 +153,38 @@ impl Encoded {
                 }
             });
             if payload.len() >= SHARED_FROM {
-                self.share(payload.clone());
+                octets += self.share(payload.clone());
             }
         }
+        octets
     }
 
-    fn share(&mut self, octets: Bytes) {
-        self.octets += octets.len();
-        self.pinned += octets.len();
-        self.pieces.push_back(Piece::Shared(Shared {
-            whole: octets.len(),
-            rest: octets,
-        }));
+    /// Puts these behind all that is there, and returns how many they are: to be counted.
+    fn share(&mut self, octets: Bytes) -> usize {
+        let whole = octets.len();
+        let rest = octets;
+        self.pieces.push_back(Piece::Shared(Shared { rest, whole }));
+        whole
     }
 
+    /// Writes behind all that is there, and returns how many octets that were: to be counted. All
+    /// counters are written once for a message: two writes of each would cost more than both.
     #[inline(always)]
-    fn in_arena(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+    fn in_arena(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> usize {
         let before = self.arena.len();
         write(&mut self.arena);
         let added = self.arena.len() - before;
-        self.octets += added;
-        self.pinned += added;
         if let Some(Piece::Arena(octets)) = self.pieces.back_mut() {
             *octets += added;
         } else {
             self.pieces.push_back(Piece::Arena(added));
         }
+        added
+    }
+
+    fn count(&mut self, octets: usize) {
+        self.octets += octets;
+        self.pinned += octets;
     }
 
     /// Puts commands before the first message of which nothing is written yet:
@@ -384,9 +392,13 @@ impl Encoded {
                 Piece::Arena(octets) => {
                     let (piece, rest) = arena.split_at(octets);
                     arena = rest;
-                    self.in_arena(|arena| arena.extend_from_slice(piece));
+                    let octets = self.in_arena(|arena| arena.extend_from_slice(piece));
+                    self.count(octets);
                 }
-                Piece::Shared(shared) => self.share(shared.rest),
+                Piece::Shared(shared) => {
+                    let octets = self.share(shared.rest);
+                    self.count(octets);
+                }
             }
         }
         self.index.extend(later.index);
@@ -441,7 +453,10 @@ impl Encoded {
 
     fn keep(&mut self, part: Part<'_>) {
         match part {
-            Part::Copied(octets) => self.in_arena(|arena| arena.extend_from_slice(octets)),
+            Part::Copied(octets) => {
+                let octets = self.in_arena(|arena| arena.extend_from_slice(octets));
+                self.count(octets);
+            }
             Part::Shared(shared) => {
                 self.octets += shared.rest.len();
                 self.pinned += shared.whole;

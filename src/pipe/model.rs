@@ -256,7 +256,7 @@ fn commands_that_are_begun_do_not_keep_a_message_from_expiring() {
     let now = Instant::now();
     let mut batch = Batch::Encoded(Encoded::default());
     for text in ["a", "b"] {
-        batch.push(Parcel::Whole(Message::from(text)));
+        batch.push(Parcel::Whole(&mut Some(Message::from(text))));
         let expires = (text == "a").then_some(now);
         batch.mark_last(Mark {
             expires,

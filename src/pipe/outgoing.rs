@@ -315,7 +315,7 @@ impl Outgoing {
         );
         if let Some(keyed) = &mut self.keyed {
             for (message, mark) in keyed.drain() {
-                self.waiting.push(Parcel::Whole(message));
+                self.waiting.push(Parcel::Whole(&mut Some(message)));
                 mark.into_iter()
                     .for_each(|mark| self.waiting.mark_last(mark));
             }
@@ -392,7 +392,7 @@ mod tests {
         let mut accepted = 0;
         for _ in 0..offered {
             if outgoing.has_room() {
-                outgoing.push(Parcel::Whole(Message::from("12345678")));
+                outgoing.push(Parcel::Whole(&mut Some(Message::from("12345678"))));
                 accepted += 1;
             }
         }
@@ -436,7 +436,9 @@ mod tests {
             Context::new().lease(),
         );
         assert!(outgoing.has_room());
-        outgoing.push(Parcel::Whole(Message::from("much more than one octet")));
+        outgoing.push(Parcel::Whole(&mut Some(Message::from(
+            "much more than one octet",
+        ))));
         assert!(!outgoing.has_room());
     }
 
@@ -469,13 +471,13 @@ mod tests {
             Context::new().lease(),
         );
         for text in ["one", "two"] {
-            outgoing.push(Parcel::Whole(Message::from(text)));
+            outgoing.push(Parcel::Whole(&mut Some(Message::from(text))));
         }
         let mut batch = Batch::Encoded(Encoded::default());
         outgoing.take(&mut batch);
         let progress = encoded(&mut batch).advance(2);
         outgoing.written(progress);
-        outgoing.push(Parcel::Whole(Message::from("three")));
+        outgoing.push(Parcel::Whole(&mut Some(Message::from("three"))));
         assert_eq!(outgoing.restore(batch), 1);
         assert_eq!(outgoing.messages(), 2);
         let mut next = Batch::Encoded(Encoded::default());

@@ -4,10 +4,13 @@ use super::encoded::SHARED_FROM;
 use crate::message::Message;
 use crate::zmtp::frame;
 
+/// A parcel is made with its message, and gone when that is taken.
+const TAKEN_ONCE: &str = "the message of a parcel is taken with it";
+
 /// A message for a queue.
 pub(crate) enum Parcel<'a> {
-    /// For this queue alone.
-    Whole(Message),
+    /// For this queue alone, which takes it out unless octets of it are all that it keeps.
+    Whole(&'a mut Option<Message>),
     /// For other queues, too.
     Copy(Copied<'a>),
 }
@@ -54,7 +57,7 @@ impl Parcel<'_> {
     #[inline]
     pub(crate) fn message(&self) -> &Message {
         match self {
-            Self::Whole(message) => message,
+            Self::Whole(message) => message.as_ref().expect(TAKEN_ONCE),
             Self::Copy(copied) => copied.message,
         }
     }
@@ -62,7 +65,7 @@ impl Parcel<'_> {
     #[inline]
     pub(crate) fn into_message(self) -> Message {
         match self {
-            Self::Whole(message) => message,
+            Self::Whole(message) => message.take().expect(TAKEN_ONCE),
             Self::Copy(copied) => copied.message.clone(),
         }
     }
@@ -71,7 +74,7 @@ impl Parcel<'_> {
     #[inline]
     pub(crate) fn as_copied(&self) -> Copied<'_> {
         match self {
-            Self::Whole(message) => Copied::from(message),
+            Self::Whole(_) => Copied::from(self.message()),
             Self::Copy(copied) => *copied,
         }
     }

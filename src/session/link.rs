@@ -279,13 +279,12 @@ impl Wired {
             if batch.is_empty() {
                 let taken = self.port.take(self.pipe, batch, asks);
                 if taken != Taken::Batch {
-                    match taken {
-                        Taken::Growing => wake_behind_others(&mut context),
-                        Taken::Quiet => context.waker().wake_by_ref(),
-                        // Who sends in bursts is not done when a write is: one more
-                        // turn before the next message is taken for a lone one.
-                        _ if asks == port::Writer::DriverAgain => wake_behind_others(&mut context),
-                        _ => {}
+                    // Who sends in bursts is not done when a write is: one more
+                    // turn before the next message is taken for a lone one.
+                    if taken == Taken::Growing {
+                        wake_behind_others(&mut context);
+                    } else if taken == Taken::Quiet || asks == port::Writer::DriverAgain {
+                        context.waker().wake_by_ref();
                     }
                     return Poll::Ready(Ok(()));
                 }

@@ -13,7 +13,7 @@ use super::handle::Endpoints;
 use super::ledger::Entry;
 use super::locked::Guarded;
 use super::monitor::Event;
-use super::offer::{Lacking, Offer};
+use super::offer::{Flush, Lacking, Offer};
 use super::pattern::Pattern;
 use super::peer::PeerInfo;
 use super::receipt::Sending;
@@ -44,6 +44,8 @@ pub(super) struct Core {
     /// In the ledger of a test that made it.
     pub(super) entry: OnceLock<Entry>,
 }
+
+const STAYS: &str = "a message stays where it is unless it is accepted";
 
 /// Links that a task reads, with nothing for it on any, before it yields.
 const READS_A_TURN: usize = 8;
@@ -83,16 +85,14 @@ impl Core {
         message: Message,
         sending: &Sending,
     ) -> Result<(), TrySendError> {
-        let mut message = Some(message);
-        match self.offer(&mut message, sending) {
-            Offer::Accepted(flush) => {
+        let (mut message, mut flush) = (Some(message), Flush::None);
+        match self.offer(&mut message, sending, &mut flush) {
+            Offer::Accepted => {
                 flush.run();
                 Ok(())
             }
-            Offer::Full(_) => Err(TrySendError::Full(
-                message.expect("it stays where there is no room"),
-            )),
-            Offer::Refused(error) => Err(error.into()),
+            Offer::Full(_) => Err(TrySendError::Full(message.expect(STAYS))),
+            Offer::Refused(refusal) => Err(refusal.of(message.expect(STAYS)).into()),
         }
     }
 
@@ -118,20 +118,21 @@ impl Core {
         if message.is_none() {
             return Poll::Ready(Ok(()));
         }
-        let mut offer = self.offer(message, sending);
+        let mut flush = Flush::None;
+        let mut offer = self.offer(message, sending, &mut flush);
         if let Offer::Full(_) = offer {
-            offer = ready!(self.poll_offer_again(context, message, sending, ticket));
+            offer = ready!(self.poll_offer_again(context, message, sending, &mut flush, ticket));
         }
         turn.inspect(RestoreOnPending::made_progress);
         if ticket.is_waiting() {
             self.share_room(ticket);
         }
         match offer {
-            Offer::Accepted(flush) => {
+            Offer::Accepted => {
                 flush.run();
                 Poll::Ready(Ok(()))
             }
-            Offer::Refused(error) => Poll::Ready(Err(error)),
+            Offer::Refused(refusal) => Poll::Ready(Err(refusal.of(message.take().expect(STAYS)))),
             Offer::Full(_) => unreachable!("waited for above"),
         }
     }
@@ -144,15 +145,16 @@ impl Core {
         context: &mut Context<'_>,
         message: &mut Option<Message>,
         sending: &Sending,
+        flush: &mut Flush,
         ticket: &mut Ticket,
     ) -> Poll<Offer> {
         let mut state = self.state.lock();
-        let mut offer = self.offer_locked(&mut state, message, sending);
+        let mut offer = self.offer_locked(&mut state, message, sending, flush);
         // It is told from now on when the budget has room.
         if let Offer::Full(Lacking::Budget) = offer
             && self.wait_for_budget(&mut state)
         {
-            offer = self.offer_locked(&mut state, message, sending);
+            offer = self.offer_locked(&mut state, message, sending, flush);
         }
         let Offer::Full(lacking) = offer else {
             return Poll::Ready(offer);
@@ -190,8 +192,8 @@ impl Core {
     }
 
     #[inline]
-    fn offer(&self, message: &mut Option<Message>, sending: &Sending) -> Offer {
-        self.offer_locked(&mut self.state.lock(), message, sending)
+    fn offer(&self, message: &mut Option<Message>, sending: &Sending, flush: &mut Flush) -> Offer {
+        self.offer_locked(&mut self.state.lock(), message, sending, flush)
     }
 
     #[inline(always)]
@@ -200,11 +202,12 @@ impl Core {
         state: &mut State,
         message: &mut Option<Message>,
         sending: &Sending,
+        flush: &mut Flush,
     ) -> Offer {
         let terms = sending.terms(&self.options);
-        let offer = state.offer(message, terms.as_ref(), &self.options);
+        let offer = state.offer(message, terms.as_ref(), &self.options, flush);
         if let Some(terms) = terms
-            && matches!(offer, Offer::Accepted(_))
+            && offer == Offer::Accepted
         {
             self.expect_expiry(state, terms.expires);
         }

@@ -108,9 +108,10 @@ impl State {
         offered: &mut Option<Message>,
         terms: Option<&Terms<'_>>,
         correlate: bool,
+        flush: &mut Flush,
     ) -> Offer {
         let Some(message) = offered else {
-            return Offer::Accepted(Flush::None);
+            return Offer::Accepted;
         };
         if self.lockstep().is_busy() {
             return Offer::Full(Lacking::Room);
@@ -125,12 +126,12 @@ impl State {
             index,
             serial: pipe.serial,
         };
-        let mut flush = Flush::None;
-        flush.add(pipe.push(Parcel::Whole(envelope::wrap(id, message)), terms));
+        let mut request = Some(envelope::wrap(id, message));
+        flush.add(pipe.push(Parcel::Whole(&mut request), terms));
         *offered = None;
         self.lockstep().begin(asked);
         self.pattern.rotation().expect("of a REQ").advance();
-        Offer::Accepted(flush)
+        Offer::Accepted
     }
 
     /// RQ06 to RQ08: takes in the reply that is waited for, and nothing else.

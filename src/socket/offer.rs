@@ -15,12 +15,35 @@ use crate::pipe::{Copied, Parcel};
 use crate::session::{Link, Phase};
 
 /// What became of a message that was offered.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Offer {
-    /// Accepted; these links are to be flushed by this task.
-    Accepted(Flush),
+    Accepted,
     /// Neither: the message stays where it is.
     Full(Lacking),
-    Refused(SendError),
+    /// It stays as well.
+    Refused(Refusal),
+}
+
+/// Why a message goes nowhere.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    Closed,
+    TooLarge,
+    Unroutable,
+    PeerFull,
+}
+
+impl Refusal {
+    /// Gives the message back.
+    #[cold]
+    pub(super) fn of(self, message: Message) -> SendError {
+        match self {
+            Self::Closed => SendError::Closed(message),
+            Self::TooLarge => SendError::TooLarge(message),
+            Self::Unroutable => SendError::Unroutable(message),
+            Self::PeerFull => SendError::PeerFull(message),
+        }
+    }
 }
 
 /// What a message waits for that is not accepted.
@@ -40,8 +63,14 @@ pub(super) enum Flush {
 }
 
 impl Flush {
+    #[inline]
     pub(super) fn add(&mut self, link: Option<Arc<Link>>) {
-        let Some(link) = link else { return };
+        if let Some(link) = link {
+            self.add_one(link);
+        }
+    }
+
+    fn add_one(&mut self, link: Arc<Link>) {
         *self = match std::mem::replace(self, Self::None) {
             Self::None => Self::One(link),
             Self::One(first) => Self::Many(vec![first, link]),
@@ -98,26 +127,29 @@ fn all_admit(
 
 impl State {
     /// Offers a message to whom the pattern sends it: it is taken out where it
-    /// is accepted or refused.
+    /// is accepted, and the links that this task is then to flush are put into `flush`.
     #[inline]
     pub(super) fn offer(
         &mut self,
         message: &mut Option<Message>,
         terms: Option<&Terms<'_>>,
         options: &Options,
+        flush: &mut Flush,
     ) -> Offer {
         if self.phase != Phase::Open {
-            return refused(message, SendError::Closed);
+            return Offer::Refused(Refusal::Closed);
         }
         if message.as_ref().is_some_and(|one| options.refuses(one)) {
-            return refused(message, SendError::TooLarge);
+            return Offer::Refused(Refusal::TooLarge);
         }
         match &self.pattern {
-            Pattern::RoundRobin { .. } | Pattern::Pair(_) => self.offer_next(message, terms),
-            Pattern::FanOut { .. } => self.offer_all(message, terms, options),
-            Pattern::Router(_) | Pattern::Reply(_) => self.offer_named(message, terms, options),
-            Pattern::Request { .. } => self.offer_request(message, terms, options.correlate),
-            Pattern::Subscriber { .. } => self.offer_upstream(message, terms, options),
+            Pattern::RoundRobin { .. } | Pattern::Pair(_) => self.offer_next(message, terms, flush),
+            Pattern::FanOut { .. } => self.offer_all(message, terms, options, flush),
+            Pattern::Router(_) | Pattern::Reply(_) => {
+                self.offer_named(message, terms, options, flush)
+            }
+            Pattern::Request { .. } => self.offer_request(message, terms, options.correlate, flush),
+            Pattern::Subscriber { .. } => self.offer_upstream(message, terms, options, flush),
             Pattern::Sink => unreachable!("PULL has no send"),
         }
     }
@@ -129,6 +161,7 @@ impl State {
         offered: &mut Option<Message>,
         terms: Option<&Terms<'_>>,
         options: &Options,
+        flush: &mut Flush,
     ) -> Offer {
         let State {
             pattern: Pattern::Router(identities) | Pattern::Reply(identities),
@@ -139,50 +172,55 @@ impl State {
             unreachable!("called for a router")
         };
         let Some(message) = offered else {
-            return Offer::Accepted(Flush::None);
+            return Offer::Accepted;
         };
         let found = identities
             .lookup(message.first())
             .filter(|_| message.frames().len() > 1);
         let Some(index) = found else {
             if options.mandatory {
-                return refused(offered, SendError::Unroutable);
+                return Offer::Refused(Refusal::Unroutable);
             }
             *offered = None;
             self.count_unroutable();
             if let Some(terms) = terms {
                 terms.give_up(GivenUp::Unroutable);
             }
-            return Offer::Accepted(Flush::None);
+            return Offer::Accepted;
         };
         let pipe = &mut pipes[index];
         if options.mandatory && !(pipe.has_room() && pipe.try_charge((&*message).into())) {
-            return refused(offered, SendError::PeerFull);
+            return Offer::Refused(Refusal::PeerFull);
         }
-        let Some((_, Some(body))) = offered.take().map(Message::split_first) else {
-            unreachable!("it has two frames")
-        };
+        let (_, mut body) = offered.take().expect("looked at above").split_first();
         let overflow = options.pattern.overflow.unwrap_or(Overflow::DropNewest);
-        let link = pipe.push_or(Parcel::Whole(body), terms, overflow);
-        Offer::Accepted(link.map_or(Flush::None, Flush::One))
+        let link = pipe.push_or(Parcel::Whole(&mut body), terms, overflow);
+        flush.add(link);
+        Offer::Accepted
     }
 
     /// PS05, DL06: the next peer that has room.
     #[inline(always)]
-    fn offer_next(&mut self, offered: &mut Option<Message>, terms: Option<&Terms<'_>>) -> Offer {
+    fn offer_next(
+        &mut self,
+        offered: &mut Option<Message>,
+        terms: Option<&Terms<'_>>,
+        flush: &mut Flush,
+    ) -> Offer {
         let Some(message) = offered else {
-            return Offer::Accepted(Flush::None);
+            return Offer::Accepted;
         };
         let index = match self.next_for(message) {
             Ok(index) => index,
             Err(lacking) => return Offer::Full(lacking),
         };
-        let message = offered.take().expect("looked at above");
-        let link = self.pipes[index].push(Parcel::Whole(message), terms);
+        let link = self.pipes[index].push(Parcel::Whole(offered), terms);
+        *offered = None;
         if let Some(peers) = self.pattern.rotation() {
             peers.advance();
         }
-        Offer::Accepted(link.map_or(Flush::None, Flush::One))
+        flush.add(link);
+        Offer::Accepted
     }
 
     /// PB07 to PB09: everybody who subscribed; who has no room misses it, unless
@@ -192,6 +230,7 @@ impl State {
         offered: &mut Option<Message>,
         terms: Option<&Terms<'_>>,
         options: &Options,
+        flush: &mut Flush,
     ) -> Offer {
         let State {
             pattern: Pattern::FanOut { subscriptions, .. },
@@ -204,7 +243,7 @@ impl State {
             unreachable!("called for a fan-out")
         };
         let Some(message) = offered else {
-            return Offer::Accepted(Flush::None);
+            return Offer::Accepted;
         };
         matched.clear();
         subscriptions.matches(message.first(), &mut |index| matched.push(index));
@@ -219,7 +258,6 @@ impl State {
         if waits && let Err(lacking) = all_admit(pipes, matched, copied) {
             return Offer::Full(lacking);
         }
-        let mut flush = Flush::None;
         for index in matched.iter() {
             let (pipe, parcel) = (&mut pipes[*index], Parcel::Copy(copied));
             flush.add(if waits {
@@ -230,15 +268,6 @@ impl State {
         }
         *offered = None;
         self.unmatched += u64::from(self.matched.is_empty());
-        Offer::Accepted(flush)
-    }
-}
-
-/// Takes the message out, into the error.
-#[cold]
-pub(super) fn refused(message: &mut Option<Message>, error: fn(Message) -> SendError) -> Offer {
-    match message.take() {
-        Some(message) => Offer::Refused(error(message)),
-        None => Offer::Accepted(Flush::None),
+        Offer::Accepted
     }
 }

@@ -178,7 +178,8 @@ impl State {
             return Err(PermitError::NoPeer(message));
         };
         let mut flush = Flush::None;
-        flush.add(self.pipes[index].push(Parcel::Whole(message), terms));
+        let mut message = Some(message);
+        flush.add(self.pipes[index].push(Parcel::Whole(&mut message), terms));
         if !there && let Some(peers) = self.pattern.rotation() {
             peers.advance();
         }

@@ -387,7 +387,8 @@ impl Pipe {
         let grown = self.burst.accepted != self.sent.accepted;
         self.burst.accepted = self.sent.accepted;
         let was_quiet = std::mem::replace(&mut self.burst.quiet, !grown);
-        let may_grow = (grown || !was_quiet) && self.burst.turns < BURST_TURNS;
+        let may_grow =
+            (grown || !was_quiet) && self.burst.turns < BURST_TURNS && self.outgoing.has_room();
         if writer != Writer::Sender && may_grow && self.outgoing.is_growing(FLUSH_AT) {
             self.burst.turns += 1;
             return if grown { Taken::Growing } else { Taken::Quiet };

@@ -49,16 +49,16 @@ impl State {
         offered: &mut Option<Message>,
         terms: Option<&Terms<'_>>,
         options: &Options,
+        flush: &mut Flush,
     ) -> Offer {
-        let mut flush = Flush::None;
         let Some(message) = &offered.take() else {
-            return Offer::Accepted(flush);
+            return Offer::Accepted;
         };
         if let Some(subscription) = Subscription::from_message(message) {
             for link in self.subscribe(&subscription) {
                 flush.add(Some(link));
             }
-            return Offer::Accepted(flush);
+            return Offer::Accepted;
         }
         let overflow = options.pattern.overflow.unwrap_or(Overflow::DropNewest);
         let mut copies = 0;
@@ -67,7 +67,7 @@ impl State {
             flush.add(pipe.push_or(message.into(), terms, overflow));
         }
         self.unmatched += u64::from(copies == 0);
-        Offer::Accepted(flush)
+        Offer::Accepted
     }
 
     /// XS06: takes all subscriptions back from a publisher that is disconnected.

@@ -227,12 +227,19 @@ impl<F: Sends, T: Receives> Lane<F, T> {
             self.check(&message);
         }
         let (last, message) = self.fresh();
-        self.from.send(message).await?;
         self.accept();
-        while self.received.last() != Some(&last) {
-            let message = self.to.recv().await?;
-            self.check(&message);
-        }
+        let from = self.from.clone();
+        let hearing = async {
+            while self.received.last() != Some(&last) {
+                let message = self.to.recv().await?;
+                self.check(&message);
+            }
+            Ok::<(), RecvError>(())
+        };
+        // What a sink was given, and did not say that it was sent, may be all that has room.
+        let (sent, heard) = tokio::join!(from.send(message), hearing);
+        sent?;
+        heard?;
         let dropped = self.from.stats().sent.dropped.full;
         let received: BTreeSet<_> = self.received.iter().copied().collect();
         let lost: Vec<_> = self.accepted.difference(&received).collect();

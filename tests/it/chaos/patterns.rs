@@ -87,7 +87,10 @@ fn what_a_pair_says_stays_in_order_both_ways() -> Result {
         let chaos = apart!(other, one, seed);
         let _nemesis = fault.begin(&chaos);
         let say = async |pair: &Pair| -> Result {
+            // Slow enough for some to come between two cuts.
+            let mut tick = tokio::time::interval(Duration::from_millis(10));
             for number in 0..MESSAGES {
+                tick.tick().await;
                 pair.send(numbered(number)).await?;
             }
             Ok(())
