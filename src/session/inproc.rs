@@ -146,7 +146,7 @@ impl Joined {
         if batch.is_empty() {
             match self.port.take(self.pipe, batch, writer) {
                 Taken::Batch => {}
-                Taken::Growing | Taken::Quiet => return Step::Growing,
+                Taken::Growing | Taken::Waiting => return Step::Growing,
                 Taken::Nothing => return Step::Done,
             }
         }

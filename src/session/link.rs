@@ -283,7 +283,7 @@ impl Wired {
                     // turn before the next message is taken for a lone one.
                     if taken == Taken::Growing {
                         wake_behind_others(&mut context);
-                    } else if taken == Taken::Quiet || asks == port::Writer::DriverAgain {
+                    } else if taken == Taken::Waiting || asks == port::Writer::DriverAgain {
                         context.waker().wake_by_ref();
                     }
                     return Poll::Ready(Ok(()));

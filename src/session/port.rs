@@ -48,12 +48,11 @@ pub(crate) enum Writer {
 pub(crate) enum Taken {
     /// The batch has something to write.
     Batch,
-    /// A burst is still growing: it is written together, when all that can run
-    /// has run.
+    /// A burst has begun: it is let grow until all that can run has run, who
+    /// sends included.
     Growing,
-    /// It has not grown: it is written a turn later. Who sends may have become
-    /// ready with the driver, and behind it.
-    Quiet,
+    /// It is let grow for a turn more.
+    Waiting,
     /// Nothing waits. The driver that asked first thing in its turn is not
     /// needed any more: the next message is written by who sends it.
     Nothing,

@@ -98,7 +98,7 @@ impl Stage {
     /// Writes what waits, as a driver does.
     fn write(core: &Core, pipe: PipeId) {
         let mut batch = Batch::Encoded(Encoded::default());
-        while let Taken::Growing | Taken::Quiet = core.take(pipe, &mut batch, Writer::Driver) {}
+        while let Taken::Growing | Taken::Waiting = core.take(pipe, &mut batch, Writer::Driver) {}
         if let Batch::Encoded(encoded) = &mut batch
             && encoded.octets() > 0
         {

@@ -391,7 +391,10 @@ impl Pipe {
             (grown || !was_quiet) && self.burst.turns < BURST_TURNS && self.outgoing.has_room();
         if writer != Writer::Sender && may_grow && self.outgoing.is_growing(FLUSH_AT) {
             self.burst.turns += 1;
-            return if grown { Taken::Growing } else { Taken::Quiet };
+            return match self.burst.turns {
+                1 if grown => Taken::Growing,
+                _ => Taken::Waiting,
+            };
         }
         (self.burst.turns, self.burst.quiet) = (0, false);
         self.answer();

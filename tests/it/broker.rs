@@ -250,6 +250,9 @@ fn a_broker_that_closes_answers_what_it_has_and_refuses_the_rest() -> Result {
         client.request("", false).await;
         client.request("", false).await;
         let running = worker.request().await;
+        while broker.stats().accepted < 2 {
+            tokio::task::yield_now().await;
+        }
         let closing = tokio::spawn(broker.close());
         let goodbye = client.hear().await.control;
         assert_eq!((goodbye.kind, goodbye.nonce), (GOODBYE, 9));
