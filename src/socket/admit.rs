@@ -6,8 +6,18 @@ use super::state::State;
 use crate::error::LinkError;
 use crate::message::Message;
 use crate::options::{Options, Shown};
-use crate::routing::{Canceled, Subscribed};
+use crate::routing::{Canceled, Subscribed, Subscriptions};
 use crate::session::Subscription;
+
+/// What nobody asked for a SUB drops, and an XSUB does not.
+fn lets_in(
+    wanted: &Subscriptions<usize>,
+    filters: bool,
+    message: &Message,
+    options: &Options,
+) -> bool {
+    !filters || wanted.matches_any(message.first()) != options.pattern.invert_matching
+}
 
 impl State {
     /// Takes in all that was read, as the pattern wants it.
@@ -22,13 +32,11 @@ impl State {
         let read = messages.len();
         let taken_whole = pipe.keeps_all()
             && match pattern {
-                Pattern::Sink
-                | Pattern::Pair(_)
-                | Pattern::RoundRobin { receives: true, .. }
-                | Pattern::Subscriber { filters: false, .. } => true,
-                Pattern::Subscriber { wanted, .. } => {
-                    let inverted = options.pattern.invert_matching;
-                    messages.retain(|message| wanted.matches_any(message.first()) != inverted);
+                Pattern::Sink | Pattern::Pair(_) | Pattern::RoundRobin { receives: true, .. } => {
+                    true
+                }
+                Pattern::Subscriber { wanted, filters } => {
+                    messages.retain(|message| lets_in(wanted, *filters, message, options));
                     true
                 }
                 _ => false,
@@ -61,9 +69,7 @@ impl State {
                 message.push_front(self.pipes[index].identity.clone());
                 whole
             }
-            Pattern::Subscriber { wanted, filters } => {
-                !*filters || wanted.matches_any(message.first()) != options.pattern.invert_matching
-            }
+            Pattern::Subscriber { wanted, filters } => lets_in(wanted, *filters, &message, options),
             Pattern::Router(_) => {
                 let identity = self.pipes[index].identity.clone();
                 // One whose identity was taken over is nobody any more, and is being cut.
