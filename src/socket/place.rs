@@ -21,9 +21,9 @@ use crate::session::{Left, Link, Taken, Writer, encode_pong};
 /// them itself instead of leaving them to the driver.
 const FLUSH_AT: usize = 64 << 10;
 
-/// Turns of the driver for which a burst that grows is let grow, the one in which
-/// it does not included. A turn passes when every task that can run has run, so a
-/// lone burst loses next to nothing.
+/// Turns of the driver for which a burst is let grow, unless it has not grown in
+/// two of them. The first ends when all that can run has run, each other when
+/// those have that were ready with the driver: a lone burst loses next to nothing.
 const BURST_TURNS: u8 = 8;
 
 /// Octets of commands that wait for a peer that does not read. Above them no
@@ -463,5 +463,55 @@ impl Pipe {
         write(self.outgoing.commands());
         self.flushing = true;
         Some(link)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Pipe;
+    use crate::message::Message;
+    use crate::options::Options;
+    use crate::pipe::{Batch, Encoded};
+    use crate::session::{Taken, Writer};
+
+    fn pipe(mark: usize) -> Pipe {
+        let endpoint = "tcp://127.0.0.1:1".parse().expect("an endpoint");
+        let options = Options::default().send_high_water_mark(mark);
+        Pipe::new(0, endpoint, true, &options)
+    }
+
+    fn push(pipe: &mut Pipe) {
+        pipe.push((&Message::from("of a burst")).into(), None);
+    }
+
+    /// What the driver is told in so many turns, of which the first come with a message more.
+    fn turns(pipe: &mut Pipe, growing: usize, turns: usize) -> Vec<Taken> {
+        let mut batch = Batch::Encoded(Encoded::default());
+        let turn = |turn| {
+            if turn < growing {
+                push(pipe);
+            }
+            pipe.take(&mut batch, Writer::Driver)
+        };
+        (0..turns).map(turn).collect()
+    }
+
+    #[test]
+    fn a_burst_that_has_not_grown_for_two_turns_is_written() {
+        let told = turns(&mut pipe(1_000), 1, 3);
+        assert_eq!(told, [Taken::Growing, Taken::Waiting, Taken::Batch]);
+    }
+
+    #[test]
+    fn a_burst_that_grows_is_written_after_eight_turns() {
+        let told = turns(&mut pipe(1_000), 9, 9);
+        assert_eq!(told[0], Taken::Growing);
+        assert_eq!(told[1..8], [Taken::Waiting; 7]);
+        assert_eq!(told[8], Taken::Batch);
+    }
+
+    #[test]
+    fn a_full_pipe_cannot_grow_and_is_written_at_once() {
+        assert_eq!(turns(&mut pipe(1), 1, 1), [Taken::Batch]);
     }
 }
