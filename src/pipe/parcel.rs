@@ -15,7 +15,8 @@ pub(crate) enum Parcel<'a> {
     Copy(Copied<'a>),
 }
 
-/// A message for several queues, with what is worked out once for all of them.
+/// A message that is looked at or copied: for several queues with what is worked out
+/// once for all of them.
 #[derive(Clone, Copy)]
 pub(crate) struct Copied<'a> {
     message: &'a Message,
