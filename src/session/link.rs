@@ -543,7 +543,7 @@ impl Wired {
     }
 }
 
-/// Wakes the driver when all that is ready has had its turn, the future of a `block_on` included, which
+/// Wakes this task when all that is ready has had its turn, the future of a `block_on` included, which
 /// may be who sends: it comes behind the tasks that wake each other.
 fn wake_behind_others(context: &mut Context<'_>) {
     let _ = pin!(tokio::task::yield_now()).poll(context);
@@ -554,8 +554,13 @@ fn wake_behind_others(context: &mut Context<'_>) {
 const SCRATCH: usize = 4_096;
 
 impl Reader {
-    /// Nothing is there to read: a link at rest is to cost little.
+    /// Nothing is there to read. A link at rest is to cost little, but a stream is not at rest
+    /// between its parts.
     fn rest(&mut self) {
+        if self.reading.looks_again() {
+            wake_behind_others(&mut Context::from_waker(&self.waker));
+            return;
+        }
         self.reading.rest();
         self.messages.shrink_to(SCRATCH);
     }

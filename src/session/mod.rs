@@ -20,6 +20,7 @@ mod hosts;
 mod inproc;
 mod link;
 mod listen;
+mod looks;
 #[cfg(all(test, pushsub_loom))]
 pub(crate) mod loom;
 mod patience;

@@ -7,6 +7,7 @@ use bytes::BytesMut;
 use tokio::io::AsyncReadExt;
 
 use super::Settings;
+use super::looks::Looks;
 use crate::context::{GRANULE, Lease};
 use crate::error::LinkError;
 use crate::message::Message;
@@ -32,6 +33,7 @@ pub(super) struct Reading {
     starved: bool,
     /// A message has come since the driver last had the buffer given back.
     busy: bool,
+    looks: Looks,
 }
 
 impl Reading {
@@ -45,6 +47,7 @@ impl Reading {
             lease: settings.context.lease(),
             starved: false,
             busy: false,
+            looks: Looks::new(),
         }
     }
 
@@ -152,11 +155,17 @@ impl Reading {
             Poll::Ready(Ok(octets)) => octets,
             Poll::Ready(Err(error)) => return Err(LinkError::io(error)),
         };
+        self.looks.note(octets);
         let filled = octets == room;
         if filled {
             self.chunk = (self.chunk * 2).min(READ_MOST);
         }
         Ok(Some(filled))
+    }
+
+    /// Nothing is there to read. Returns whether to look again, and not to sleep.
+    pub(super) fn looks_again(&mut self) -> bool {
+        self.looks.again()
     }
 
     /// Nothing is there to read: the buffer is given back where it is large or

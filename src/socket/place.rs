@@ -19,7 +19,10 @@ use crate::session::{Left, Link, Taken, Writer, encode_pong};
 
 /// Octets that wait behind a write of the same burst before the sender writes
 /// them itself instead of leaving them to the driver.
-const FLUSH_AT: usize = 64 << 10;
+const FLUSH_AT: usize = 256 << 10;
+
+/// Octets that wait before the driver lets a burst grow no more.
+const GROWN_AT: usize = 64 << 10;
 
 /// Turns of the driver for which a burst is let grow, unless it has not grown in
 /// two of them. The first ends when all that can run has run, each other when
@@ -389,7 +392,7 @@ impl Pipe {
         let was_quiet = std::mem::replace(&mut self.burst.quiet, !grown);
         let may_grow =
             (grown || !was_quiet) && self.burst.turns < BURST_TURNS && self.outgoing.has_room();
-        if writer != Writer::Sender && may_grow && self.outgoing.is_growing(FLUSH_AT) {
+        if writer != Writer::Sender && may_grow && self.outgoing.is_growing(GROWN_AT) {
             self.burst.turns += 1;
             return match self.burst.turns {
                 1 if grown => Taken::Growing,

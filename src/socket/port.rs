@@ -290,6 +290,10 @@ impl Port for Core {
 
     fn readable(&self, id: PipeId) {
         let mut state = self.state.lock();
+        // One that is left unread is read when it goes on, whatever it has.
+        if state.pipe(id).is_some_and(|pipe| pipe.is_paused()) {
+            return;
+        }
         let Some(link) = state.mark_readable(id) else {
             return;
         };

@@ -65,6 +65,10 @@ fn socket(address: SocketAddr, options: &TcpOptions) -> io::Result<Socket> {
     if let Some(device) = &options.device {
         bind_to_device(&socket, device)?;
     }
+    #[cfg(target_os = "linux")]
+    if address.ip().to_canonical().is_loopback() {
+        leave_unpaced(&socket);
+    }
     tune(SockRef::from(&socket), address, options)?;
     Ok(socket)
 }
@@ -72,6 +76,21 @@ fn socket(address: SocketAddr, options: &TcpOptions) -> io::Result<Socket> {
 #[cfg(target_os = "linux")]
 fn bind_to_device(socket: &Socket, device: &str) -> io::Result<()> {
     socket.bind_device(Some(device.as_bytes()))
+}
+
+/// Takes an algorithm of congestion control that does not pace what is sent, where the system's
+/// default does: between two ends on one machine there is nothing to congest, and a timer for each
+/// write costs half of the throughput. To be called before the connection is made, which inherits
+/// it from its listener: a socket that has been paced once stays so.
+#[cfg(target_os = "linux")]
+fn leave_unpaced(socket: &Socket) {
+    let paced = |name: Vec<u8>| name.starts_with(b"bbr");
+    if socket.tcp_congestion().is_ok_and(paced) {
+        // Which of them there are, and may be taken, is the system's business; it is as well without.
+        let _ = socket
+            .set_tcp_congestion(b"cubic")
+            .or_else(|_| socket.set_tcp_congestion(b"reno"));
+    }
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -274,6 +293,16 @@ mod tests {
         }
         for stream in pair("::1", tcp(&options)).await {
             assert_eq!(SockRef::from(&stream).tclass_v6().ok(), Some(0x28));
+        }
+    }
+
+    /// Says something only where the system's default is to pace.
+    #[tokio::test]
+    async fn neither_end_within_the_machine_paces_what_it_sends() {
+        for stream in pair(LOOPBACK, &TcpOptions::default()).await {
+            let algorithm = SockRef::from(&stream).tcp_congestion();
+            let algorithm = algorithm.expect("it is asked");
+            assert!(!algorithm.starts_with(b"bbr"), "{algorithm:?}");
         }
     }
 

@@ -51,7 +51,7 @@ fn run<T>(paused: bool, limit: Duration, test: impl Future<Output = Result<T>>) 
 
 /// Lets every other task that can run do so, a few times over.
 pub(crate) async fn settle() {
-    for _ in 0..8 {
+    for _ in 0..32 {
         tokio::task::yield_now().await;
     }
 }
