@@ -12,10 +12,74 @@ pub(crate) struct Mark {
     pub(crate) slip: Option<Slip>,
 }
 
-/// The marks of a queue, in its order. Where no message has one, it costs a
-/// look at an empty table for each operation.
+/// The marks of a queue, in its order. Where no message has one there is no table, and each
+/// operation looks for it in vain.
 #[derive(Default)]
-pub(super) struct Marks {
+pub(super) struct Marks(Option<Box<Table>>);
+
+impl Marks {
+    /// Whether a message in the queue may expire.
+    #[inline]
+    pub(super) fn is_timed(&self) -> bool {
+        self.earliest().is_some()
+    }
+
+    /// Before this nothing expires.
+    #[inline]
+    pub(super) fn earliest(&self) -> Option<Instant> {
+        self.0.as_ref()?.earliest
+    }
+
+    /// Marks the message at this place behind the first; those before have theirs.
+    pub(super) fn mark(&mut self, place: usize, mark: Mark) {
+        self.0.get_or_insert_default().mark(place, mark);
+    }
+
+    /// So many messages have left at the front.
+    #[inline]
+    pub(super) fn pass(&mut self, messages: usize) {
+        if let Some(table) = &mut self.0 {
+            table.pass(messages);
+        }
+    }
+
+    /// A message without a mark was taken out at this place.
+    pub(super) fn take_back(&mut self, place: usize) {
+        if let Some(table) = &mut self.0 {
+            table.take_back(place);
+        }
+    }
+
+    /// The messages of `later` stand behind the `messages` of this queue.
+    pub(super) fn append(&mut self, messages: usize, later: Self) {
+        if let Some(later) = later.0 {
+            self.0.get_or_insert_default().append(messages, *later);
+        }
+    }
+
+    /// Takes out the marks of messages whose time has passed, except of the
+    /// first `kept`. Returns the places where they are to be taken out, ascending.
+    pub(super) fn expire(&mut self, now: Instant, kept: usize) -> Vec<usize> {
+        let table = self.0.as_mut();
+        table.map_or_else(Vec::new, |table| table.expire(now, kept))
+    }
+
+    /// Says what became of the messages that have left; the socket's lock is not held.
+    #[inline]
+    pub(super) fn settle(&mut self, fate: Fate) {
+        let passed = self.0.iter_mut().flat_map(|table| table.passed.drain(..));
+        passed.for_each(|slip| slip.end(fate));
+    }
+
+    /// As [`settle`](Self::settle), under the socket's lock.
+    pub(super) fn settle_locked(&mut self, fate: Fate) {
+        let passed = self.0.iter_mut().flat_map(|table| table.passed.drain(..));
+        passed.for_each(|slip| slip.end_locked(fate));
+    }
+}
+
+#[derive(Default)]
+struct Table {
     /// The number of the first message in the queue.
     first: u64,
     /// By the number of the message, ascending.
@@ -26,20 +90,8 @@ pub(super) struct Marks {
     passed: Vec<Slip>,
 }
 
-impl Marks {
-    /// Whether a message in the queue may expire.
-    #[inline]
-    pub(super) fn is_timed(&self) -> bool {
-        self.earliest.is_some()
-    }
-
-    /// Before this nothing expires.
-    pub(super) fn earliest(&self) -> Option<Instant> {
-        self.earliest
-    }
-
-    /// Marks the message at this place behind the first; those before have theirs.
-    pub(super) fn mark(&mut self, place: usize, mark: Mark) {
+impl Table {
+    fn mark(&mut self, place: usize, mark: Mark) {
         self.notice(mark.expires);
         self.entries.push_back((self.first + place as u64, mark));
     }
@@ -51,9 +103,7 @@ impl Marks {
         };
     }
 
-    /// So many messages have left at the front.
-    #[inline]
-    pub(super) fn pass(&mut self, messages: usize) {
+    fn pass(&mut self, messages: usize) {
         self.first += messages as u64;
         if !self.entries.is_empty() {
             self.pass_marks();
@@ -72,8 +122,7 @@ impl Marks {
         }
     }
 
-    /// A message without a mark was taken out at this place.
-    pub(super) fn take_back(&mut self, place: usize) {
+    fn take_back(&mut self, place: usize) {
         let place = self.first + place as u64;
         for (number, _) in self.entries.iter_mut().rev() {
             if *number < place {
@@ -83,8 +132,7 @@ impl Marks {
         }
     }
 
-    /// The messages of `later` stand behind the `messages` of this queue.
-    pub(super) fn append(&mut self, messages: usize, later: Self) {
+    fn append(&mut self, messages: usize, later: Self) {
         self.notice(later.earliest);
         let behind = self.first + messages as u64;
         let entries = later.entries.into_iter();
@@ -93,9 +141,7 @@ impl Marks {
         self.passed.extend(later.passed);
     }
 
-    /// Takes out the marks of messages whose time has passed, except of the
-    /// first `kept`. Returns the places where they are to be taken out, ascending.
-    pub(super) fn expire(&mut self, now: Instant, kept: usize) -> Vec<usize> {
+    fn expire(&mut self, now: Instant, kept: usize) -> Vec<usize> {
         let mut expired = Vec::new();
         if self.earliest.is_none_or(|earliest| earliest > now) {
             return expired;
@@ -118,15 +164,5 @@ impl Marks {
                 .push_back((number - expired.len() as u64, mark));
         }
         expired
-    }
-
-    /// Says what became of the messages that have left; the socket's lock is not held.
-    pub(super) fn settle(&mut self, fate: Fate) {
-        self.passed.drain(..).for_each(|slip| slip.end(fate));
-    }
-
-    /// As [`settle`](Self::settle), under the socket's lock.
-    pub(super) fn settle_locked(&mut self, fate: Fate) {
-        self.passed.drain(..).for_each(|slip| slip.end_locked(fate));
     }
 }

@@ -3,6 +3,12 @@
 use std::collections::VecDeque;
 use std::task::Waker;
 
+use smallvec::SmallVec;
+
+/// Tasks to be woken when a lock is free again: hardly ever more than one, for which nothing is
+/// allocated.
+pub(crate) type Wakers = SmallVec<[Waker; 2]>;
+
 /// The tasks that wait at one side of a socket.
 ///
 /// Each waiter holds a ticket. A wake-up takes it off the queue; a waiter that
@@ -78,7 +84,7 @@ impl Waiters {
 
     /// The first in the queue, and those with standing tickets before it; the
     /// caller wakes them all. With `None` it cannot count on anybody.
-    pub(crate) fn next(&mut self, standing: &mut Vec<Waker>) -> Option<Waker> {
+    pub(crate) fn next(&mut self, standing: &mut Wakers) -> Option<Waker> {
         while let Some(waiter) = self.queue.pop_front() {
             if !waiter.standing {
                 return Some(waiter.waker);
@@ -95,7 +101,7 @@ impl Waiters {
     }
 
     /// As [`next`](Self::next), of those behind this ticket, which stays.
-    pub(crate) fn next_behind(&mut self, ticket: &Ticket, wakers: &mut Vec<Waker>) {
+    pub(crate) fn next_behind(&mut self, ticket: &Ticket, wakers: &mut Wakers) {
         let Some(Ok(place)) = ticket.number.map(|number| self.position(number)) else {
             return;
         };
@@ -108,7 +114,7 @@ impl Waiters {
     }
 
     /// All of them; the caller wakes them.
-    pub(crate) fn all(&mut self) -> Vec<Waker> {
+    pub(crate) fn all(&mut self) -> Wakers {
         self.queue.drain(..).map(|waiter| waiter.waker).collect()
     }
 
@@ -137,7 +143,7 @@ impl Waiters {
 mod tests {
     use std::task::Waker;
 
-    use super::{Ticket, Waiters};
+    use super::{Ticket, Waiters, Wakers};
 
     #[test]
     fn a_waiter_that_was_woken_and_leaves_says_so() {
@@ -145,10 +151,10 @@ mod tests {
         let (mut first, mut second) = (Ticket::default(), Ticket::default());
         waiters.wait(&mut first, Waker::noop());
         waiters.wait(&mut second, Waker::noop());
-        assert!(waiters.next(&mut Vec::new()).is_some());
+        assert!(waiters.next(&mut Wakers::new()).is_some());
         assert!(waiters.leave(&mut first), "its wake-up must pass on");
         assert!(!waiters.leave(&mut second), "it was never woken");
-        assert!(waiters.next(&mut Vec::new()).is_none());
+        assert!(waiters.next(&mut Wakers::new()).is_none());
     }
 
     #[test]
@@ -158,10 +164,10 @@ mod tests {
         waiters.wait(&mut first, Waker::noop());
         waiters.wait(&mut second, Waker::noop());
         assert!(!waiters.was_woken(&first));
-        waiters.next(&mut Vec::new());
+        waiters.next(&mut Wakers::new());
         assert!(waiters.was_woken(&first));
         waiters.wait_in_turn(&mut first, Waker::noop());
-        let mut wakers = Vec::new();
+        let mut wakers = Wakers::new();
         waiters.next_behind(&first, &mut wakers);
         assert_eq!(wakers.len(), 1);
         assert!(waiters.was_woken(&second));
@@ -177,7 +183,7 @@ mod tests {
         waiters.wait(&mut first, Waker::noop());
         waiters.wait(&mut second, Waker::noop());
         waiters.wait(&mut first, Waker::noop());
-        waiters.next(&mut Vec::new());
+        waiters.next(&mut Wakers::new());
         assert!(waiters.leave(&mut first));
     }
 
@@ -188,12 +194,12 @@ mod tests {
             let (mut first, mut second) = (Ticket::default(), Ticket::default());
             waiters.wait(&mut first, Waker::noop());
             waiters.wait(&mut second, Waker::noop());
-            waiters.next(&mut Vec::new());
+            waiters.next(&mut Wakers::new());
             match in_turn {
                 true => waiters.wait_in_turn(&mut first, Waker::noop()),
                 false => waiters.wait(&mut first, Waker::noop()),
             }
-            waiters.next(&mut Vec::new());
+            waiters.next(&mut Wakers::new());
             assert_eq!(waiters.leave(&mut first), in_turn);
             assert_eq!(waiters.leave(&mut second), !in_turn);
         }
@@ -205,7 +211,7 @@ mod tests {
         let (mut stream, mut task) = (Ticket::standing(), Ticket::default());
         waiters.wait(&mut stream, Waker::noop());
         waiters.wait(&mut task, Waker::noop());
-        let mut standing = Vec::new();
+        let mut standing = Wakers::new();
         assert!(waiters.next(&mut standing).is_some());
         assert_eq!(standing.len(), 1);
         assert!(waiters.leave(&mut task));

@@ -24,7 +24,7 @@ use tokio::time;
 
 use super::expire;
 use super::handshake::{introduce, local};
-use super::port::{Attach, Phase, PipeId, Port, Subscription, Taken, Writer};
+use super::port::{Attach, Left, Phase, PipeId, Port, Subscription, Taken, Writer};
 use super::{Link, Settings};
 use crate::context::Context as Owner;
 use crate::endpoint::Endpoint;
@@ -66,6 +66,7 @@ struct Direction {
 }
 
 /// How a round went.
+#[derive(PartialEq)]
 enum Step {
     /// Nothing waits.
     Done,
@@ -75,6 +76,8 @@ enum Step {
     Stalled,
     /// There may be more.
     More,
+    /// An answer has passed, which is all there is to say: nobody needs to look.
+    Answered,
 }
 
 impl Joined {
@@ -109,10 +112,13 @@ impl Joined {
 
     /// Passes on what waits, from the task that made it wait. The rest is left to the driver.
     pub(super) fn flush_now(&self) {
+        let mut step = Step::More;
         if let Some(mut outgoing) = self.outgoing.try_lock() {
-            self.pass_on(&mut outgoing, Writer::Sender);
+            step = self.pass_on(&mut outgoing, Writer::Sender);
         }
-        self.wake();
+        if step != Step::Answered || self.finishing.load(Ordering::Acquire) {
+            self.wake();
+        }
     }
 
     /// Has the other end pass on what it holds: there is room for it.
@@ -159,14 +165,15 @@ impl Joined {
         };
         peer.obey(&messages.take_commands());
         let progress = peer.port.accept(peer.pipe, messages);
+        let mut left = Left::Something;
         if progress.messages > 0 {
-            self.port.written(self.pipe, progress);
+            left = self.port.written(self.pipe, progress);
             messages.settle(Fate::Written);
         }
-        if messages.is_empty() {
-            Step::More
-        } else {
-            Step::Stalled
+        match left {
+            _ if !messages.is_empty() => Step::Stalled,
+            Left::Nothing => Step::Answered,
+            Left::Something | Left::Commands => Step::More,
         }
     }
 
@@ -216,6 +223,7 @@ impl Joined {
                 // before the next message is taken for a lone one.
                 Step::Done if asks == Writer::Driver => return,
                 Step::Done | Step::Growing => break,
+                Step::Answered => return,
             }
         }
         context.waker().wake_by_ref();

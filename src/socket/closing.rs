@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::core::Core;
 use super::handle::Handle;
 use super::stats::Stats;
+use crate::pipe::Wakers;
 use crate::session::{Link, Phase};
 
 /// What `close` achieved.
@@ -156,7 +157,7 @@ impl Core {
 
     /// Nothing more happens: all sessions have ended, or there never was one.
     pub(super) fn end_monitors(&self) {
-        let mut wakers = Vec::new();
+        let mut wakers = Wakers::new();
         self.state.lock().monitors.end(&mut wakers);
         wakers.into_iter().for_each(std::task::Waker::wake);
     }
