@@ -113,7 +113,8 @@ fn peak(moments: &[Instant]) -> usize {
 }
 
 /// C12: a server is gone for half a second. All come back within two seconds, and not
-/// all at once: a quarter of them within 10 ms would be a herd.
+/// all at once. While each waits 50 ms on average, a fifth of them comes within 10 ms, and by
+/// chance a quarter: twice that would be a herd.
 #[test]
 fn a_thousand_clients_come_back_and_not_all_at_once() -> Result {
     const CLIENTS: usize = 1_000;
@@ -142,7 +143,7 @@ fn a_thousand_clients_come_back_and_not_all_at_once() -> Result {
         }
         let (attempts, peak, all) = (tried.len(), peak(&tried), since.elapsed());
         println!("{attempts} attempts, {peak} at most in 10 ms, all back after {all:?}");
-        assert!(peak < CLIENTS / 4, "{peak} attempts within 10 ms");
+        assert!(peak < 2 * CLIENTS / 5, "{peak} attempts within 10 ms");
         assert!(all < Duration::from_secs(2), "{all:?}");
         for client in &clients {
             client.send("back").await?;
