@@ -26,4 +26,4 @@ pub(crate) use outgoing::Outgoing;
 pub(crate) use parcel::{Copied, Parcel};
 pub(crate) use plain::Plain;
 pub(crate) use receipt::{Fate, Fates, Slip, Tally, Wakeups};
-pub(crate) use waiters::{Ticket, Waiters, Wakers};
+pub(crate) use waiters::{Ticket, Waiters};

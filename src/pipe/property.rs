@@ -14,7 +14,7 @@ use proptest::prelude::*;
 
 use super::{
     Batch, Copied, Encoded, Fate, Incoming, Mark, Outgoing, Parcel, Plain, Slip, Tally, Ticket,
-    Waiters, Wakers,
+    Waiters,
 };
 use crate::context::Context;
 use crate::error::GivenUp;
@@ -412,7 +412,7 @@ proptest! {
                     woken.retain(|woken| *woken != who);
                 }
                 1 => {
-                    let next = waiters.next(&mut Wakers::new());
+                    let next = waiters.next(&mut Vec::new());
                     let first = queue.pop_front();
                     prop_assert_eq!(next.is_some(), first.is_some());
                     next.into_iter().for_each(Waker::wake);

@@ -3,12 +3,6 @@
 use std::collections::VecDeque;
 use std::task::Waker;
 
-use smallvec::SmallVec;
-
-/// Tasks to be woken when a lock is free again: hardly ever more than one, for which nothing is
-/// allocated.
-pub(crate) type Wakers = SmallVec<[Waker; 2]>;
-
 /// The tasks that wait at one side of a socket.
 ///
 /// Each waiter holds a ticket. A wake-up takes it off the queue; a waiter that
@@ -84,7 +78,7 @@ impl Waiters {
 
     /// The first in the queue, and those with standing tickets before it; the
     /// caller wakes them all. With `None` it cannot count on anybody.
-    pub(crate) fn next(&mut self, standing: &mut Wakers) -> Option<Waker> {
+    pub(crate) fn next(&mut self, standing: &mut Vec<Waker>) -> Option<Waker> {
         while let Some(waiter) = self.queue.pop_front() {
             if !waiter.standing {
                 return Some(waiter.waker);
@@ -101,7 +95,7 @@ impl Waiters {
     }
 
     /// As [`next`](Self::next), of those behind this ticket, which stays.
-    pub(crate) fn next_behind(&mut self, ticket: &Ticket, wakers: &mut Wakers) {
+    pub(crate) fn next_behind(&mut self, ticket: &Ticket, wakers: &mut Vec<Waker>) {
         let Some(Ok(place)) = ticket.number.map(|number| self.position(number)) else {
             return;
         };
@@ -114,7 +108,7 @@ impl Waiters {
     }
 
     /// All of them; the caller wakes them.
-    pub(crate) fn all(&mut self) -> Wakers {
+    pub(crate) fn all(&mut self) -> Vec<Waker> {
         self.queue.drain(..).map(|waiter| waiter.waker).collect()
     }
 
@@ -143,7 +137,7 @@ impl Waiters {
 mod tests {
     use std::task::Waker;
 
-    use super::{Ticket, Waiters, Wakers};
+    use super::{Ticket, Waiters};
 
     #[test]
     fn a_waiter_that_was_woken_and_leaves_says_so() {
@@ -151,10 +145,10 @@ mod tests {
         let (mut first, mut second) = (Ticket::default(), Ticket::default());
         waiters.wait(&mut first, Waker::noop());
         waiters.wait(&mut second, Waker::noop());
-        assert!(waiters.next(&mut Wakers::new()).is_some());
+        assert!(waiters.next(&mut Vec::new()).is_some());
         assert!(waiters.leave(&mut first), "its wake-up must pass on");
         assert!(!waiters.leave(&mut second), "it was never woken");
-        assert!(waiters.next(&mut Wakers::new()).is_none());
+        assert!(waiters.next(&mut Vec::new()).is_none());
     }
 
     #[test]
@@ -164,10 +158,10 @@ mod tests {
         waiters.wait(&mut first, Waker::noop());
         waiters.wait(&mut second, Waker::noop());
         assert!(!waiters.was_woken(&first));
-        waiters.next(&mut Wakers::new());
+        waiters.next(&mut Vec::new());
         assert!(waiters.was_woken(&first));
         waiters.wait_in_turn(&mut first, Waker::noop());
-        let mut wakers = Wakers::new();
+        let mut wakers = Vec::new();
         waiters.next_behind(&first, &mut wakers);
         assert_eq!(wakers.len(), 1);
         assert!(waiters.was_woken(&second));
@@ -183,7 +177,7 @@ mod tests {
         waiters.wait(&mut first, Waker::noop());
         waiters.wait(&mut second, Waker::noop());
         waiters.wait(&mut first, Waker::noop());
-        waiters.next(&mut Wakers::new());
+        waiters.next(&mut Vec::new());
         assert!(waiters.leave(&mut first));
     }
 
@@ -194,12 +188,12 @@ mod tests {
             let (mut first, mut second) = (Ticket::default(), Ticket::default());
             waiters.wait(&mut first, Waker::noop());
             waiters.wait(&mut second, Waker::noop());
-            waiters.next(&mut Wakers::new());
+            waiters.next(&mut Vec::new());
             match in_turn {
                 true => waiters.wait_in_turn(&mut first, Waker::noop()),
                 false => waiters.wait(&mut first, Waker::noop()),
             }
-            waiters.next(&mut Wakers::new());
+            waiters.next(&mut Vec::new());
             assert_eq!(waiters.leave(&mut first), in_turn);
             assert_eq!(waiters.leave(&mut second), !in_turn);
         }
@@ -211,7 +205,7 @@ mod tests {
         let (mut stream, mut task) = (Ticket::standing(), Ticket::default());
         waiters.wait(&mut stream, Waker::noop());
         waiters.wait(&mut task, Waker::noop());
-        let mut standing = Wakers::new();
+        let mut standing = Vec::new();
         assert!(waiters.next(&mut standing).is_some());
         assert_eq!(standing.len(), 1);
         assert!(waiters.leave(&mut task));

@@ -11,7 +11,6 @@ use tokio::time::timeout;
 use super::core::Core;
 use super::handle::Handle;
 use super::stats::Stats;
-use crate::pipe::Wakers;
 use crate::session::{Link, Phase};
 
 /// What `close` achieved.
@@ -157,7 +156,7 @@ impl Core {
 
     /// Nothing more happens: all sessions have ended, or there never was one.
     pub(super) fn end_monitors(&self) {
-        let mut wakers = Wakers::new();
+        let mut wakers = Vec::new();
         self.state.lock().monitors.end(&mut wakers);
         wakers.into_iter().for_each(std::task::Waker::wake);
     }

@@ -22,7 +22,7 @@ use super::timekeeper::Timekeeper;
 use crate::error::{RecvError, SendError, TryRecvError, TrySendError};
 use crate::message::Message;
 use crate::options::{Options, SocketType};
-use crate::pipe::{Ticket, Wakers};
+use crate::pipe::Ticket;
 use crate::session::{Link, Phase, Settings};
 
 /// What all handles and sessions of a socket share.
@@ -159,7 +159,7 @@ impl Core {
         let Offer::Full(lacking) = offer else {
             return Poll::Ready(offer);
         };
-        let mut wakers = Wakers::new();
+        let mut wakers = Vec::new();
         state.wait_to_send(ticket, context.waker(), lacking, &mut wakers);
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
@@ -169,7 +169,7 @@ impl Core {
     /// One that waited waits no more: there may be room for more than the one that was woken.
     #[cold]
     fn share_room(&self, ticket: &mut Ticket) {
-        let mut wakers = Wakers::new();
+        let mut wakers = Vec::new();
         let mut state = self.state.lock();
         state.senders.leave(ticket);
         state.share_room(&mut wakers);
@@ -216,7 +216,7 @@ impl Core {
 
     /// Tells the monitors.
     pub(super) fn tell(&self, event: &Event) {
-        let mut wakers = Wakers::new();
+        let mut wakers = Vec::new();
         self.state.lock().monitors.emit(event, &mut wakers);
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -346,7 +346,7 @@ impl Core {
     /// A task that waited gives up. A wake-up that it had not used goes to the next.
     pub(super) fn leave_senders(&self, ticket: &mut Ticket) {
         let mut state = self.state.lock();
-        let mut wakers = Wakers::new();
+        let mut wakers = Vec::new();
         if state.senders.leave(ticket) {
             state.wake_senders(1, &mut wakers);
         }

@@ -14,7 +14,7 @@ use super::receipt::{Sending, Terms};
 use super::state::State;
 use crate::error::{GivenUp, LinkError, RequestError, SendError, TrySendError};
 use crate::message::Message;
-use crate::pipe::{Parcel, Ticket, Wakers};
+use crate::pipe::{Parcel, Ticket};
 use crate::routing::{End, Lockstep};
 use crate::session::{Link, PipeId};
 
@@ -63,7 +63,7 @@ impl Core {
 
     /// The next request may be sent.
     fn pass_turn(&self) {
-        let mut wakers = Wakers::new();
+        let mut wakers = Vec::new();
         self.state.lock().wake_senders(1, &mut wakers);
         wakers.into_iter().for_each(Waker::wake);
     }

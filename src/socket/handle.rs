@@ -16,7 +16,7 @@ use crate::endpoint::{Endpoint, IntoEndpoint};
 use crate::error::{BindError, ConnectError};
 use crate::message::Message;
 use crate::options::{Identity, Options, SocketType};
-use crate::pipe::{Ticket, Wakers};
+use crate::pipe::Ticket;
 use crate::session::{Bound, Listener, Phase, PipeId, adopt, bind, dial, listen};
 
 /// A share of a socket, with a place in each queue for its `Stream` and `Sink`.
@@ -121,7 +121,7 @@ impl Handle {
         core.timekeeper.prepare(core, &runtime);
         let (sender, phase) = watch::channel(Phase::Open);
         let endpoint = bound.clone();
-        let mut wakers = Wakers::new();
+        let mut wakers = Vec::new();
         let mut endpoints = core.endpoints.lock();
         if core.state.lock().phase != Phase::Open {
             return Err(BindError::Closed);

@@ -12,7 +12,6 @@ use parking_lot::Mutex;
 use super::peer::PeerInfo;
 use crate::endpoint::Endpoint;
 use crate::error::LinkError;
-use crate::pipe::Wakers;
 
 /// Events that wait for a slow reader; later ones are lost to it, and counted.
 const CAPACITY: usize = 4_096;
@@ -234,7 +233,7 @@ impl Monitors {
     }
 
     /// Tells all. The caller wakes whom it finds in `wakers`, without the lock.
-    pub(super) fn emit(&mut self, event: &Event, wakers: &mut Wakers) {
+    pub(super) fn emit(&mut self, event: &Event, wakers: &mut Vec<Waker>) {
         // A reader that is gone has left its queue to us.
         self.0.retain(|events| Arc::strong_count(events) > 1);
         for events in &self.0 {
@@ -245,7 +244,7 @@ impl Monitors {
     }
 
     /// Nothing more comes. As with [`emit`](Self::emit), the caller wakes.
-    pub(super) fn end(&mut self, wakers: &mut Wakers) {
+    pub(super) fn end(&mut self, wakers: &mut Vec<Waker>) {
         for events in self.0.drain(..) {
             let mut events = events.lock();
             events.ended = true;
@@ -257,7 +256,7 @@ impl Monitors {
 impl Drop for Monitors {
     /// The socket ended without being closed: with its runtime.
     fn drop(&mut self) {
-        let mut wakers = Wakers::new();
+        let mut wakers = Vec::new();
         self.end(&mut wakers);
         wakers.into_iter().for_each(Waker::wake);
     }

@@ -14,7 +14,7 @@ use super::receipt::{Sending, Terms};
 use super::state::State;
 use crate::error::{PermitError, ReserveError};
 use crate::message::Message;
-use crate::pipe::{Parcel, Ticket, Wakers};
+use crate::pipe::{Parcel, Ticket};
 use crate::session::{Phase, PipeId};
 
 /// A place for one message, which [`Push::reserve`](crate::Push::reserve) and its
@@ -93,7 +93,7 @@ impl Core {
             return Poll::Pending;
         };
         turn.inspect(|turn| turn.made_progress());
-        let mut wakers = Wakers::new();
+        let mut wakers = Vec::new();
         if ticket.is_waiting() {
             // There may be room for more than the one that was woken.
             state.senders.leave(ticket);
@@ -112,7 +112,7 @@ impl Core {
         if let (Ok(_), Some(terms)) = (&sent, &terms) {
             self.expect_expiry(&mut state, terms.expires);
         }
-        let mut wakers = Wakers::new();
+        let mut wakers = Vec::new();
         if !matches!(sent, Ok((true, _))) {
             state.share_room(&mut wakers);
         }
@@ -122,7 +122,7 @@ impl Core {
     }
 
     fn return_permit(&self, id: PipeId) {
-        let mut wakers = Wakers::new();
+        let mut wakers = Vec::new();
         let mut state = self.state.lock();
         state.unreserve(id);
         state.share_room(&mut wakers);

@@ -17,7 +17,7 @@ use crate::endpoint::Endpoint;
 use crate::error::{GivenUp, LinkError};
 use crate::message::Message;
 use crate::options::SocketType;
-use crate::pipe::{Batch, Plain, Progress, Wakers};
+use crate::pipe::{Batch, Plain, Progress};
 use crate::session::{Attach, Left, Link, Phase, PipeId, Port, Subscription, Taken, Writer};
 
 impl Port for Core {
@@ -113,7 +113,7 @@ impl Port for Core {
             state.discard_outgoing(id.index);
         }
         self.expect_expiry(&mut state, earliest);
-        let mut wakers = Wakers::new();
+        let mut wakers = Vec::new();
         if let Some(peer) = peer.filter(|_| link.is_some()) {
             if let LinkError::Protocol(reason) = reason
                 && let Some(withheld) = self.complaints.admit()
@@ -168,7 +168,7 @@ impl Port for Core {
         pipe.sent.written += progress.messages as u64;
         pipe.outgoing.written(progress);
         let left = pipe.left();
-        let mut wakers = Wakers::new();
+        let mut wakers = Vec::new();
         if pipe.has_room() {
             if let Some(peers) = state.pattern.rotation() {
                 peers.activate(id.index);
@@ -211,7 +211,7 @@ impl Port for Core {
         }
         state.admit_all(id.index, messages, &self.options);
         self.expect_arrivals_to_expire(&mut state, id);
-        let mut wakers = Wakers::new();
+        let mut wakers = Vec::new();
         state.wake_receivers(count, &mut wakers);
         let paused = state.pipe(id).is_some_and(|pipe| pipe.incoming.is_paused());
         self.resume_or_wait(&mut state, id);
@@ -241,7 +241,7 @@ impl Port for Core {
             pipe.asked = progress.messages == 1;
         }
         self.expect_arrivals_to_expire(&mut state, id);
-        let mut wakers = Wakers::new();
+        let mut wakers = Vec::new();
         state.wake_receivers(progress.messages, &mut wakers);
         self.resume_or_wait(&mut state, id);
         drop(state);
@@ -255,7 +255,7 @@ impl Port for Core {
             return false;
         }
         state.apply_subscription(id.index, &subscription, &self.options);
-        let mut wakers = Wakers::new();
+        let mut wakers = Vec::new();
         state.wake_receivers(1, &mut wakers);
         // A full pipe that cancels holds up no publication any more.
         state.share_room(&mut wakers);
@@ -300,7 +300,7 @@ impl Port for Core {
         let Some(link) = state.mark_readable(id) else {
             return;
         };
-        let mut streams = Wakers::new();
+        let mut streams = Vec::new();
         let receiver = state.receivers.next(&mut streams);
         drop(state);
         streams.into_iter().for_each(Waker::wake);
@@ -373,7 +373,7 @@ impl Port for Core {
             state.remove_if_done(id.index);
         }
         let (endpoint, reason) = (endpoint.clone(), reason.clone());
-        let mut wakers = Wakers::new();
+        let mut wakers = Vec::new();
         let event = Event::GaveUp { endpoint, reason };
         state.monitors.emit(&event, &mut wakers);
         // A request may have been in it, whose end is to be told; and who waited

@@ -18,7 +18,7 @@ use crate::endpoint::Endpoint;
 use crate::error::GivenUp;
 use crate::message::Message;
 use crate::options::{Identity, Options};
-use crate::pipe::{Ticket, Waiters, Wakers};
+use crate::pipe::{Ticket, Waiters};
 use crate::routing::FairQueue;
 use crate::session::{Link, Phase, PipeId};
 
@@ -59,7 +59,7 @@ pub(super) struct State {
 /// Who is woken in place of one that gave up.
 #[derive(Default)]
 pub(super) struct PassedOn {
-    receivers: Wakers,
+    receivers: Vec<Waker>,
     links: Vec<Arc<Link>>,
 }
 
@@ -345,7 +345,7 @@ impl State {
     }
 
     /// Wakes up to `count` of those who wait to receive.
-    pub(super) fn wake_receivers(&mut self, count: usize, wakers: &mut Wakers) {
+    pub(super) fn wake_receivers(&mut self, count: usize, wakers: &mut Vec<Waker>) {
         for _ in 0..count {
             let Some(waker) = self.receivers.next(wakers) else {
                 return;
@@ -355,7 +355,7 @@ impl State {
     }
 
     /// Wakes up to `count` of those who wait to send.
-    pub(super) fn wake_senders(&mut self, count: usize, wakers: &mut Wakers) {
+    pub(super) fn wake_senders(&mut self, count: usize, wakers: &mut Vec<Waker>) {
         // Each publisher waits for pipes of its own: whose they are only it can say.
         let publishes = matches!(self.pattern, Pattern::FanOut { .. });
         let count = if publishes { usize::MAX } else { count };
@@ -374,7 +374,7 @@ impl State {
         ticket: &mut Ticket,
         waker: &Waker,
         lacking: Lacking,
-        wakers: &mut Wakers,
+        wakers: &mut Vec<Waker>,
     ) {
         let requests = matches!(self.pattern, Pattern::Request { .. });
         // RQ01: requests are made in the order of the calls.
@@ -405,7 +405,7 @@ impl State {
     }
 
     /// Wakes one of those who wait to send, if there is room: it wakes the next.
-    pub(super) fn share_room(&mut self, wakers: &mut Wakers) {
+    pub(super) fn share_room(&mut self, wakers: &mut Vec<Waker>) {
         // A publisher that waits waits for a pipe that nobody else does.
         let publishes = matches!(self.pattern, Pattern::FanOut { .. });
         if publishes || self.next_with_room().is_some() {

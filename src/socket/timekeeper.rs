@@ -11,7 +11,6 @@ use tokio::time::timeout_at;
 use super::core::Core;
 use super::receipt::now;
 use super::state::State;
-use crate::pipe::Wakers;
 use crate::session::{Link, PipeId};
 
 /// The task of a socket that sleeps until the next message expires. It runs
@@ -67,7 +66,7 @@ async fn keep_time(core: Weak<Core>, news: Arc<Notify>) {
 /// What is to be done when the lock is free.
 #[derive(Default)]
 pub(super) struct Afterwards {
-    pub(super) wakers: Wakers,
+    pub(super) wakers: Vec<Waker>,
     links: Vec<Arc<Link>>,
     expired: bool,
 }
