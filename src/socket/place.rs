@@ -471,7 +471,7 @@ impl Pipe {
 
 #[cfg(test)]
 mod tests {
-    use super::Pipe;
+    use super::{GROWN_AT, Pipe};
     use crate::message::Message;
     use crate::options::Options;
     use crate::pipe::{Batch, Encoded};
@@ -511,6 +511,13 @@ mod tests {
         assert_eq!(told[0], Taken::Growing);
         assert_eq!(told[1..8], [Taken::Waiting; 7]);
         assert_eq!(told[8], Taken::Batch);
+    }
+
+    #[test]
+    fn a_burst_that_is_large_enough_grows_no_more() {
+        let mut pipe = pipe(1_000);
+        pipe.push((&Message::from(vec![7; GROWN_AT])).into(), None);
+        assert_eq!(turns(&mut pipe, 1, 1), [Taken::Batch]);
     }
 
     #[test]
