@@ -5,8 +5,8 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 /// A read of so many octets is a part of a stream, whose next part is as good as on its way.
 const STREAM: usize = 16 << 10;
 
-/// How often it is looked for, each time behind all that can run: some 15 µs where nothing else does.
-/// To be woken up costs the sender more than this costs the receiver.
+/// How often it is looked for, each time behind all that can run: to be woken up costs the sender
+/// more than this costs the receiver.
 const LOOKS: u8 = 16;
 
 /// After looking in vain so many parts of the stream are slept for: they come slowly.

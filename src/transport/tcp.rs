@@ -78,9 +78,14 @@ fn bind_to_device(socket: &Socket, device: &str) -> io::Result<()> {
     socket.bind_device(Some(device.as_bytes()))
 }
 
+#[cfg(not(target_os = "linux"))]
+fn bind_to_device(_: &Socket, _: &str) -> io::Result<()> {
+    Err(io::Error::from(io::ErrorKind::Unsupported))
+}
+
 /// Takes an algorithm of congestion control that does not pace what is sent, where the system's
 /// default does: between two ends on one machine there is nothing to congest, and a timer for each
-/// write costs half of the throughput. To be called before the connection is made, which inherits
+/// write costs much of the throughput. To be called before the connection is made, which inherits
 /// it from its listener: a socket that has been paced once stays so.
 #[cfg(target_os = "linux")]
 fn leave_unpaced(socket: &Socket) {
@@ -91,11 +96,6 @@ fn leave_unpaced(socket: &Socket) {
             .set_tcp_congestion(b"cubic")
             .or_else(|_| socket.set_tcp_congestion(b"reno"));
     }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn bind_to_device(_: &Socket, _: &str) -> io::Result<()> {
-    Err(io::Error::from(io::ErrorKind::Unsupported))
 }
 
 /// Sets what a connection may be told at any time.

@@ -49,7 +49,7 @@ fn run<T>(paused: bool, limit: Duration, test: impl Future<Output = Result<T>>) 
     })
 }
 
-/// Lets every other task that can run do so, a few times over.
+/// Lets every other task that can run do so, more often than a link looks again for a stream.
 pub(crate) async fn settle() {
     for _ in 0..32 {
         tokio::task::yield_now().await;
