@@ -431,9 +431,12 @@ impl Wired {
     fn make_room(&self, reading: &mut Reading) -> bool {
         let mut made = reading.make_room();
         if !made {
-            self.port.starving(self.pipe);
+            self.port.starving(self.pipe, true);
             // It may have come free before the port knew.
             made = reading.make_room();
+            if made {
+                self.port.starving(self.pipe, false);
+            }
         }
         if made == reading.is_starved() {
             reading.set_starved(!made);

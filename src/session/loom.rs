@@ -19,11 +19,12 @@ pub(crate) fn joined(port: &Arc<dyn Port>, pipe: PipeId) -> Arc<Link> {
     Arc::new(Link::Joined(Joined::new(port, pipe)))
 }
 
-/// An end of a wire, and the other one.
+/// An end of a wire, on which `early` has come, and the other one.
 pub(crate) fn wired(
     port: &Arc<dyn Port>,
     pipe: PipeId,
     peer: &Peer,
+    early: BytesMut,
     settings: &Settings,
 ) -> (Arc<Link>, DuplexStream) {
     let (ours, theirs) = tokio::io::duplex(1 << 10);
@@ -35,7 +36,7 @@ pub(crate) fn wired(
         origin: Origin::Here,
         name: WireName::Unnamed,
     };
-    let wired = Wired::new(port, pipe, wire, peer, BytesMut::new(), settings);
+    let wired = Wired::new(port, pipe, wire, peer, early, settings);
     (Arc::new(Link::Wired(wired)), theirs)
 }
 

@@ -173,9 +173,9 @@ pub(crate) trait Port: Send + Sync {
     /// Whether the link is left unread because its pipe is full.
     fn is_paused(&self, pipe: PipeId) -> bool;
 
-    /// The budget has no place for what the link would read: it is left
+    /// Whether the budget has no place for what the link would read: then it is left
     /// unread, and told as a readable one when that may have changed.
-    fn starving(&self, pipe: PipeId);
+    fn starving(&self, pipe: PipeId, starving: bool);
 
     /// Gives back the memory of queues in which nothing waits.
     fn shed(&self, pipe: PipeId);

@@ -7,7 +7,7 @@ use std::task::{Context as Task, Poll, Waker};
 
 use ::loom::future::block_on;
 use ::loom::{model, thread};
-use tokio::io::DuplexStream;
+use tokio::io::{AsyncWriteExt, DuplexStream};
 
 use super::closing::Closing;
 use super::core::Core;
@@ -28,12 +28,17 @@ struct Stage {
     context: Context,
     link: Arc<Link>,
     pipe: PipeId,
-    _wire: Option<DuplexStream>,
+    wire: Option<DuplexStream>,
 }
 
 impl Stage {
     /// With a mark of one message, and a budget of two granules.
     fn new(ours: SocketType, theirs: SocketType, wire: bool) -> Self {
+        Self::with_early(ours, theirs, wire, &[])
+    }
+
+    /// As [`Self::new`], with octets that have come on the wire.
+    fn with_early(ours: SocketType, theirs: SocketType, wire: bool, early: &[u8]) -> Self {
         let context = Context::builder().budget(2 * GRANULE).build();
         let options = Options::default()
             .context(&context)
@@ -59,7 +64,8 @@ impl Stage {
         let mut made = None;
         let link = port.attach(attach, &mut |pipe| {
             if wire {
-                let (link, other) = session::loom::wired(&port, pipe, &peer, &core.settings);
+                let (link, other) =
+                    session::loom::wired(&port, pipe, &peer, early.into(), &core.settings);
                 made = Some((pipe, Some(other)));
                 return link;
             }
@@ -73,7 +79,7 @@ impl Stage {
             context,
             link,
             pipe,
-            _wire: wire,
+            wire,
         }
     }
 
@@ -236,6 +242,34 @@ fn who_is_left_unread_is_read_on_when_the_budget_is_free() {
             giver.join().expect("it gives back");
         }
         assert!(!stage.core.is_paused(stage.pipe), "nobody told it");
+    });
+}
+
+/// C2: a link that finds no place in the budget, and one when it looks once more, is read on when
+/// more comes.
+#[test]
+fn who_starves_for_a_moment_hears_of_what_comes() {
+    // A frame of 64 KiB, of which 20 KiB have come.
+    let mut early = vec![0x02, 0, 0, 0, 0, 0, 1, 0, 0];
+    early.resize(20 << 10, 0);
+    explore(move || {
+        let mut stage = Stage::with_early(SocketType::Pull, SocketType::Push, true, &early);
+        let mut hog = stage.context.lease();
+        assert!(hog.try_cover(2 * GRANULE));
+        let context = stage.context.clone();
+        let giver = thread::spawn(move || {
+            drop(hog);
+            context.shared_budget().tell();
+        });
+        stage.link.read();
+        giver.join().expect("it gives back");
+        if stage.core.claim_readable(stage.pipe) {
+            stage.link.read();
+        }
+        let mut wire = stage.wire.take().expect("it is on a wire");
+        let written = polled_once(wire.write(b"more"));
+        assert!(written.is_some_and(|written| written.is_ok()));
+        assert!(stage.core.claim_readable(stage.pipe), "nobody told it");
     });
 }
 

@@ -321,11 +321,13 @@ impl Port for Core {
             .is_some_and(|pipe| pipe.is_paused())
     }
 
-    fn starving(&self, id: PipeId) {
+    fn starving(&self, id: PipeId, starving: bool) {
         let mut state = self.state.lock();
         if let Some(pipe) = state.pipe(id) {
-            pipe.unread = true;
-            self.wait_for_budget(&mut state);
+            pipe.unread = starving;
+            if starving {
+                self.wait_for_budget(&mut state);
+            }
         }
     }
 

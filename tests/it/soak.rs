@@ -282,7 +282,8 @@ fn ten_million_messages_pass_through_a_streamer() -> Result {
         push.connect(device.front())?;
         pull.connect(device.back())?;
         let since = Instant::now();
-        let sending = tokio::spawn(send_all(push, 0..MESSAGES));
+        // This handle stays: behind the last one nothing is waited for longer than the linger.
+        let sending = tokio::spawn(send_all(push.clone(), 0..MESSAGES));
         let mut early = None;
         for wanted in 0..MESSAGES {
             let message = pull.recv().await?;
