@@ -24,6 +24,14 @@ impl Guard {
         self.0.opener()
     }
 
+    /// The counters of all its sockets, where a message that never came may be found.
+    pub(crate) fn account(&self) -> String {
+        let line = |(kind, stats): &(SocketType, Stats)| {
+            format!("\n{kind:?}: {:?}, {:?}", stats.sent, stats.received)
+        };
+        self.0.sockets().iter().map(line).collect()
+    }
+
     /// Waits until what is on its way has arrived, and says which law is broken.
     pub(crate) async fn end(self) -> Result<(), String> {
         self.finish().await.map(drop)

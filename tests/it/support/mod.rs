@@ -138,7 +138,7 @@ fn run(
     runtime.block_on(async {
         tokio::time::timeout(limit, test)
             .await
-            .map_err(|_| "the test took too long")??;
+            .map_err(|_| format!("the test took too long: {}", guard.account()))??;
         Ok(guard.end().await?)
     })
 }
