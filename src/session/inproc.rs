@@ -46,7 +46,7 @@ const ROUNDS: usize = 16;
 
 /// One end of a connection within the process.
 pub(crate) struct Joined {
-    pipe: PipeId,
+    pub(super) pipe: PipeId,
     port: Arc<dyn Port>,
     outgoing: Mutex<Direction>,
     driver: AtomicWaker,
@@ -111,10 +111,10 @@ impl Joined {
     }
 
     /// Passes on what waits, from the task that made it wait. The rest is left to the driver.
-    pub(super) fn flush_now(&self) {
+    pub(super) fn flush_now(&self, asks: Writer) {
         let mut step = Step::More;
         if let Some(mut outgoing) = self.outgoing.try_lock() {
-            step = self.pass_on(&mut outgoing, Writer::Sender);
+            step = self.pass_on(&mut outgoing, asks);
         }
         if step != Step::Answered || self.finishing.load(Ordering::Acquire) {
             self.wake();

@@ -239,7 +239,7 @@ impl Wired {
 
     /// Writes what waits, from the task that made it wait; what the kernel
     /// does not take at once is left to the driver, and so is what follows.
-    pub(crate) fn flush_now(&self) {
+    pub(crate) fn flush_now(&self, asks: port::Writer) {
         let mut left = Left::Something;
         if let Some(mut writer) = self.writer.try_lock() {
             let Writer {
@@ -252,13 +252,16 @@ impl Wired {
             };
             let mut context = Context::from_waker(waker);
             if !batch.is_empty()
-                || self.port.take(self.pipe, batch, port::Writer::Sender) == Taken::Batch
+                || self.port.take(self.pipe, batch, asks) == Taken::Batch
             {
                 match self.write_some(wire, batch, &mut context) {
                     Poll::Ready(Ok(after)) => left = after,
                     Poll::Ready(Err(reason)) => self.fail(reason),
                     Poll::Pending => {}
                 }
+            } else if asks == port::Writer::Sink {
+                // Another has written it meanwhile.
+                left = Left::Nothing;
             }
         }
         if left != Left::Nothing || self.is_finishing() {

@@ -139,10 +139,18 @@ impl Link {
     }
 
     /// Writes what waits, from the task that made it wait.
-    pub(crate) fn flush_now(&self) {
+    pub(crate) fn flush_now(&self, writer: Writer) {
         match self {
-            Self::Wired(wired) => wired.flush_now(),
-            Self::Joined(joined) => joined.flush_now(),
+            Self::Wired(wired) => wired.flush_now(writer),
+            Self::Joined(joined) => joined.flush_now(writer),
+        }
+    }
+
+    /// The pipe whose connection it is.
+    pub(crate) fn pipe(&self) -> PipeId {
+        match self {
+            Self::Wired(wired) => wired.pipe,
+            Self::Joined(joined) => joined.pipe,
         }
     }
 

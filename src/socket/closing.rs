@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::core::Core;
 use super::handle::Handle;
 use super::stats::Stats;
-use crate::session::{Link, Phase};
+use crate::session::{Link, Phase, Writer};
 
 /// What `close` achieved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +72,7 @@ impl Closing {
         drop(state);
         wakers.into_iter().for_each(std::task::Waker::wake);
         for link in &links {
-            link.flush_now();
+            link.flush_now(Writer::Sender);
             // A flush of an answer wakes nobody, and the driver is to read on from here.
             link.wake();
         }

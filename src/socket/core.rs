@@ -13,7 +13,7 @@ use super::handle::Endpoints;
 use super::ledger::Entry;
 use super::locked::Guarded;
 use super::monitor::Event;
-use super::offer::{Flush, Lacking, Offer};
+use super::offer::{Flush, Lacking, Leaves, Offer};
 use super::pattern::Pattern;
 use super::peer::PeerInfo;
 use super::receipt::Sending;
@@ -23,7 +23,7 @@ use crate::error::{RecvError, SendError, TryRecvError, TrySendError};
 use crate::message::Message;
 use crate::options::{Options, SocketType};
 use crate::pipe::Ticket;
-use crate::session::{Link, Phase, Settings};
+use crate::session::{Link, Phase, Settings, Writer};
 
 /// What all handles and sessions of a socket share.
 pub(super) struct Core {
@@ -85,7 +85,7 @@ impl Core {
         message: Message,
         sending: &Sending,
     ) -> Result<(), TrySendError> {
-        let (mut message, mut flush) = (Some(message), Flush::None);
+        let (mut message, mut flush) = (Some(message), Flush::new(Leaves::AtOnce));
         match self.offer(&mut message, sending, &mut flush) {
             Offer::Accepted => {
                 flush.run();
@@ -93,6 +93,32 @@ impl Core {
             }
             Offer::Full(_) => Err(TrySendError::Full(message.expect(STAYS))),
             Offer::Refused(refusal) => Err(refusal.of(message.expect(STAYS)).into()),
+        }
+    }
+
+    /// Accepts a message of a sink, as [`Self::try_send`] does, and leaves writing it to
+    /// [`Self::flush_fed`].
+    pub(super) fn feed(&self, message: Message) -> Result<(), TrySendError> {
+        let (mut message, mut flush) = (Some(message), Flush::new(Leaves::WithFlush));
+        let mut state = self.state.lock();
+        match self.offer_locked(&mut state, &mut message, &Sending::PLAIN, &mut flush) {
+            Offer::Accepted => {
+                let flush = state.list_fed(flush);
+                drop(state);
+                flush.run();
+                Ok(())
+            }
+            Offer::Full(_) => Err(TrySendError::Full(message.expect(STAYS))),
+            Offer::Refused(refusal) => Err(refusal.of(message.expect(STAYS)).into()),
+        }
+    }
+
+    /// Writes what sinks were given.
+    pub(super) fn flush_fed(&self) {
+        loop {
+            let link = self.state.lock().next_fed();
+            let Some(link) = link else { return };
+            link.flush_now(Writer::Sink);
         }
     }
 
@@ -118,7 +144,7 @@ impl Core {
         if message.is_none() {
             return Poll::Ready(Ok(()));
         }
-        let mut flush = Flush::None;
+        let mut flush = Flush::new(Leaves::AtOnce);
         let mut offer = self.offer(message, sending, &mut flush);
         if let Offer::Full(_) = offer {
             offer = ready!(self.poll_offer_again(context, message, sending, &mut flush, ticket));

@@ -127,7 +127,7 @@ impl State {
             serial: pipe.serial,
         };
         let mut request = Some(envelope::wrap(id, message));
-        flush.add(pipe.push(Parcel::Whole(&mut request), terms));
+        flush.add(pipe.push(Parcel::Whole(&mut request), terms, flush.leaves));
         *offered = None;
         self.lockstep().begin(asked);
         self.pattern.rotation().expect("of a REQ").advance();

@@ -17,7 +17,7 @@ use crate::error::{BindError, ConnectError};
 use crate::message::Message;
 use crate::options::{Identity, Options, SocketType};
 use crate::pipe::Ticket;
-use crate::session::{Bound, Listener, Phase, PipeId, adopt, bind, dial, listen};
+use crate::session::{Bound, Listener, Phase, PipeId, Writer, adopt, bind, dial, listen};
 
 /// A share of a socket, with a place in each queue for its `Stream` and `Sink`.
 pub(super) struct Handle {
@@ -26,6 +26,8 @@ pub(super) struct Handle {
     pub(super) sending: Ticket,
     /// What the `Sink` took and could not send at once.
     pub(super) unsent: Option<Message>,
+    /// The `Sink` was given something since it was flushed.
+    pub(super) fed: bool,
 }
 
 /// Its drop is the drop of the last handle.
@@ -62,6 +64,7 @@ impl Drop for Handle {
         if self.sending.is_waiting() {
             self.owner.core.leave_senders(&mut self.sending);
         }
+        self.flush_fed();
     }
 }
 
@@ -79,6 +82,7 @@ impl Handle {
             receiving,
             sending,
             unsent: None,
+            fed: false,
         }
     }
 
@@ -220,7 +224,7 @@ impl Handle {
         };
         match link {
             // Its driver gives up the pipe when the connection has ended.
-            Some(link) => link.flush_now(),
+            Some(link) => link.flush_now(Writer::Sender),
             None => {
                 let mut state = core.state.lock();
                 if state.pipe(id).is_some_and(|pipe| pipe.link.is_none()) {

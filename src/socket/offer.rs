@@ -12,7 +12,7 @@ use crate::error::{GivenUp, SendError};
 use crate::message::Message;
 use crate::options::{Options, Overflow};
 use crate::pipe::{Copied, Parcel};
-use crate::session::{Link, Phase};
+use crate::session::{Link, Phase, Writer};
 
 /// What became of a message that was offered.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -55,14 +55,35 @@ pub(super) enum Lacking {
     Budget,
 }
 
+/// Who writes a message that found no writer on its way.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leaves {
+    /// The task that sent it, at once.
+    AtOnce,
+    /// A `Sink`, when it is flushed.
+    WithFlush,
+}
+
 /// Links that wait for this task to write.
-pub(super) enum Flush {
+pub(super) struct Flush {
+    links: Links,
+    pub(super) leaves: Leaves,
+}
+
+enum Links {
     None,
     One(Arc<Link>),
     Many(Vec<Arc<Link>>),
 }
 
 impl Flush {
+    pub(super) const fn new(leaves: Leaves) -> Self {
+        Self {
+            links: Links::None,
+            leaves,
+        }
+    }
+
     #[inline]
     pub(super) fn add(&mut self, link: Option<Arc<Link>>) {
         if let Some(link) = link {
@@ -71,23 +92,62 @@ impl Flush {
     }
 
     fn add_one(&mut self, link: Arc<Link>) {
-        *self = match std::mem::replace(self, Self::None) {
-            Self::None => Self::One(link),
-            Self::One(first) => Self::Many(vec![first, link]),
-            Self::Many(mut links) => {
+        self.links = match std::mem::replace(&mut self.links, Links::None) {
+            Links::None => Links::One(link),
+            Links::One(first) => Links::Many(vec![first, link]),
+            Links::Many(mut links) => {
                 links.push(link);
-                Self::Many(links)
+                Links::Many(links)
             }
         };
     }
 
+    fn into_links(self) -> impl Iterator<Item = Arc<Link>> {
+        let (one, many) = match self.links {
+            Links::None => (None, Vec::new()),
+            Links::One(link) => (Some(link), Vec::new()),
+            Links::Many(links) => (None, links),
+        };
+        one.into_iter().chain(many)
+    }
+
     #[inline]
     pub(super) fn run(self) {
-        match self {
-            Self::None => {}
-            Self::One(link) => link.flush_now(),
-            Self::Many(links) => links.iter().for_each(|link| link.flush_now()),
+        match self.links {
+            Links::None => {}
+            Links::One(link) => link.flush_now(Writer::Sender),
+            Links::Many(links) => links
+                .iter()
+                .for_each(|link| link.flush_now(Writer::Sender)),
         }
+    }
+}
+
+impl State {
+    /// Lists the pipes that are to be written when a sink is flushed. Returns the other links.
+    pub(super) fn list_fed(&mut self, flush: Flush) -> Flush {
+        let mut at_once = Flush::new(Leaves::AtOnce);
+        for link in flush.into_links() {
+            // One that fills a write has a writer from now on.
+            let id = link.pipe();
+            match self.pipe(id).is_some_and(|pipe| pipe.flushing) {
+                true => at_once.add(Some(link)),
+                false => self.fed.push(id),
+            }
+        }
+        at_once
+    }
+
+    /// The next link to write because a sink is flushed.
+    pub(super) fn next_fed(&mut self) -> Option<Arc<Link>> {
+        while let Some(id) = self.fed.pop() {
+            let Some(pipe) = self.pipe(id) else { continue };
+            pipe.fed = false;
+            if let Some(link) = &pipe.link {
+                return Some(link.clone());
+            }
+        }
+        None
     }
 }
 
@@ -194,7 +254,7 @@ impl State {
         }
         let (_, mut body) = offered.take().expect("looked at above").split_first();
         let overflow = options.pattern.overflow.unwrap_or(Overflow::DropNewest);
-        let link = pipe.push_or(Parcel::Whole(&mut body), terms, overflow);
+        let link = pipe.push_or(Parcel::Whole(&mut body), terms, overflow, flush.leaves);
         flush.add(link);
         Offer::Accepted
     }
@@ -214,7 +274,7 @@ impl State {
             Ok(index) => index,
             Err(lacking) => return Offer::Full(lacking),
         };
-        let link = self.pipes[index].push(Parcel::Whole(offered), terms);
+        let link = self.pipes[index].push(Parcel::Whole(offered), terms, flush.leaves);
         *offered = None;
         if let Some(peers) = self.pattern.rotation() {
             peers.advance();
@@ -260,10 +320,11 @@ impl State {
         }
         for index in matched.iter() {
             let (pipe, parcel) = (&mut pipes[*index], Parcel::Copy(copied));
+            let leaves = flush.leaves;
             flush.add(if waits {
-                pipe.push(parcel, terms)
+                pipe.push(parcel, terms, leaves)
             } else {
-                pipe.push_or(parcel, terms, overflow)
+                pipe.push_or(parcel, terms, overflow, leaves)
             });
         }
         *offered = None;

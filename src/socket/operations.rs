@@ -85,11 +85,30 @@ impl Handle {
         Ok(sending.into_receipt())
     }
 
+    /// Takes a message of a `Sink`, which is written when that is flushed.
+    pub(super) fn feed(&mut self, message: Message) -> Result<(), SendError> {
+        match self.core().feed(message) {
+            Ok(()) => self.fed = true,
+            Err(TrySendError::Refused(error)) => return Err(error),
+            Err(TrySendError::Full(message)) => self.unsent = Some(message),
+        }
+        Ok(())
+    }
+
+    /// Writes what the `Sink` was given.
+    pub(super) fn flush_fed(&mut self) {
+        if std::mem::take(&mut self.fed) {
+            self.core().flush_fed();
+        }
+    }
+
     /// Sends what a `Sink` took when there was no room for it.
     pub(super) fn poll_unsent(&mut self, context: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         if self.unsent.is_none() {
             return Poll::Ready(Ok(()));
         }
+        // There is never room while nobody writes what takes it.
+        self.flush_fed();
         let core = self.core().clone();
         core.poll_send(context, &mut self.unsent, &mut self.sending)
     }
@@ -336,32 +355,28 @@ macro_rules! sending_socket {
             }
         }
 
-        /// Flushing waits until the message is accepted, not until it is written.
+        /// What is fed leaves with the next flush, in one write for each peer, at the latest
+        /// when it fills a write or the queue. Flushing waits until the last message is
+        /// accepted, not until it is written.
         impl Sink<Message> for $socket {
             type Error = SendError;
 
             fn poll_ready(
-                self: Pin<&mut Self>,
+                mut self: Pin<&mut Self>,
                 context: &mut Context<'_>,
             ) -> Poll<Result<(), SendError>> {
-                self.poll_flush(context)
+                self.handle.poll_unsent(context)
             }
 
             fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), SendError> {
-                match self.handle.core().try_send(message) {
-                    Ok(()) => Ok(()),
-                    Err(TrySendError::Refused(error)) => Err(error),
-                    Err(TrySendError::Full(message)) => {
-                        self.handle.unsent = Some(message);
-                        Ok(())
-                    }
-                }
+                self.handle.feed(message)
             }
 
             fn poll_flush(
                 mut self: Pin<&mut Self>,
                 context: &mut Context<'_>,
             ) -> Poll<Result<(), SendError>> {
+                self.handle.flush_fed();
                 self.handle.poll_unsent(context)
             }
 

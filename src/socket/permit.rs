@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker, ready};
 
 use super::core::Core;
 use super::handle::Handle;
-use super::offer::Flush;
+use super::offer::{Flush, Leaves};
 use super::operations::Waiting;
 use super::pattern::Pattern;
 use super::receipt::{Sending, Terms};
@@ -177,9 +177,9 @@ impl State {
         let Some(index) = place.or_else(|| self.next_for(&message).ok()) else {
             return Err(PermitError::NoPeer(message));
         };
-        let mut flush = Flush::None;
+        let mut flush = Flush::new(Leaves::AtOnce);
         let mut message = Some(message);
-        flush.add(self.pipes[index].push(Parcel::Whole(&mut message), terms));
+        flush.add(self.pipes[index].push(Parcel::Whole(&mut message), terms, flush.leaves));
         if !there && let Some(peers) = self.pattern.rotation() {
             peers.advance();
         }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::manual::Asks;
+use super::offer::Leaves;
 use super::peer::PeerInfo;
 use super::receipt::{Terms, expiry};
 use super::stats::{Received, Sent};
@@ -72,8 +73,10 @@ pub(super) struct Pipe {
     /// One message was read last, alone, and nothing was sent since: what is sent next
     /// is taken for its answer, and not for the first of a burst.
     pub(super) asked: bool,
-    /// What is being written is such an answer.
+    /// What is being written is such an answer, or what a sink had when it was flushed.
     answers: bool,
+    /// It stands in the list of those that are written when a sink is flushed.
+    pub(super) fed: bool,
     /// Its link is being cut, with what it holds: nothing is to follow that.
     pub(super) resetting: bool,
     /// What the newest PING of the present connection wants back, until it is
@@ -130,6 +133,7 @@ impl Pipe {
             flushing: false,
             asked: false,
             answers: false,
+            fed: false,
             resetting: false,
             pong: None,
             burst: Burst::default(),
@@ -267,9 +271,10 @@ impl Pipe {
         parcel: Parcel<'_>,
         terms: Option<&Terms<'_>>,
         overflow: Overflow,
+        leaves: Leaves,
     ) -> Option<Arc<Link>> {
         if let Overflow::ConflateBy(key) = overflow {
-            return self.push_keyed(key(parcel.message()), parcel.into_message(), terms);
+            return self.push_keyed(key(parcel.message()), parcel.into_message(), terms, leaves);
         }
         if matches!(overflow, Overflow::DropOldest) && !self.resetting {
             while !self.admits(parcel.as_copied()) && self.outgoing.drop_oldest() {
@@ -282,10 +287,10 @@ impl Pipe {
             // What a writer has taken is not dropped, and may be all there is:
             // the newest is queued even so, one above the mark, but not above the budget.
             if self.try_charge(parcel.as_copied()) {
-                return self.push(parcel, terms);
+                return self.push(parcel, terms, leaves);
             }
         } else if self.admits(parcel.as_copied()) {
-            return self.push(parcel, terms);
+            return self.push(parcel, terms, leaves);
         }
         self.sent.accepted += 1;
         self.sent.dropped.full += 1;
@@ -307,6 +312,7 @@ impl Pipe {
         key: Bytes,
         message: Message,
         terms: Option<&Terms<'_>>,
+        leaves: Leaves,
     ) -> Option<Arc<Link>> {
         let charged = self.try_charge((&message).into());
         let replaced = charged && !self.resetting && self.outgoing.drop_of_key(&key);
@@ -323,7 +329,7 @@ impl Pipe {
         self.sent.dropped.replaced += u64::from(replaced);
         self.outgoing
             .push_keyed(key, message, terms.map(Terms::mark));
-        self.accepted()
+        self.accepted(leaves)
     }
 
     /// Queues what is said first on a new connection.
@@ -352,12 +358,14 @@ impl Pipe {
         }
     }
 
-    /// Queues a message that has room. Returns the link if this task is to flush it.
+    /// Queues a message that has room. Returns the link if this task is to flush it, at once
+    /// or when its sink is flushed.
     #[inline(always)]
     pub(super) fn push(
         &mut self,
         parcel: Parcel<'_>,
         terms: Option<&Terms<'_>>,
+        leaves: Leaves,
     ) -> Option<Arc<Link>> {
         while self.conflate && self.outgoing.drop_oldest() {
             self.sent.dropped.replaced += 1;
@@ -366,17 +374,20 @@ impl Pipe {
         if let Some(terms) = terms {
             self.outgoing.mark_last(terms.mark());
         }
-        self.accepted()
+        self.accepted(leaves)
     }
 
     /// Counts a message that was queued. Returns the link if this task is to flush it.
     #[inline(always)]
-    fn accepted(&mut self) -> Option<Arc<Link>> {
+    fn accepted(&mut self, leaves: Leaves) -> Option<Arc<Link>> {
         self.sent.accepted += 1;
         let link = self.link.as_ref()?;
         // A lone message leaves at once; those that follow before its writer
         // is done leave together, at the latest when they fill a write.
         let lone = !self.flushing;
+        if leaves == Leaves::WithFlush && lone && !self.outgoing.fills_a_write(FLUSH_AT) {
+            return (!std::mem::replace(&mut self.fed, true)).then(|| link.clone());
+        }
         self.answers = std::mem::take(&mut self.asked) && lone;
         if lone || self.outgoing.fills_a_write(FLUSH_AT) {
             self.flushing = true;
@@ -392,7 +403,8 @@ impl Pipe {
         let was_quiet = std::mem::replace(&mut self.burst.quiet, !grown);
         let may_grow =
             (grown || !was_quiet) && self.burst.turns < BURST_TURNS && self.outgoing.has_room();
-        if writer != Writer::Sender && may_grow && self.outgoing.is_growing(GROWN_AT) {
+        let drives = matches!(writer, Writer::Driver | Writer::DriverAgain);
+        if drives && may_grow && self.outgoing.is_growing(GROWN_AT) {
             self.burst.turns += 1;
             return match self.burst.turns {
                 1 if grown => Taken::Growing,
@@ -402,6 +414,10 @@ impl Pipe {
         (self.burst.turns, self.burst.quiet) = (0, false);
         self.answer();
         if self.outgoing.take(batch) {
+            if writer == Writer::Sink {
+                self.answers = !self.flushing;
+                self.flushing = true;
+            }
             return Taken::Batch;
         }
         if writer == Writer::Driver {
@@ -471,7 +487,7 @@ impl Pipe {
 
 #[cfg(test)]
 mod tests {
-    use super::{GROWN_AT, Pipe};
+    use super::{GROWN_AT, Leaves, Pipe};
     use crate::message::Message;
     use crate::options::Options;
     use crate::pipe::{Batch, Encoded};
@@ -484,7 +500,7 @@ mod tests {
     }
 
     fn push(pipe: &mut Pipe) {
-        pipe.push((&Message::from("of a burst")).into(), None);
+        pipe.push((&Message::from("of a burst")).into(), None, Leaves::AtOnce);
     }
 
     /// What the driver is told in so many turns, of which the first come with a message more.
@@ -516,7 +532,8 @@ mod tests {
     #[test]
     fn a_burst_that_is_large_enough_grows_no_more() {
         let mut pipe = pipe(1_000);
-        pipe.push((&Message::from(vec![7; GROWN_AT])).into(), None);
+        let large = Message::from(vec![7; GROWN_AT]);
+        pipe.push((&large).into(), None, Leaves::AtOnce);
         assert_eq!(turns(&mut pipe, 1, 1), [Taken::Batch]);
     }
 

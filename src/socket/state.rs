@@ -35,6 +35,8 @@ pub(super) struct State {
     pub(super) fair: FairQueue<usize>,
     /// Links that have something to read; entries of links that were read since are stale.
     readable: VecDeque<PipeId>,
+    /// Pipes that hold what sinks were given since they were flushed.
+    pub(super) fed: Vec<PipeId>,
     pub(super) receivers: Waiters,
     pub(super) senders: Waiters,
     pub(super) phase: Phase,
@@ -79,6 +81,7 @@ impl State {
             pattern,
             fair: FairQueue::new(),
             readable: VecDeque::new(),
+            fed: Vec::new(),
             receivers: Waiters::default(),
             senders: Waiters::default(),
             phase: Phase::Open,

@@ -10,13 +10,13 @@ use super::state::State;
 use crate::message::Message;
 use crate::options::{Options, Overflow};
 use crate::routing::{Canceled, Subscribed};
-use crate::session::{Link, PipeId, Subscription};
+use crate::session::{Link, PipeId, Subscription, Writer};
 
 impl Core {
     /// Wants or no longer wants a topic, and tells the publishers where that is news.
     pub(super) fn subscribe(&self, subscription: &Subscription) {
         let links = self.state.lock().subscribe(subscription);
-        links.iter().for_each(|link| link.flush_now());
+        links.iter().for_each(|link| link.flush_now(Writer::Sender));
     }
 }
 
@@ -64,7 +64,7 @@ impl State {
         let mut copies = 0;
         for (_, pipe) in self.pipes.iter_mut().filter(|(_, pipe)| pipe.is_live()) {
             copies += 1;
-            flush.add(pipe.push_or(message.into(), terms, overflow));
+            flush.add(pipe.push_or(message.into(), terms, overflow, flush.leaves));
         }
         self.unmatched += u64::from(copies == 0);
         Offer::Accepted
