@@ -251,15 +251,13 @@ impl Wired {
                 return;
             };
             let mut context = Context::from_waker(waker);
-            if !batch.is_empty()
-                || self.port.take(self.pipe, batch, asks) == Taken::Batch
-            {
+            if !batch.is_empty() || self.port.take(self.pipe, batch, asks) == Taken::Batch {
                 match self.write_some(wire, batch, &mut context) {
                     Poll::Ready(Ok(after)) => left = after,
                     Poll::Ready(Err(reason)) => self.fail(reason),
                     Poll::Pending => {}
                 }
-            } else if asks == port::Writer::Sink {
+            } else if asks == port::Writer::Flush {
                 // Another has written it meanwhile.
                 left = Left::Nothing;
             }

@@ -37,8 +37,8 @@ pub(crate) enum Phase {
 pub(crate) enum Writer {
     /// The task that has just sent.
     Sender,
-    /// A sink that is flushed: what it was given is all there is to say.
-    Sink,
+    /// Who flushes: what waits is all there is to say.
+    Flush,
     /// The driver, at the beginning of its turn.
     Driver,
     /// The driver, which has written in this turn.

@@ -72,7 +72,7 @@ impl Closing {
         drop(state);
         wakers.into_iter().for_each(std::task::Waker::wake);
         for link in &links {
-            link.flush_now(Writer::Sender);
+            link.flush_now(Writer::Flush);
             // A flush of an answer wakes nobody, and the driver is to read on from here.
             link.wake();
         }

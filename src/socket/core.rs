@@ -118,7 +118,7 @@ impl Core {
         loop {
             let link = self.state.lock().next_fed();
             let Some(link) = link else { return };
-            link.flush_now(Writer::Sink);
+            link.flush_now(Writer::Flush);
         }
     }
 
@@ -359,6 +359,7 @@ impl Core {
                     return Poll::Pending;
                 }
                 let Some(link) = state.next_readable() else {
+                    state.expect_no_answers();
                     state.receivers.wait(ticket, context.waker());
                     return Poll::Pending;
                 };

@@ -224,7 +224,7 @@ impl Handle {
         };
         match link {
             // Its driver gives up the pipe when the connection has ended.
-            Some(link) => link.flush_now(Writer::Sender),
+            Some(link) => link.flush_now(Writer::Flush),
             None => {
                 let mut state = core.state.lock();
                 if state.pipe(id).is_some_and(|pipe| pipe.link.is_none()) {

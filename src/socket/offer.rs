@@ -116,9 +116,7 @@ impl Flush {
         match self.links {
             Links::None => {}
             Links::One(link) => link.flush_now(Writer::Sender),
-            Links::Many(links) => links
-                .iter()
-                .for_each(|link| link.flush_now(Writer::Sender)),
+            Links::Many(links) => links.iter().for_each(|link| link.flush_now(Writer::Sender)),
         }
     }
 }

@@ -103,6 +103,19 @@ impl Pattern {
         }
     }
 
+    /// Whether what is received may be answered through the same pipe, several at once.
+    #[inline]
+    pub(super) fn answers(&self) -> bool {
+        matches!(
+            self,
+            Self::RoundRobin { receives: true, .. }
+                | Self::Pair(_)
+                | Self::Router(_)
+                | Self::Request { .. }
+                | Self::Reply(_)
+        )
+    }
+
     /// The turns of the peers, where messages go to one after the other.
     #[inline]
     pub(super) fn rotation(&mut self) -> Option<&mut RoundRobin<usize>> {

@@ -25,6 +25,10 @@ const FLUSH_AT: usize = 256 << 10;
 /// Octets that wait before the driver lets a burst grow no more.
 const GROWN_AT: usize = 64 << 10;
 
+/// Answers to what was read at once that share a write. A write costs as much as some of
+/// them, and the peer works on those that it has while the others are made.
+const GATHERED: usize = 16;
+
 /// Turns of the driver for which a burst is let grow, unless it has not grown in
 /// two of them. The first ends when all that can run has run, each other when
 /// those have that were ready with the driver: a lone burst loses next to nothing.
@@ -72,8 +76,16 @@ pub(super) struct Pipe {
     pub(super) flushing: bool,
     /// One message was read last, alone, and nothing was sent since: what is sent next
     /// is taken for its answer, and not for the first of a burst.
-    pub(super) asked: bool,
-    /// What is being written is such an answer, or what a sink had when it was flushed.
+    asked: bool,
+    /// Messages that were read several at once, less those sent since: what is sent before
+    /// their receiver waits again is taken for their answers, which leave with the last.
+    owed: usize,
+    /// It stands in the list of those that owe.
+    owing: bool,
+    /// Such answers that wait for the next, as they share a write.
+    gathered: usize,
+    /// What is being written is all there is to say: an answer, several that were gathered,
+    /// or what a sink had when it was flushed.
     answers: bool,
     /// It stands in the list of those that are written when a sink is flushed.
     pub(super) fed: bool,
@@ -132,6 +144,9 @@ impl Pipe {
             unread: false,
             flushing: false,
             asked: false,
+            owed: 0,
+            owing: false,
+            gathered: 0,
             answers: false,
             fed: false,
             resetting: false,
@@ -388,6 +403,9 @@ impl Pipe {
         if leaves == Leaves::WithFlush && lone && !self.outgoing.fills_a_write(FLUSH_AT) {
             return (!std::mem::replace(&mut self.fed, true)).then(|| link.clone());
         }
+        if self.owed > 0 {
+            return self.answered(lone);
+        }
         self.answers = std::mem::take(&mut self.asked) && lone;
         if lone || self.outgoing.fills_a_write(FLUSH_AT) {
             self.flushing = true;
@@ -396,8 +414,45 @@ impl Pipe {
         None
     }
 
+    /// So many messages were read at once. Returns whether it owes answers from now on.
+    pub(super) fn was_asked(&mut self, count: usize) -> bool {
+        self.asked = count == 1 && self.owed == 0;
+        if self.asked {
+            return false;
+        }
+        self.owed += count;
+        !std::mem::replace(&mut self.owing, true)
+    }
+
+    /// The receiver waits: what it sends from now on answers what it was asked no longer.
+    pub(super) fn owes_nothing(&mut self) {
+        (self.owed, self.owing, self.gathered) = (0, false, 0);
+    }
+
+    /// One of several answers was queued. Returns the link if this task is to see to them: the
+    /// first leaves them to the driver, and who sends the last, or enough, writes them itself.
+    fn answered(&mut self, lone: bool) -> Option<Arc<Link>> {
+        self.owed -= 1;
+        if !lone && self.gathered == 0 {
+            // The writer that is on its way takes them with it.
+            let fills = self.outgoing.fills_a_write(FLUSH_AT);
+            return self.link.clone().filter(|_| fills);
+        }
+        self.flushing = true;
+        self.gathered += 1;
+        let enough = self.gathered == GATHERED || self.outgoing.fills_a_write(FLUSH_AT);
+        self.answers = enough || self.owed == 0;
+        if self.answers {
+            self.gathered = 0;
+        }
+        self.link.clone().filter(|_| lone || self.answers)
+    }
+
     /// Moves what waits into the batch, unless it grows and may be let to.
     pub(super) fn take(&mut self, batch: &mut Batch, writer: Writer) -> Taken {
+        if writer == Writer::Sender && self.gathered > 0 {
+            return Taken::Growing;
+        }
         let grown = self.burst.accepted != self.sent.accepted;
         self.burst.accepted = self.sent.accepted;
         let was_quiet = std::mem::replace(&mut self.burst.quiet, !grown);
@@ -414,7 +469,7 @@ impl Pipe {
         (self.burst.turns, self.burst.quiet) = (0, false);
         self.answer();
         if self.outgoing.take(batch) {
-            if writer == Writer::Sink {
+            if writer == Writer::Flush {
                 self.answers = !self.flushing;
                 self.flushing = true;
             }
@@ -470,6 +525,7 @@ impl Pipe {
     pub(super) fn unlink(&mut self) -> Option<Arc<Link>> {
         self.pong = None;
         (self.asked, self.answers) = (false, false);
+        (self.owed, self.gathered) = (0, 0);
         self.link.take()
     }
 

@@ -200,7 +200,6 @@ impl Port for Core {
             return false;
         };
         pipe.unread = false;
-        pipe.asked = count == 1;
         if state.phase != Phase::Open {
             // Nobody receives any more, and the peer is to be read to its end.
             messages.clear();
@@ -209,6 +208,7 @@ impl Port for Core {
             received.dropped += count as u64;
             return true;
         }
+        state.expect_answers(id, count);
         state.admit_all(id.index, messages, &self.options);
         self.expect_arrivals_to_expire(&mut state, id);
         let mut wakers = Vec::new();
@@ -237,9 +237,7 @@ impl Port for Core {
                 state.admit(id.index, message, &self.options);
             }
         }
-        if let Some(pipe) = state.pipe(id) {
-            pipe.asked = progress.messages == 1;
-        }
+        state.expect_answers(id, progress.messages);
         self.expect_arrivals_to_expire(&mut state, id);
         let mut wakers = Vec::new();
         state.wake_receivers(progress.messages, &mut wakers);

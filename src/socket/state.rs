@@ -35,6 +35,8 @@ pub(super) struct State {
     pub(super) fair: FairQueue<usize>,
     /// Links that have something to read; entries of links that were read since are stale.
     readable: VecDeque<PipeId>,
+    /// Pipes that owe answers to messages that were read several at once.
+    owing: Vec<PipeId>,
     /// Pipes that hold what sinks were given since they were flushed.
     pub(super) fed: Vec<PipeId>,
     pub(super) receivers: Waiters,
@@ -81,6 +83,7 @@ impl State {
             pattern,
             fair: FairQueue::new(),
             readable: VecDeque::new(),
+            owing: Vec::new(),
             fed: Vec::new(),
             receivers: Waiters::default(),
             senders: Waiters::default(),
@@ -291,6 +294,26 @@ impl State {
     pub(super) fn claim_readable(&mut self, id: PipeId) -> bool {
         self.pipe(id)
             .is_some_and(|pipe| std::mem::take(&mut pipe.readable))
+    }
+
+    /// So many messages of a peer were read at once: what is sent to it next may be their answers.
+    pub(super) fn expect_answers(&mut self, id: PipeId, count: usize) {
+        let answers = self.pattern.answers();
+        let Some(pipe) = self.pipe(id).filter(|_| count > 0) else {
+            return;
+        };
+        if answers && pipe.was_asked(count) {
+            self.owing.push(id);
+        }
+    }
+
+    /// Who receives waits: nothing more is expected of it.
+    pub(super) fn expect_no_answers(&mut self) {
+        while let Some(id) = self.owing.pop() {
+            if let Some(pipe) = self.pipe(id) {
+                pipe.owes_nothing();
+            }
+        }
     }
 
     /// The live links. Those that were left unread because nobody received are
