@@ -41,5 +41,6 @@ mod support;
 mod tcp;
 mod tidy;
 mod types;
+mod writes;
 #[cfg(feature = "zeromq")]
 mod zeromq;

@@ -1,0 +1,253 @@
+//! Which messages leave together, and when: what a sink is fed, and answers to what was read at once.
+
+use std::task::Poll;
+
+use futures::{SinkExt, poll};
+use pushsub::testing::dial;
+use pushsub::{Dealer, Message, Options, Router};
+use tokio::task::yield_now;
+
+use crate::support::peer::{Peer, frame};
+use crate::support::{Result, connected, in_virtual_time, memory_name};
+
+/// One frame of one octet, as it goes over a wire.
+const FRAME: usize = 3;
+
+/// Lets all that can run have its turn.
+async fn settle() {
+    for _ in 0..50 {
+        yield_now().await;
+    }
+}
+
+fn quiet() -> Options {
+    Options::default().heartbeat_interval(None)
+}
+
+/// A bound DEALER, and so many peers that the test plays.
+async fn dealer_and_peers(options: Options, count: usize) -> Result<(Dealer, Vec<Peer>)> {
+    let name = memory_name();
+    let dealer = Dealer::with_options(options)?;
+    let mut monitor = dealer.monitor();
+    dealer.bind(format!("memory://{name}").as_str()).await?;
+    let mut peers = Vec::new();
+    for _ in 0..count {
+        peers.push(Peer::shaken(dial(&name)?, "ROUTER", 1).await?);
+        connected(&mut monitor).await;
+    }
+    settle().await;
+    Ok((dealer, peers))
+}
+
+async fn dealer_and_peer(options: Options) -> Result<(Dealer, Peer)> {
+    let (dealer, mut peers) = dealer_and_peers(options, 1).await?;
+    Ok((dealer, peers.remove(0)))
+}
+
+/// How many frames of one octet a peer has now, while nobody else has a turn.
+async fn frames_there(peer: &mut Peer) -> usize {
+    let mut count = 0;
+    while let Poll::Ready(Ok(_)) = poll!(Box::pin(peer.read(FRAME))) {
+        count += 1;
+    }
+    count
+}
+
+/// The peer asks so often, with one write.
+async fn ask(peer: &mut Peer, count: usize) -> Result {
+    peer.write(&frame(false, b"?").repeat(count)).await
+}
+
+#[test]
+fn what_a_sink_is_fed_leaves_when_it_is_flushed() -> Result {
+    in_virtual_time(async {
+        let (mut sink, mut peer) = dealer_and_peer(quiet()).await?;
+        for _ in 0..3 {
+            sink.feed(Message::from("!")).await?;
+        }
+        settle().await;
+        assert_eq!(frames_there(&mut peer).await, 0, "nobody has flushed it");
+        assert!(poll!(sink.flush()).is_ready());
+        assert_eq!(frames_there(&mut peer).await, 3, "and not by who flushed");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_flush_writes_to_every_peer_that_a_sink_has_fed() -> Result {
+    in_virtual_time(async {
+        let (mut sink, mut peers) = dealer_and_peers(quiet(), 3).await?;
+        for _ in 0..6 {
+            sink.feed(Message::from("!")).await?;
+        }
+        assert!(poll!(sink.flush()).is_ready());
+        for peer in &mut peers {
+            assert_eq!(frames_there(peer).await, 2);
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn what_a_sink_was_fed_goes_before_a_message_of_another_handle() -> Result {
+    in_virtual_time(async {
+        let (mut sink, mut peer) = dealer_and_peer(quiet()).await?;
+        let other = sink.clone();
+        sink.feed(Message::from("1")).await?;
+        other.send("2").await?;
+        assert_eq!(peer.frame().await?.1, b"1");
+        assert_eq!(peer.frame().await?.1, b"2");
+        Ok(())
+    })
+}
+
+/// Two sinks of one socket: neither waits for the flush of the other.
+#[test]
+fn a_sink_is_flushed_with_what_another_was_fed() -> Result {
+    in_virtual_time(async {
+        let (mut sink, mut peer) = dealer_and_peer(quiet()).await?;
+        let mut other = sink.clone();
+        sink.feed(Message::from("1")).await?;
+        other.feed(Message::from("2")).await?;
+        assert!(poll!(other.flush()).is_ready());
+        assert_eq!(frames_there(&mut peer).await, 2);
+        Ok(())
+    })
+}
+
+#[test]
+fn a_sink_that_is_dropped_writes_what_it_was_fed() -> Result {
+    in_virtual_time(async {
+        let (mut sink, mut peer) = dealer_and_peer(quiet()).await?;
+        let socket = sink.clone();
+        sink.feed(Message::from("!")).await?;
+        drop(sink);
+        assert_eq!(frames_there(&mut peer).await, 1);
+        assert_eq!(socket.stats().sent.written, 1);
+        Ok(())
+    })
+}
+
+/// What takes the room is written, or there would never be any.
+#[test]
+fn a_sink_that_is_full_is_written_without_a_flush() -> Result {
+    in_virtual_time(async {
+        let (mut sink, mut peer) = dealer_and_peer(quiet().send_high_water_mark(2)).await?;
+        for _ in 0..5 {
+            sink.feed(Message::from("!")).await?;
+        }
+        sink.flush().await?;
+        settle().await;
+        assert_eq!(frames_there(&mut peer).await, 5);
+        Ok(())
+    })
+}
+
+#[test]
+fn a_sink_that_fills_a_write_does_not_wait_for_its_flush() -> Result {
+    in_virtual_time(async {
+        let (mut sink, mut peer) = dealer_and_peer(quiet()).await?;
+        for _ in 0..5 {
+            sink.feed(Message::from(vec![0; 60 << 10])).await?;
+        }
+        assert_eq!(peer.frame().await?.1.len(), 60 << 10);
+        Ok(())
+    })
+}
+
+#[test]
+fn answers_to_what_was_read_at_once_leave_with_the_last() -> Result {
+    in_virtual_time(async {
+        let (dealer, mut peer) = dealer_and_peer(quiet()).await?;
+        ask(&mut peer, 3).await?;
+        let mut asked = Vec::new();
+        assert_eq!(dealer.recv_many(&mut asked, 10).await?, 3);
+        for _ in 0..2 {
+            dealer.send("!").await?;
+        }
+        assert_eq!(frames_there(&mut peer).await, 0, "one is to follow");
+        dealer.send("!").await?;
+        assert_eq!(frames_there(&mut peer).await, 3, "there are no more");
+        Ok(())
+    })
+}
+
+/// Each peer of a ROUTER has answers of its own.
+#[test]
+fn answers_to_several_peers_leave_with_the_last_to_each() -> Result {
+    in_virtual_time(async {
+        let name = memory_name();
+        let router = Router::with_options(quiet())?;
+        router.bind(format!("memory://{name}").as_str()).await?;
+        let mut peers = Vec::new();
+        for _ in 0..2 {
+            let mut peer = Peer::shaken(dial(&name)?, "DEALER", 1).await?;
+            ask(&mut peer, 2).await?;
+            peers.push(peer);
+        }
+        settle().await;
+        let mut asked = Vec::new();
+        while asked.len() < 4 {
+            router.recv_many(&mut asked, 10).await?;
+        }
+        let last = asked.pop().expect("four were asked");
+        for request in asked {
+            router.send(request).await?;
+        }
+        let there = [
+            frames_there(&mut peers[0]).await,
+            frames_there(&mut peers[1]).await,
+        ];
+        assert_eq!(there.iter().sum::<usize>(), 2, "of one peer alone");
+        router.send(last).await?;
+        let late = there.iter().position(|count| *count == 0);
+        let late = late.expect("one has no answer yet");
+        assert_eq!(frames_there(&mut peers[late]).await, 2);
+        Ok(())
+    })
+}
+
+#[test]
+fn sixteen_answers_do_not_wait_for_the_others() -> Result {
+    in_virtual_time(async {
+        let (dealer, mut peer) = dealer_and_peer(quiet()).await?;
+        ask(&mut peer, 40).await?;
+        let mut asked = Vec::new();
+        assert_eq!(dealer.recv_many(&mut asked, 100).await?, 40);
+        for (sent, there) in [(15, 0), (1, 16), (15, 0), (1, 16), (7, 0), (1, 8)] {
+            for _ in 0..sent {
+                dealer.send("!").await?;
+            }
+            assert_eq!(frames_there(&mut peer).await, there);
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn an_answer_waits_for_no_other_once_its_task_yields() -> Result {
+    in_virtual_time(async {
+        let (dealer, mut peer) = dealer_and_peer(quiet()).await?;
+        ask(&mut peer, 3).await?;
+        let mut asked = Vec::new();
+        assert_eq!(dealer.recv_many(&mut asked, 10).await?, 3);
+        dealer.send("!").await?;
+        settle().await;
+        assert_eq!(frames_there(&mut peer).await, 1);
+        Ok(())
+    })
+}
+
+#[test]
+fn what_is_sent_after_its_task_has_waited_for_more_is_no_answer_and_leaves_at_once() -> Result {
+    in_virtual_time(async {
+        let (dealer, mut peer) = dealer_and_peer(quiet()).await?;
+        ask(&mut peer, 3).await?;
+        let mut asked = Vec::new();
+        assert_eq!(dealer.recv_many(&mut asked, 10).await?, 3);
+        assert!(poll!(Box::pin(dealer.recv())).is_pending());
+        dealer.send("!").await?;
+        assert_eq!(frames_there(&mut peer).await, 1);
+        Ok(())
+    })
+}
