@@ -43,7 +43,7 @@ fn run<T>(paused: bool, limit: Duration, test: impl Future<Output = Result<T>>) 
     runtime.block_on(async {
         let outcome = tokio::time::timeout(limit, test)
             .await
-            .map_err(|_| "the test took too long")??;
+            .map_err(|_| format!("the test took too long: {}", guard.account()))??;
         guard.end().await?;
         Ok(outcome)
     })

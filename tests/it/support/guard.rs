@@ -46,7 +46,8 @@ impl Guard {
                 return Ok(self.0);
             }
             if begun.elapsed() > LIMIT {
-                return Err(format!("the counters do not add up: {}", broken.join("; ")));
+                let (broken, account) = (broken.join("; "), self.account());
+                return Err(format!("the counters do not add up: {broken}{account}"));
             }
             tokio::task::yield_now().await;
         }
