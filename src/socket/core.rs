@@ -9,11 +9,12 @@ use tokio::sync::{Notify, watch};
 use tokio::task::coop::{RestoreOnPending, poll_proceed};
 
 use super::complaints::Complaints;
+use super::departure::Leaves;
 use super::handle::Endpoints;
 use super::ledger::Entry;
 use super::locked::Guarded;
 use super::monitor::Event;
-use super::offer::{Flush, Lacking, Leaves, Offer};
+use super::offer::{Flush, Lacking, Offer};
 use super::pattern::Pattern;
 use super::peer::PeerInfo;
 use super::receipt::Sending;

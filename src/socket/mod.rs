@@ -16,6 +16,7 @@ mod closing;
 mod complaints;
 mod core;
 mod dealer_router;
+mod departure;
 pub(crate) mod envelope;
 mod exchange;
 mod handle;

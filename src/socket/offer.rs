@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use slab::Slab;
 
+use super::departure::Leaves;
 use super::pattern::Pattern;
 use super::place::Pipe;
 use super::receipt::Terms;
@@ -53,15 +54,6 @@ pub(super) enum Lacking {
     Room,
     /// The budget: there is room.
     Budget,
-}
-
-/// Who writes a message that found no writer on its way.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Leaves {
-    /// The task that sent it, at once.
-    AtOnce,
-    /// A `Sink`, when it is flushed.
-    WithFlush,
 }
 
 /// Links that wait for this task to write.
@@ -128,7 +120,10 @@ impl State {
         for link in flush.into_links() {
             // One that fills a write has a writer from now on.
             let id = link.pipe();
-            match self.pipe(id).is_some_and(|pipe| pipe.flushing) {
+            match self
+                .pipe(id)
+                .is_some_and(|pipe| pipe.departure.is_under_way())
+            {
                 true => at_once.add(Some(link)),
                 false => self.fed.push(id),
             }
@@ -140,7 +135,7 @@ impl State {
     pub(super) fn next_fed(&mut self) -> Option<Arc<Link>> {
         while let Some(id) = self.fed.pop() {
             let Some(pipe) = self.pipe(id) else { continue };
-            pipe.fed = false;
+            pipe.departure.is_fed_no_more();
             if let Some(link) = &pipe.link {
                 return Some(link.clone());
             }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use super::core::Core;
+use super::departure::Leaves;
 use super::handle::Handle;
-use super::offer::{Flush, Leaves};
+use super::offer::Flush;
 use super::operations::Waiting;
 use super::pattern::Pattern;
 use super::receipt::{Sending, Terms};

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::departure::{Departure, FLUSH_AT, GROWN_AT, Leaves};
 use super::manual::Asks;
-use super::offer::Leaves;
 use super::peer::PeerInfo;
 use super::receipt::{Terms, expiry};
 use super::stats::{Received, Sent};
@@ -17,22 +17,6 @@ use crate::message::Message;
 use crate::options::{Options, Overflow};
 use crate::pipe::{Batch, Copied, Incoming, Outgoing, Parcel};
 use crate::session::{Left, Link, Taken, Writer, encode_pong};
-
-/// Octets that wait behind a write of the same burst before the sender writes
-/// them itself instead of leaving them to the driver.
-const FLUSH_AT: usize = 256 << 10;
-
-/// Octets that wait before the driver lets a burst grow no more.
-const GROWN_AT: usize = 64 << 10;
-
-/// Answers to what was read at once that share a write. A write costs as much as some of
-/// them, and the peer works on those that it has while the others are made.
-const GATHERED: usize = 16;
-
-/// Turns of the driver for which a burst is let grow, unless it has not grown in
-/// two of them. The first ends when all that can run has run, each other when
-/// those have that were ready with the driver: a lone burst loses next to nothing.
-const BURST_TURNS: u8 = 8;
 
 /// Octets of commands that wait for a peer that does not read. Above them no
 /// PING is queued; of the answers to the peer's own PINGs one waits at most.
@@ -72,46 +56,18 @@ pub(super) struct Pipe {
     pub(super) listed: bool,
     /// Its link is left unread because the budget has no place for what it would read.
     pub(super) unread: bool,
-    /// A writer is at work or on its way: what is queued will be written.
-    pub(super) flushing: bool,
-    /// One message was read last, alone, and nothing was sent since: what is sent next
-    /// is taken for its answer, and not for the first of a burst.
-    asked: bool,
-    /// Messages that were read several at once, less those sent since: what is sent before
-    /// their receiver waits again is taken for their answers, which leave with the last.
-    owed: usize,
-    /// It stands in the list of those that owe.
-    owing: bool,
-    /// Such answers that wait for the next, as they share a write.
-    gathered: usize,
-    /// What is being written is all there is to say: an answer, several that were gathered,
-    /// or what a sink had when it was flushed.
-    answers: bool,
-    /// It stands in the list of those that are written when a sink is flushed.
-    pub(super) fed: bool,
+    pub(super) departure: Departure,
     /// Its link is being cut, with what it holds: nothing is to follow that.
     pub(super) resetting: bool,
     /// What the newest PING of the present connection wants back, until it is
     /// written: a peer that asks faster than it reads gets fewer answers.
     pong: Option<Bytes>,
-    burst: Burst,
     pub(super) sent: Sent,
     pub(super) received: Received,
     /// Of those received, what this socket told its application itself.
     pub(super) own_words: u64,
     /// Commands of its peers that were passed over.
     pub(super) ignored_commands: u64,
-}
-
-/// What the driver saw of a burst in its last turn.
-#[derive(Default)]
-struct Burst {
-    /// Messages accepted by then.
-    accepted: u64,
-    /// Turns for which the driver has let it grow.
-    turns: u8,
-    /// In the last of them nothing was added.
-    quiet: bool,
 }
 
 impl Pipe {
@@ -142,16 +98,9 @@ impl Pipe {
             readable: false,
             listed: false,
             unread: false,
-            flushing: false,
-            asked: false,
-            owed: 0,
-            owing: false,
-            gathered: 0,
-            answers: false,
-            fed: false,
+            departure: Departure::default(),
             resetting: false,
             pong: None,
-            burst: Burst::default(),
             sent: Sent::default(),
             received: Received::default(),
             own_words: 0,
@@ -397,87 +346,25 @@ impl Pipe {
     fn accepted(&mut self, leaves: Leaves) -> Option<Arc<Link>> {
         self.sent.accepted += 1;
         let link = self.link.as_ref()?;
-        // A lone message leaves at once; those that follow before its writer
-        // is done leave together, at the latest when they fill a write.
-        let lone = !self.flushing;
-        if leaves == Leaves::WithFlush && lone && !self.outgoing.fills_a_write(FLUSH_AT) {
-            return (!std::mem::replace(&mut self.fed, true)).then(|| link.clone());
-        }
-        if self.owed > 0 {
-            return self.answered(lone);
-        }
-        self.answers = std::mem::take(&mut self.asked) && lone;
-        if lone || self.outgoing.fills_a_write(FLUSH_AT) {
-            self.flushing = true;
-            return Some(link.clone());
-        }
-        None
-    }
-
-    /// So many messages were read at once. Returns whether it owes answers from now on.
-    pub(super) fn was_asked(&mut self, count: usize) -> bool {
-        self.asked = count == 1 && self.owed == 0;
-        if self.asked {
-            return false;
-        }
-        self.owed += count;
-        !std::mem::replace(&mut self.owing, true)
-    }
-
-    /// The receiver waits: what it sends from now on answers what it was asked no longer.
-    pub(super) fn owes_nothing(&mut self) {
-        (self.owed, self.owing, self.gathered) = (0, false, 0);
-    }
-
-    /// One of several answers was queued. Returns the link if this task is to see to them: the
-    /// first leaves them to the driver, and who sends the last, or enough, writes them itself.
-    fn answered(&mut self, lone: bool) -> Option<Arc<Link>> {
-        self.owed -= 1;
-        if !lone && self.gathered == 0 {
-            // The writer that is on its way takes them with it.
-            let fills = self.outgoing.fills_a_write(FLUSH_AT);
-            return self.link.clone().filter(|_| fills);
-        }
-        self.flushing = true;
-        self.gathered += 1;
-        let enough = self.gathered == GATHERED || self.outgoing.fills_a_write(FLUSH_AT);
-        self.answers = enough || self.owed == 0;
-        if self.answers {
-            self.gathered = 0;
-        }
-        self.link.clone().filter(|_| lone || self.answers)
+        let (outgoing, accepted) = (&self.outgoing, self.sent.accepted);
+        let fills = || outgoing.fills_a_write(FLUSH_AT);
+        let flushes = self.departure.queued(leaves, accepted, fills);
+        flushes.then(|| link.clone())
     }
 
     /// Moves what waits into the batch, unless it grows and may be let to.
     pub(super) fn take(&mut self, batch: &mut Batch, writer: Writer) -> Taken {
-        if writer == Writer::Sender && self.gathered > 0 {
-            return Taken::Growing;
+        let small = self.outgoing.has_room() && self.outgoing.is_growing(GROWN_AT);
+        let accepted = self.sent.accepted;
+        if let Some(growing) = self.departure.grows(writer, accepted, small) {
+            return growing;
         }
-        let grown = self.burst.accepted != self.sent.accepted;
-        self.burst.accepted = self.sent.accepted;
-        let was_quiet = std::mem::replace(&mut self.burst.quiet, !grown);
-        let may_grow =
-            (grown || !was_quiet) && self.burst.turns < BURST_TURNS && self.outgoing.has_room();
-        let drives = matches!(writer, Writer::Driver | Writer::DriverAgain);
-        if drives && may_grow && self.outgoing.is_growing(GROWN_AT) {
-            self.burst.turns += 1;
-            return match self.burst.turns {
-                1 if grown => Taken::Growing,
-                _ => Taken::Waiting,
-            };
-        }
-        (self.burst.turns, self.burst.quiet) = (0, false);
         self.answer();
         if self.outgoing.take(batch) {
-            if writer == Writer::Flush {
-                self.answers = !self.flushing;
-                self.flushing = true;
-            }
+            self.departure.is_taken(writer);
             return Taken::Batch;
         }
-        if writer == Writer::Driver {
-            self.flushing = false;
-        }
+        self.departure.is_done(writer, accepted);
         Taken::Nothing
     }
 
@@ -491,7 +378,7 @@ impl Pipe {
     pub(super) fn push_pong(&mut self, context: Bytes) -> Option<Arc<Link>> {
         let link = self.link.clone()?;
         self.pong = Some(context);
-        self.flushing = true;
+        self.departure.begins();
         Some(link)
     }
 
@@ -504,12 +391,13 @@ impl Pipe {
     /// What is left to do behind a write. An answer is all there is to say: its
     /// driver is spared the turn in which it would find that out.
     pub(super) fn left(&mut self) -> Left {
-        let answered = std::mem::take(&mut self.answers);
-        if self.pong.is_some() || self.outgoing.command_octets() > 0 {
+        let commands = self.pong.is_some() || self.outgoing.command_octets() > 0;
+        let nothing_waits = !commands && self.outgoing.octets() == 0;
+        let finished = self.departure.is_written(nothing_waits);
+        if commands {
             return Left::Commands;
         }
-        if answered && self.outgoing.octets() == 0 {
-            self.flushing = false;
+        if finished {
             return Left::Nothing;
         }
         Left::Something
@@ -524,8 +412,7 @@ impl Pipe {
     /// Takes the connection off, and what was to be said on it alone.
     pub(super) fn unlink(&mut self) -> Option<Arc<Link>> {
         self.pong = None;
-        (self.asked, self.answers) = (false, false);
-        (self.owed, self.gathered) = (0, 0);
+        self.departure.ends();
         self.link.take()
     }
 
@@ -536,7 +423,7 @@ impl Pipe {
     ) -> Option<Arc<Link>> {
         let link = self.link.clone()?;
         write(self.outgoing.commands());
-        self.flushing = true;
+        self.departure.begins();
         Some(link)
     }
 }

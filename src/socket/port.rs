@@ -63,7 +63,7 @@ impl Port for Core {
             pipe.push_first(message);
         }
         // The driver's first turn writes what has waited for this connection.
-        pipe.flushing = true;
+        pipe.departure.begins();
         // A pipe that is new to the routing has room for those who wait.
         let mut waiting = state.senders.all();
         let endpoint = attach.endpoint.clone();
@@ -95,7 +95,6 @@ impl Port for Core {
         }
         pipe.sent.dropped.cut += pipe.outgoing.restore(unwritten) as u64;
         let link = pipe.unlink();
-        pipe.flushing = false;
         // A reply belongs to the connection that its request came by (RP05).
         if std::mem::take(&mut pipe.resetting) || self.socket_type == SocketType::Rep {
             pipe.discard(GivenUp::Discarded);

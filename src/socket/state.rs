@@ -302,7 +302,7 @@ impl State {
         let Some(pipe) = self.pipe(id).filter(|_| count > 0) else {
             return;
         };
-        if answers && pipe.was_asked(count) {
+        if answers && pipe.departure.asked(count) {
             self.owing.push(id);
         }
     }
@@ -311,7 +311,7 @@ impl State {
     pub(super) fn expect_no_answers(&mut self) {
         while let Some(id) = self.owing.pop() {
             if let Some(pipe) = self.pipe(id) {
-                pipe.owes_nothing();
+                pipe.departure.owes_nothing();
             }
         }
     }

@@ -251,3 +251,54 @@ fn what_is_sent_after_its_task_has_waited_for_more_is_no_answer_and_leaves_at_on
         Ok(())
     })
 }
+
+#[test]
+fn a_message_of_its_own_leaves_at_once() -> Result {
+    in_virtual_time(async {
+        let (dealer, mut peer) = dealer_and_peer(quiet()).await?;
+        for _ in 0..20 {
+            dealer.send("!").await?;
+            assert_eq!(frames_there(&mut peer).await, 1);
+            settle().await;
+        }
+        Ok(())
+    })
+}
+
+/// Who sends in bursts is spared a write of the first message alone.
+#[test]
+fn behind_a_burst_another_is_expected_and_its_first_message_leaves_with_the_others() -> Result {
+    in_virtual_time(async {
+        let (dealer, mut peer) = dealer_and_peer(quiet()).await?;
+        for first_alone in [1, 0, 0] {
+            dealer.send("!").await?;
+            assert_eq!(frames_there(&mut peer).await, first_alone);
+            for _ in 0..19 {
+                dealer.send("!").await?;
+            }
+            assert_eq!(frames_there(&mut peer).await, 0, "its task has not yielded");
+            settle().await;
+            assert_eq!(frames_there(&mut peer).await, 20 - first_alone);
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn where_no_burst_follows_a_burst_messages_leave_at_once_again() -> Result {
+    in_virtual_time(async {
+        let (dealer, mut peer) = dealer_and_peer(quiet()).await?;
+        for _ in 0..20 {
+            dealer.send("!").await?;
+        }
+        settle().await;
+        assert_eq!(frames_there(&mut peer).await, 20);
+        for at_once in [0, 1, 1] {
+            dealer.send("!").await?;
+            assert_eq!(frames_there(&mut peer).await, at_once);
+            settle().await;
+            assert_eq!(frames_there(&mut peer).await, 1 - at_once);
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,220 @@
+//! When what is queued for one peer leaves, and who writes it.
+//!
+//! ```text
+//!  a message, no writer on its way ─▶ its sender, at once
+//!  those behind it ─────────────────▶ the driver, once the burst has stopped growing
+//!  the first one behind a burst ────▶ the driver too: another burst is expected
+//!  answers to what was read at once ▶ who makes the last of them, or the sixteenth
+//!  what a sink is fed ──────────────▶ who flushes it
+//!  a whole write of it ─────────────▶ whoever made it one
+//! ```
+//!
+//! Pure: the pipe says what it holds, and this says whose turn it is. Whatever is left to the
+//! driver is written in its next turns, so nothing waits for a sender to come back.
+
+use crate::session::{Taken, Writer};
+
+/// Octets that wait behind a write of the same burst before the sender writes
+/// them itself instead of leaving them to the driver.
+pub(super) const FLUSH_AT: usize = 256 << 10;
+
+/// Octets that wait before the driver lets a burst grow no more.
+pub(super) const GROWN_AT: usize = 64 << 10;
+
+/// Turns of the driver for which a burst is let grow, unless it has not grown in
+/// two of them. The first ends when all that can run has run, each other when
+/// those have that were ready with the driver: a lone burst loses next to nothing.
+const BURST_TURNS: u8 = 8;
+
+/// Messages that make a burst, after which another is expected.
+const BURST: u64 = 8;
+
+/// Answers to what was read at once that share a write. A write costs as much as some of
+/// them, and the peer works on those that it has while the others are made.
+const GATHERED: usize = 16;
+
+/// Who writes a message that found no writer on its way.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leaves {
+    /// The task that sent it, at once.
+    AtOnce,
+    /// A `Sink`, when it is flushed.
+    WithFlush,
+}
+
+/// What is known of what waits, and of what is expected to follow.
+#[derive(Default)]
+pub(super) struct Departure {
+    /// A writer is at work or on its way: what is queued will be written.
+    flushing: bool,
+    /// One message was read last, alone, and nothing was sent since: what is sent next
+    /// is taken for its answer, and not for the first of a burst.
+    asked: bool,
+    /// Messages that were read several at once, less those sent since: what is sent before
+    /// their receiver waits again is taken for their answers.
+    owed: usize,
+    /// It stands in the list of those that owe.
+    owing: bool,
+    /// Such answers that wait for the next, as they share a write.
+    gathered: usize,
+    /// Who has just sent leaves what waits to the driver: more is about to follow.
+    deferred: bool,
+    /// What is being written is all there is to say: an answer, several that were gathered,
+    /// or what a sink had when it was flushed.
+    answers: bool,
+    /// It stands in the list of those that are written when a sink is flushed.
+    fed: bool,
+    burst: Burst,
+}
+
+/// The burst that waits, and what the driver saw of it in its last turn.
+#[derive(Default)]
+struct Burst {
+    /// Messages accepted when it began.
+    began: u64,
+    /// The one before was long, and so may this be.
+    expected: bool,
+    /// Messages accepted by the driver's last turn.
+    accepted: u64,
+    /// Turns for which the driver has let it grow.
+    turns: u8,
+    /// In the last of them nothing was added.
+    quiet: bool,
+}
+
+impl Departure {
+    /// A writer is at work or on its way.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.flushing
+    }
+
+    /// There is something to write besides, and the driver is woken for it.
+    pub(super) fn begins(&mut self) {
+        self.flushing = true;
+    }
+
+    /// There is no connection any more.
+    pub(super) fn ends(&mut self) {
+        *self = Self {
+            owing: self.owing,
+            fed: self.fed,
+            burst: std::mem::take(&mut self.burst),
+            ..Self::default()
+        };
+    }
+
+    /// A message was queued, the last of so many ever. Returns whether the link is to be
+    /// flushed by who sent it, or listed for who flushes its sink.
+    #[inline(always)]
+    pub(super) fn queued(
+        &mut self,
+        leaves: Leaves,
+        accepted: u64,
+        fills: impl Fn() -> bool,
+    ) -> bool {
+        let lone = !self.flushing;
+        if leaves == Leaves::WithFlush && lone && !fills() {
+            return !std::mem::replace(&mut self.fed, true);
+        }
+        if self.owed > 0 {
+            return self.answered(lone, fills());
+        }
+        self.answers = std::mem::take(&mut self.asked) && lone;
+        if !lone {
+            return fills();
+        }
+        self.flushing = true;
+        self.burst.began = accepted;
+        self.deferred = self.burst.expected && !self.answers && !fills();
+        true
+    }
+
+    /// One of several answers was queued. Returns whether this task is to see to them: the
+    /// first leaves them to the driver, and who sends the last, or enough, writes them itself.
+    fn answered(&mut self, lone: bool, fills: bool) -> bool {
+        self.owed -= 1;
+        if !lone && self.gathered == 0 {
+            // The writer that is on its way takes them with it.
+            return fills;
+        }
+        self.flushing = true;
+        self.gathered += 1;
+        self.answers = self.owed == 0 || self.gathered == GATHERED || fills;
+        self.deferred = !self.answers;
+        if self.answers {
+            self.gathered = 0;
+        }
+        lone || self.answers
+    }
+
+    /// So many messages were read at once. Returns whether it is to be listed as owing answers.
+    pub(super) fn asked(&mut self, count: usize) -> bool {
+        self.asked = count == 1 && self.owed == 0;
+        if self.asked {
+            return false;
+        }
+        self.owed += count;
+        !std::mem::replace(&mut self.owing, true)
+    }
+
+    /// Who receives waits, and it is off the list: what is sent from now on is no answer.
+    pub(super) fn owes_nothing(&mut self) {
+        (self.owed, self.owing, self.gathered) = (0, false, 0);
+    }
+
+    /// It is off the list of those that are written when a sink is flushed.
+    pub(super) fn is_fed_no_more(&mut self) {
+        self.fed = false;
+    }
+
+    /// Whether what waits is to grow first, and for how long. `small`: it may, and would
+    /// not fill a write.
+    pub(super) fn grows(&mut self, writer: Writer, accepted: u64, small: bool) -> Option<Taken> {
+        let deferred = writer == Writer::Sender && std::mem::take(&mut self.deferred);
+        if deferred {
+            return Some(Taken::Growing);
+        }
+        let burst = &mut self.burst;
+        let grown = burst.accepted != accepted;
+        burst.accepted = accepted;
+        let was_quiet = std::mem::replace(&mut burst.quiet, !grown);
+        let may_grow = (grown || !was_quiet) && burst.turns < BURST_TURNS && small;
+        let drives = matches!(writer, Writer::Driver | Writer::DriverAgain);
+        if drives && may_grow {
+            burst.turns += 1;
+            return Some(match burst.turns {
+                1 if grown => Taken::Growing,
+                _ => Taken::Waiting,
+            });
+        }
+        (burst.turns, burst.quiet) = (0, false);
+        None
+    }
+
+    /// A writer has taken what waited.
+    pub(super) fn is_taken(&mut self, writer: Writer) {
+        if writer == Writer::Flush {
+            self.answers = !self.flushing;
+            self.flushing = true;
+        }
+    }
+
+    /// A writer has found nothing. The driver that found that first thing in its turn is
+    /// not needed any more.
+    pub(super) fn is_done(&mut self, writer: Writer, accepted: u64) {
+        if writer == Writer::Driver {
+            self.burst.expected = accepted - self.burst.began >= BURST;
+            self.flushing = false;
+        }
+    }
+
+    /// A write is made. Returns whether nobody needs to look for more: it was all there was to
+    /// say, and nothing waits.
+    pub(super) fn is_written(&mut self, nothing_waits: bool) -> bool {
+        let finished = std::mem::take(&mut self.answers) && nothing_waits;
+        if finished {
+            self.flushing = false;
+        }
+        finished
+    }
+}
