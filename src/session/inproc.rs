@@ -219,11 +219,8 @@ impl Joined {
             match self.pass_on(&mut outgoing, asks) {
                 Step::More => asks = Writer::DriverAgain,
                 Step::Stalled => return,
-                // Who sends in bursts is not done when a batch is: one more turn
-                // before the next message is taken for a lone one.
-                Step::Done if asks == Writer::Driver => return,
-                Step::Done | Step::Growing => break,
-                Step::Answered => return,
+                Step::Growing => break,
+                Step::Done | Step::Answered => return,
             }
         }
         context.waker().wake_by_ref();

@@ -280,12 +280,10 @@ impl Wired {
             if batch.is_empty() {
                 let taken = self.port.take(self.pipe, batch, asks);
                 if taken != Taken::Batch {
-                    // Who sends in bursts is not done when a write is: one more
-                    // turn before the next message is taken for a lone one.
-                    if taken == Taken::Growing {
-                        wake_behind_others(&mut context);
-                    } else if taken == Taken::Waiting || asks == port::Writer::DriverAgain {
-                        context.waker().wake_by_ref();
+                    match taken {
+                        Taken::Growing => wake_behind_others(&mut context),
+                        Taken::Waiting => context.waker().wake_by_ref(),
+                        Taken::Batch | Taken::Nothing => {}
                     }
                     return Poll::Ready(Ok(()));
                 }

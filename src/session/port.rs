@@ -53,10 +53,10 @@ pub(crate) enum Taken {
     /// A burst has begun: it is let grow until all that can run has run, who
     /// sends included.
     Growing,
-    /// It is let grow for a turn more.
+    /// It is let grow for a turn more, or more may follow what was written.
     Waiting,
-    /// Nothing waits. The driver that asked first thing in its turn is not
-    /// needed any more: the next message is written by who sends it.
+    /// Nothing waits. The driver is not needed any more: the next message is
+    /// left to who sends it.
     Nothing,
 }
 

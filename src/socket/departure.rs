@@ -199,13 +199,19 @@ impl Departure {
         }
     }
 
-    /// A writer has found nothing. The driver that found that first thing in its turn is
-    /// not needed any more.
-    pub(super) fn is_done(&mut self, writer: Writer, accepted: u64) {
-        if writer == Writer::Driver {
-            self.burst.expected = accepted - self.burst.began >= BURST;
-            self.flushing = false;
+    /// A writer has found nothing. A driver is not needed any more, unless it has written a
+    /// short burst: it looks once more, before the next message is taken for a lone one.
+    pub(super) fn is_done(&mut self, writer: Writer, accepted: u64) -> Taken {
+        let long = accepted - self.burst.began >= BURST;
+        match writer {
+            Writer::Sender | Writer::Flush => {}
+            Writer::DriverAgain if !long => return Taken::Waiting,
+            Writer::Driver | Writer::DriverAgain => {
+                self.burst.expected = long;
+                self.flushing = false;
+            }
         }
+        Taken::Nothing
     }
 
     /// A write is made. Returns whether nobody needs to look for more: it was all there was to

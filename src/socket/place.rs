@@ -364,8 +364,7 @@ impl Pipe {
             self.departure.is_taken(writer);
             return Taken::Batch;
         }
-        self.departure.is_done(writer, accepted);
-        Taken::Nothing
+        self.departure.is_done(writer, accepted)
     }
 
     /// Whether a command that the peer can do without may be queued.
