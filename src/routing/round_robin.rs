@@ -48,7 +48,12 @@ impl<K: Copy + Eq + Hash> RoundRobin<K> {
 
     /// Puts a key back at the end of the rotation. Without effect where it is
     /// there already, or was removed in the meantime.
+    #[inline]
     pub(crate) fn activate(&mut self, key: K) {
+        // Behind each write of a peer that keeps up: nobody is out, and nothing looked up.
+        if self.rotation.len() == self.members.len() {
+            return;
+        }
         if let Some(active @ false) = self.members.get_mut(&key) {
             *active = true;
             self.rotation.push_back(key);
