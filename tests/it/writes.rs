@@ -231,6 +231,8 @@ fn an_answer_waits_for_no_other_once_its_task_yields() -> Result {
         ask(&mut peer, 3).await?;
         let mut asked = Vec::new();
         assert_eq!(dealer.recv_many(&mut asked, 10).await?, 3);
+        // Nobody has a turn to come but for this answer.
+        settle().await;
         dealer.send("!").await?;
         settle().await;
         assert_eq!(frames_there(&mut peer).await, 1);
