@@ -178,7 +178,9 @@ impl Departure {
         let grown = burst.accepted != accepted;
         burst.accepted = accepted;
         let was_quiet = std::mem::replace(&mut burst.quiet, !grown);
-        let may_grow = (grown || !was_quiet) && burst.turns < BURST_TURNS && small;
+        // A message that nothing has followed by now is no burst.
+        let is_one = burst.began == accepted;
+        let may_grow = small && !is_one && (grown || !was_quiet) && burst.turns < BURST_TURNS;
         let drives = matches!(writer, Writer::Driver | Writer::DriverAgain);
         if drives && may_grow {
             burst.turns += 1;

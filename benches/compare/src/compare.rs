@@ -92,9 +92,9 @@ impl Comparison<'_> {
                 break;
             }
             // Each turn begins with another rival, so that none always follows the same one.
-            let turns = rivals.len();
-            for turn in 0..turns {
-                let (rival, messages) = rivals[(turn + repetition) % turns];
+            let mut turns = rivals.clone();
+            turns.rotate_left(repetition % rivals.len().max(1));
+            for (rival, messages) in turns {
                 self.begin(row, rival);
                 match Run::measure(rival, row, messages) {
                     Ok(run) => {
@@ -102,7 +102,10 @@ impl Comparison<'_> {
                         self.say(&format!("{} {}/{of} {run}", row.name, repetition + 1));
                         report.add(run);
                     }
-                    Err(error) => self.leave_out(&mut report, rival, &error)?,
+                    Err(error) => {
+                        self.leave_out(&mut report, rival, &error)?;
+                        rivals.retain(|(other, _)| *other != rival);
+                    }
                 }
             }
         }

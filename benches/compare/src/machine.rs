@@ -11,6 +11,8 @@ pub(crate) struct Machine {
     processor: String,
     cores: usize,
     kernel: String,
+    /// Of tcp, unless a socket asks for another.
+    congestion_control: String,
     rustc: String,
     build: String,
     versions: Vec<String>,
@@ -25,6 +27,8 @@ impl Machine {
             (name.trim() == "model name").then(|| model.trim().to_owned())
         });
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        let congestion_control =
+            fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control").unwrap_or_default();
         let rustc = Command::new("rustc").arg("--version").output();
         let rustc = rustc.map_or(String::new(), |output| {
             String::from_utf8_lossy(&output.stdout).trim().to_owned()
@@ -33,6 +37,7 @@ impl Machine {
             processor: model.unwrap_or_else(|| "unknown processor".into()),
             cores: thread::available_parallelism().map_or(0, usize::from),
             kernel: format!("Linux {}", kernel.trim()),
+            congestion_control: congestion_control.trim().to_owned(),
             rustc: if rustc.is_empty() {
                 "rustc".into()
             } else {
@@ -53,10 +58,11 @@ impl fmt::Display for Machine {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             formatter,
-            "{}, {} cores, {}, {}, {}; {}",
+            "{}, {} cores, {}, tcp by default with {}, {}, {}; {}",
             self.processor,
             self.cores,
             self.kernel,
+            self.congestion_control,
             self.rustc,
             self.build,
             self.versions.join(", ")
