@@ -1,13 +1,13 @@
 //! Drives a link to its end: writes, reads while nobody receives, heartbeats.
 
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::sync::watch;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
 use super::Settings;
+use super::alarm::Alarm;
 use super::heartbeat::{self, Due, Heartbeat};
 use super::link::Wired;
 use super::patience::Patience;
@@ -114,12 +114,12 @@ fn ended(link: &Wired, reason: LinkError) -> LinkError {
     reason
 }
 
-/// The timer of the heartbeat, set to when something is due.
+/// The heartbeat, and its alarm, which is set to when something is due.
 struct Pulse {
     heartbeat: Heartbeat,
     /// What our PINGs say of us.
     time_to_live: u16,
-    timer: Option<Pin<Box<Sleep>>>,
+    alarm: Alarm,
     /// It was time for something, after which the link may give back memory.
     beaten: bool,
 }
@@ -131,7 +131,7 @@ impl Pulse {
         let mut pulse = Self {
             heartbeat: Heartbeat::new(Instant::now(), options, asks),
             time_to_live: heartbeat::time_to_live(options),
-            timer: None,
+            alarm: Alarm::new(link.driver_waker()),
             beaten: false,
         };
         pulse.arm();
@@ -139,14 +139,7 @@ impl Pulse {
     }
 
     fn arm(&mut self) {
-        let Some(next) = self.heartbeat.next() else {
-            self.timer = None;
-            return;
-        };
-        match &mut self.timer {
-            Some(timer) => timer.as_mut().reset(next),
-            None => self.timer = Some(Box::pin(sleep_until(next))),
-        }
+        self.alarm.set(self.heartbeat.next());
     }
 
     /// Ready when the peer is dead.
@@ -155,8 +148,8 @@ impl Pulse {
             self.heartbeat.promise(Instant::now(), deciseconds);
             self.arm();
         }
-        while let Some(timer) = &mut self.timer {
-            ready!(timer.as_mut().poll(context));
+        loop {
+            ready!(self.alarm.poll(context));
             let now = Instant::now();
             let mut due = self.heartbeat.look(now, link.signs());
             if due == Due::Cut {
@@ -173,7 +166,6 @@ impl Pulse {
             self.beaten = true;
             self.arm();
         }
-        Poll::Pending
     }
 
     fn ping(&self, link: &Wired) {

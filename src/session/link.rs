@@ -173,6 +173,11 @@ impl Wired {
         self.driver.0.wake();
     }
 
+    /// Wakes the driver from anywhere.
+    pub(super) fn driver_waker(&self) -> Waker {
+        Waker::from(self.driver.clone())
+    }
+
     pub(super) fn register_driver(&self, waker: &Waker) {
         self.driver.0.register(waker);
     }

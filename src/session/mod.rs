@@ -11,6 +11,7 @@
 //! A session knows its socket only as a [`Port`]. It never decides where a
 //! message goes, and keeps no message beyond what a write has begun.
 
+mod alarm;
 mod backoff;
 mod dial;
 mod driver;

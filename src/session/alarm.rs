@@ -1,0 +1,335 @@
+//! The alarm of a link, which rings when its heartbeat is due.
+//!
+//! ```text
+//!  driver ── set ──▶ [due, by time] ◀── waits ── one thread for the process
+//!    ▲                                              │
+//!    └───────────── waker ◀── rings ────────────────┘
+//! ```
+//!
+//! A timer of the runtime would end each of its waits for the kernel at a time, which costs a round
+//! trip some percent; and all that a heartbeat needs is to be woken once in ten seconds. So one thread
+//! keeps these times, as long as any link has one. Where time is virtual, and where no thread can be
+//! had, a timer of the runtime does.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll, Waker};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use tokio::time::{self, Sleep, sleep_until};
+
+/// How long the thread waits for the next alarm when there is none.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// Alarms that ring before others may be set: a moment's worth.
+const AT_ONCE: usize = 256;
+
+/// Rings once at the time that it is set to. Dropping it forgets that.
+pub(super) struct Alarm(Keeper);
+
+enum Keeper {
+    Thread(Slot),
+    Runtime(Option<Pin<Box<Sleep>>>),
+}
+
+impl Alarm {
+    /// One that is not set. `waker` wakes the task that polls it.
+    pub(super) fn new(waker: Waker) -> Self {
+        static TIMES: LazyLock<Arc<Times>> = LazyLock::new(|| Times::new(IDLE));
+        if time_is_real() {
+            Self(Keeper::Thread(Slot::new(TIMES.clone(), waker)))
+        } else {
+            Self(Keeper::Runtime(None))
+        }
+    }
+
+    /// Sets it to another time, or to none.
+    pub(super) fn set(&mut self, at: Option<time::Instant>) {
+        if let Keeper::Thread(slot) = &mut self.0 {
+            if slot.set(at.map(time::Instant::into_std)) {
+                return;
+            }
+            self.0 = Keeper::Runtime(None);
+        }
+        let Keeper::Runtime(timer) = &mut self.0 else {
+            return;
+        };
+        match (at, timer.as_mut()) {
+            (Some(at), Some(timer)) => timer.as_mut().reset(at),
+            (at, _) => *timer = at.map(|at| Box::pin(sleep_until(at))),
+        }
+    }
+
+    /// Ready when it has rung since it was set.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        match &mut self.0 {
+            Keeper::Thread(slot) if slot.has_rung() => Poll::Ready(()),
+            Keeper::Runtime(Some(timer)) => timer.as_mut().poll(context),
+            Keeper::Thread(_) | Keeper::Runtime(None) => Poll::Pending,
+        }
+    }
+}
+
+/// Whether the runtime's clock is that of the system: a clock that is paused, or was, is another.
+fn time_is_real() -> bool {
+    let before = Instant::now();
+    let now = time::Instant::now().into_std();
+    before <= now && now <= Instant::now()
+}
+
+/// The times that one thread keeps, while there are any.
+struct Times {
+    queue: Mutex<Queue>,
+    /// An alarm rings before all others, or the thread has ended.
+    changed: Condvar,
+    idle: Duration,
+}
+
+#[derive(Default)]
+struct Queue {
+    /// By time, and by a number of each alarm.
+    due: BTreeMap<(Instant, u64), Arc<Bell>>,
+    /// The number of the last one.
+    last: u64,
+    running: bool,
+}
+
+/// What rings.
+struct Bell {
+    rung: AtomicBool,
+    waker: Waker,
+}
+
+/// The place of one alarm.
+struct Slot {
+    times: Arc<Times>,
+    bell: Arc<Bell>,
+    number: u64,
+    /// Where it stands among those that are due, unless it has rung.
+    set: Option<(Instant, u64)>,
+}
+
+impl Times {
+    fn new(idle: Duration) -> Arc<Self> {
+        Arc::new(Self {
+            queue: Mutex::default(),
+            changed: Condvar::new(),
+            idle,
+        })
+    }
+
+    /// Sees to it that the alarm that was just set rings. Returns whether somebody does that.
+    fn attend(self: &Arc<Self>, queue: &mut Queue, set: (Instant, u64)) -> bool {
+        if queue.running {
+            if queue.due.keys().next() == Some(&set) {
+                self.changed.notify_all();
+            }
+            return true;
+        }
+        let times = self.clone();
+        let thread = thread::Builder::new().name("pushsub-alarm".into());
+        queue.running = thread.spawn(move || times.run()).is_ok();
+        queue.running
+    }
+
+    /// Rings what is due, until nothing is for a while.
+    fn run(&self) {
+        let mut queue = self.queue.lock();
+        loop {
+            let due = queue.take_due(Instant::now());
+            if !due.is_empty() {
+                MutexGuard::unlocked(&mut queue, || due.into_iter().for_each(|bell| bell.ring()));
+                continue;
+            }
+            if let Some((at, _)) = queue.due.keys().next().copied() {
+                self.changed.wait_until(&mut queue, at);
+                continue;
+            }
+            let waited = self.changed.wait_for(&mut queue, self.idle);
+            if waited.timed_out() && queue.due.is_empty() {
+                queue.running = false;
+                self.changed.notify_all();
+                return;
+            }
+        }
+    }
+}
+
+impl Queue {
+    /// Takes out those whose time has come, some at once.
+    fn take_due(&mut self, now: Instant) -> Vec<Arc<Bell>> {
+        let mut due = Vec::new();
+        while let Some(first) = self.due.first_entry()
+            && first.key().0 <= now
+            && due.len() < AT_ONCE
+        {
+            due.push(first.remove());
+        }
+        due
+    }
+}
+
+impl Bell {
+    fn ring(&self) {
+        self.rung.store(true, Ordering::Release);
+        self.waker.wake_by_ref();
+    }
+}
+
+impl Slot {
+    fn new(times: Arc<Times>, waker: Waker) -> Self {
+        let mut queue = times.queue.lock();
+        queue.last += 1;
+        let number = queue.last;
+        drop(queue);
+        let rung = AtomicBool::new(false);
+        Self {
+            times,
+            bell: Arc::new(Bell { rung, waker }),
+            number,
+            set: None,
+        }
+    }
+
+    fn has_rung(&self) -> bool {
+        self.bell.rung.load(Ordering::Acquire)
+    }
+
+    /// Returns whether it will ring then. One that rings while it is set anew rings early.
+    fn set(&mut self, at: Option<Instant>) -> bool {
+        let wanted = at.map(|at| (at, self.number));
+        if wanted == self.set && !self.has_rung() {
+            return true;
+        }
+        let mut queue = self.times.queue.lock();
+        if let Some(set) = self.set.take() {
+            queue.due.remove(&set);
+        }
+        self.bell.rung.store(false, Ordering::Release);
+        let Some(set) = wanted else { return true };
+        queue.due.insert(set, self.bell.clone());
+        self.set = wanted;
+        self.times.attend(&mut queue, set)
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if let Some(set) = self.set {
+            self.times.queue.lock().due.remove(&set);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::sync::Arc;
+    use std::task::{Poll, Waker};
+    use std::time::{Duration, Instant};
+
+    use tokio::time;
+
+    use super::{Alarm, IDLE, Keeper, Slot, Times};
+
+    const SOON: Duration = Duration::from_millis(20);
+    const LATE: Duration = Duration::from_secs(3_600);
+
+    /// Waits until it has rung, as a driver does, and says when.
+    async fn rings(times: &Arc<Times>, ats: &[Instant]) -> Instant {
+        let mut slot = None;
+        poll_fn(|context| {
+            let slot = slot.get_or_insert_with(|| {
+                let mut slot = Slot::new(times.clone(), context.waker().clone());
+                for at in ats {
+                    assert!(slot.set(Some(*at)));
+                }
+                slot
+            });
+            match slot.has_rung() {
+                true => Poll::Ready(Instant::now()),
+                false => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    #[tokio::test]
+    async fn it_rings_when_its_time_has_come_and_not_before() {
+        let times = Times::new(IDLE);
+        let at = Instant::now() + SOON;
+        assert!(rings(&times, &[at]).await >= at);
+    }
+
+    #[tokio::test]
+    async fn the_time_that_it_was_set_to_last_counts() {
+        let times = Times::new(IDLE);
+        let now = Instant::now();
+        let (soon, later) = (now + SOON, now + SOON * 2);
+        assert!(rings(&times, &[now + LATE, soon]).await >= soon);
+        assert!(rings(&times, &[soon, later]).await >= later);
+        assert!(times.queue.lock().due.is_empty());
+    }
+
+    #[tokio::test]
+    async fn each_rings_at_its_own_time() {
+        let times = Times::new(IDLE);
+        let now = Instant::now();
+        let mut all = tokio::task::JoinSet::new();
+        for place in (0..300).rev() {
+            let (times, at) = (times.clone(), now + SOON + SOON / 100 * place);
+            all.spawn(async move { assert!(rings(&times, &[at]).await >= at) });
+        }
+        while let Some(rung) = all.join_next().await {
+            rung.expect("in time");
+        }
+    }
+
+    #[test]
+    fn one_that_is_dropped_or_set_to_no_time_is_forgotten() {
+        let times = Times::new(IDLE);
+        let mut slots = [0, 1].map(|_| Slot::new(times.clone(), Waker::noop().clone()));
+        for slot in &mut slots {
+            assert!(slot.set(Some(Instant::now() + LATE)));
+        }
+        assert!(slots[0].set(None));
+        assert_eq!(times.queue.lock().due.len(), 1);
+        drop(slots);
+        assert!(times.queue.lock().due.is_empty());
+    }
+
+    #[test]
+    fn its_thread_ends_when_none_is_set_and_begins_anew() {
+        let times = Times::new(Duration::ZERO);
+        for _ in 0..3 {
+            let mut slot = Slot::new(times.clone(), Waker::noop().clone());
+            assert!(slot.set(Some(Instant::now())));
+            let mut queue = times.queue.lock();
+            while queue.running {
+                let waited = times.changed.wait_for(&mut queue, LATE);
+                assert!(!waited.timed_out());
+            }
+            assert!(slot.has_rung());
+        }
+    }
+
+    #[tokio::test]
+    async fn where_time_is_real_the_thread_keeps_it() {
+        let alarm = Alarm::new(Waker::noop().clone());
+        assert!(matches!(alarm.0, Keeper::Thread(_)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_time_is_virtual_the_runtime_keeps_it() {
+        let mut alarm = Alarm::new(Waker::noop().clone());
+        assert!(matches!(alarm.0, Keeper::Runtime(None)));
+        let begun = time::Instant::now();
+        alarm.set(Some(begun + LATE));
+        poll_fn(|context| alarm.poll(context)).await;
+        assert_eq!(begun.elapsed(), LATE);
+    }
+}
