@@ -13,14 +13,16 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::time::{self, Sleep, sleep_until};
+
+use crate::sync::AtomicWaker;
+use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// How long the thread waits for the next alarm when there is none.
 const IDLE: Duration = Duration::from_secs(1);
@@ -37,11 +39,11 @@ enum Keeper {
 }
 
 impl Alarm {
-    /// One that is not set. `waker` wakes the task that polls it.
-    pub(super) fn new(waker: Waker) -> Self {
+    /// One that is not set, whose bell wakes the task that polls it.
+    pub(super) fn new(bell: Arc<Bell>) -> Self {
         static TIMES: LazyLock<Arc<Times>> = LazyLock::new(|| Times::new(IDLE));
         if time_is_real() {
-            Self(Keeper::Thread(Slot::new(TIMES.clone(), waker)))
+            Self(Keeper::Thread(Slot::new(TIMES.clone(), bell)))
         } else {
             Self(Keeper::Runtime(None))
         }
@@ -91,26 +93,24 @@ struct Times {
 
 #[derive(Default)]
 struct Queue {
-    /// By time, and by a number of each alarm.
-    due: BTreeMap<(Instant, u64), Arc<Bell>>,
-    /// The number of the last one.
-    last: u64,
+    due: BTreeMap<Place, Arc<Bell>>,
     running: bool,
 }
 
-/// What rings.
-struct Bell {
+/// Where an alarm stands: by its time, and by the address of its bell.
+type Place = (Instant, usize);
+
+/// Wakes a driver, and tells it whether its alarm has rung.
+pub(super) struct Bell {
+    driver: AtomicWaker,
     rung: AtomicBool,
-    waker: Waker,
 }
 
-/// The place of one alarm.
+/// An alarm that the thread rings.
 struct Slot {
     times: Arc<Times>,
     bell: Arc<Bell>,
-    number: u64,
-    /// Where it stands among those that are due, unless it has rung.
-    set: Option<(Instant, u64)>,
+    set: Option<Instant>,
 }
 
 impl Times {
@@ -123,9 +123,9 @@ impl Times {
     }
 
     /// Sees to it that the alarm that was just set rings. Returns whether somebody does that.
-    fn attend(self: &Arc<Self>, queue: &mut Queue, set: (Instant, u64)) -> bool {
+    fn attend(self: &Arc<Self>, queue: &mut Queue, place: Place) -> bool {
         if queue.running {
-            if queue.due.keys().next() == Some(&set) {
+            if queue.due.keys().next() == Some(&place) {
                 self.changed.notify_all();
             }
             return true;
@@ -174,23 +174,40 @@ impl Queue {
 }
 
 impl Bell {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            driver: AtomicWaker::new(),
+            rung: AtomicBool::new(false),
+        })
+    }
+
+    /// It is the waker's task that it wakes from now on.
+    pub(super) fn register(&self, waker: &Waker) {
+        self.driver.register(waker);
+    }
+
     fn ring(&self) {
         self.rung.store(true, Ordering::Release);
-        self.waker.wake_by_ref();
+        self.driver.wake();
+    }
+}
+
+/// Wakes the driver for any other reason.
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.driver.wake();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.driver.wake();
     }
 }
 
 impl Slot {
-    fn new(times: Arc<Times>, waker: Waker) -> Self {
-        let mut queue = times.queue.lock();
-        queue.last += 1;
-        let number = queue.last;
-        drop(queue);
-        let rung = AtomicBool::new(false);
+    fn new(times: Arc<Times>, bell: Arc<Bell>) -> Self {
         Self {
             times,
-            bell: Arc::new(Bell { rung, waker }),
-            number,
+            bell,
             set: None,
         }
     }
@@ -199,28 +216,32 @@ impl Slot {
         self.bell.rung.load(Ordering::Acquire)
     }
 
+    fn place(&self, at: Instant) -> Place {
+        (at, Arc::as_ptr(&self.bell).addr())
+    }
+
     /// Returns whether it will ring then. One that rings while it is set anew rings early.
     fn set(&mut self, at: Option<Instant>) -> bool {
-        let wanted = at.map(|at| (at, self.number));
-        if wanted == self.set && !self.has_rung() {
+        if at == self.set && !self.has_rung() {
             return true;
         }
         let mut queue = self.times.queue.lock();
-        if let Some(set) = self.set.take() {
-            queue.due.remove(&set);
+        if let Some(before) = self.set.take() {
+            queue.due.remove(&self.place(before));
         }
         self.bell.rung.store(false, Ordering::Release);
-        let Some(set) = wanted else { return true };
-        queue.due.insert(set, self.bell.clone());
-        self.set = wanted;
-        self.times.attend(&mut queue, set)
+        let Some(at) = at else { return true };
+        self.set = Some(at);
+        let place = self.place(at);
+        queue.due.insert(place, self.bell.clone());
+        self.times.attend(&mut queue, place)
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        if let Some(set) = self.set {
-            self.times.queue.lock().due.remove(&set);
+        if let Some(at) = self.set {
+            self.times.queue.lock().due.remove(&self.place(at));
         }
     }
 }
@@ -229,27 +250,25 @@ impl Drop for Slot {
 mod tests {
     use std::future::poll_fn;
     use std::sync::Arc;
-    use std::task::{Poll, Waker};
+    use std::task::Poll;
     use std::time::{Duration, Instant};
 
     use tokio::time;
 
-    use super::{Alarm, IDLE, Keeper, Slot, Times};
+    use super::{Alarm, Bell, IDLE, Keeper, Slot, Times};
 
     const SOON: Duration = Duration::from_millis(20);
     const LATE: Duration = Duration::from_secs(3_600);
 
     /// Waits until it has rung, as a driver does, and says when.
     async fn rings(times: &Arc<Times>, ats: &[Instant]) -> Instant {
-        let mut slot = None;
+        let bell = Bell::new();
+        let mut slot = Slot::new(times.clone(), bell.clone());
+        for at in ats {
+            assert!(slot.set(Some(*at)));
+        }
         poll_fn(|context| {
-            let slot = slot.get_or_insert_with(|| {
-                let mut slot = Slot::new(times.clone(), context.waker().clone());
-                for at in ats {
-                    assert!(slot.set(Some(*at)));
-                }
-                slot
-            });
+            bell.register(context.waker());
             match slot.has_rung() {
                 true => Poll::Ready(Instant::now()),
                 false => Poll::Pending,
@@ -292,7 +311,7 @@ mod tests {
     #[test]
     fn one_that_is_dropped_or_set_to_no_time_is_forgotten() {
         let times = Times::new(IDLE);
-        let mut slots = [0, 1].map(|_| Slot::new(times.clone(), Waker::noop().clone()));
+        let mut slots = [0, 1].map(|_| Slot::new(times.clone(), Bell::new()));
         for slot in &mut slots {
             assert!(slot.set(Some(Instant::now() + LATE)));
         }
@@ -306,7 +325,7 @@ mod tests {
     fn its_thread_ends_when_none_is_set_and_begins_anew() {
         let times = Times::new(Duration::ZERO);
         for _ in 0..3 {
-            let mut slot = Slot::new(times.clone(), Waker::noop().clone());
+            let mut slot = Slot::new(times.clone(), Bell::new());
             assert!(slot.set(Some(Instant::now())));
             let mut queue = times.queue.lock();
             while queue.running {
@@ -319,13 +338,13 @@ mod tests {
 
     #[tokio::test]
     async fn where_time_is_real_the_thread_keeps_it() {
-        let alarm = Alarm::new(Waker::noop().clone());
+        let alarm = Alarm::new(Bell::new());
         assert!(matches!(alarm.0, Keeper::Thread(_)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn where_time_is_virtual_the_runtime_keeps_it() {
-        let mut alarm = Alarm::new(Waker::noop().clone());
+        let mut alarm = Alarm::new(Bell::new());
         assert!(matches!(alarm.0, Keeper::Runtime(None)));
         let begun = time::Instant::now();
         alarm.set(Some(begun + LATE));

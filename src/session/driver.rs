@@ -131,7 +131,7 @@ impl Pulse {
         let mut pulse = Self {
             heartbeat: Heartbeat::new(Instant::now(), options, asks),
             time_to_live: heartbeat::time_to_live(options),
-            alarm: Alarm::new(link.driver_waker()),
+            alarm: Alarm::new(link.bell()),
             beaten: false,
         };
         pulse.arm();

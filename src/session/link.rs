@@ -16,6 +16,7 @@ use tokio::io::AsyncWrite;
 use tokio::time;
 
 use super::Settings;
+use super::alarm::Bell;
 use super::expire;
 use super::heartbeat::Signs;
 use super::port::{self, Left, PipeId, Port, Subscription, Taken};
@@ -25,8 +26,8 @@ use crate::context::Budget;
 use crate::error::LinkError;
 use crate::message::Message;
 use crate::pipe::{Batch, Encoded, Fate};
+use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering};
-use crate::sync::{AtomicWaker, Mutex};
 use crate::transport::{Wire, WriteHalf};
 use crate::zmtp::{Command, Peer};
 
@@ -45,7 +46,7 @@ pub(crate) struct Wired {
     pub(super) version: (u8, u8),
     writer: Mutex<Writer>,
     reader: Mutex<Reader>,
-    driver: Arc<DriverWaker>,
+    driver: Arc<Bell>,
     /// PINGs that came, and octets that were written, both roughly: who asks
     /// and asks and never reads the answers is told by them.
     pings: AtomicU64,
@@ -81,19 +82,6 @@ struct Reader {
     messages: Vec<Message>,
     /// Tells the port that there is something to read.
     waker: Waker,
-}
-
-/// Wakes the task that drives the link.
-struct DriverWaker(AtomicWaker);
-
-impl Wake for DriverWaker {
-    fn wake(self: Arc<Self>) {
-        self.0.wake();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.0.wake();
-    }
 }
 
 /// Tells the socket that a link can be read.
@@ -135,7 +123,7 @@ impl Wired {
         settings: &Settings,
     ) -> Self {
         let reading = Reading::new(wire.read, early, settings);
-        let driver = Arc::new(DriverWaker(AtomicWaker::new()));
+        let driver = Bell::new();
         let readable = Arc::new(ReadableWaker {
             port: port.clone(),
             pipe,
@@ -170,16 +158,16 @@ impl Wired {
 
     /// Wakes the driver, which looks at everything.
     pub(crate) fn wake(&self) {
-        self.driver.0.wake();
+        self.driver.wake_by_ref();
     }
 
-    /// Wakes the driver from anywhere.
-    pub(super) fn driver_waker(&self) -> Waker {
-        Waker::from(self.driver.clone())
+    /// What wakes the driver.
+    pub(super) fn bell(&self) -> Arc<Bell> {
+        self.driver.clone()
     }
 
     pub(super) fn register_driver(&self, waker: &Waker) {
-        self.driver.0.register(waker);
+        self.driver.register(waker);
     }
 
     /// Asks the driver to write what is queued and to end the connection.
