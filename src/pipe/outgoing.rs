@@ -31,6 +31,8 @@ pub(crate) struct Outgoing {
     commands: Vec<u8>,
     /// Taken by a writer and not yet written.
     taken: Held,
+    /// The writer is about to say how much of it is written: the wire has not refused it.
+    writing: bool,
     /// All that is not yet written.
     held: Held,
     /// Places that were promised to messages yet to come.
@@ -74,6 +76,7 @@ impl Outgoing {
             keyed: None,
             commands: Vec::new(),
             taken: Held::default(),
+            writing: false,
             held: Held::default(),
             reserved: 0,
             taken_timed: false,
@@ -147,6 +150,14 @@ impl Outgoing {
         let messages = self.held.messages + self.reserved;
         let octets = self.held.octets;
         messages == 0 || (messages < self.limit.messages && octets < self.limit.bytes)
+    }
+
+    /// Whether one more fits if all is written that a writer is writing now. It may be at the
+    /// peer already, and answered: who has less outstanding than the limit is to miss nothing.
+    pub(crate) fn has_room_behind_a_write(&self) -> bool {
+        let messages = self.held.messages - self.taken.messages + self.reserved;
+        let octets = self.waiting_octets();
+        self.writing && messages < self.limit.messages && octets < self.limit.bytes
     }
 
     /// Whether the budget has room for this message, beside what waits here or
@@ -328,6 +339,7 @@ impl Outgoing {
             batch.push_commands_front(std::mem::take(&mut self.commands));
         }
         self.taken = Held::of(batch);
+        self.writing = true;
         self.taken_timed = batch.is_timed();
         // What is encoded may be more than it was.
         self.cover();
@@ -345,9 +357,16 @@ impl Outgoing {
         }
     }
 
+    /// Whether the wire may be taking what was taken, or has refused it for now.
+    pub(crate) fn set_writing(&mut self, writing: bool) {
+        self.writing = writing;
+    }
+
     /// The writer finished so much of what it took, or gave it up.
     pub(crate) fn written(&mut self, progress: Progress) {
         self.taken.messages -= progress.messages;
+        // It goes on with the rest, until the wire takes no more.
+        self.writing = self.taken.messages > 0;
         self.taken.octets -= progress.octets;
         self.taken.pinned -= progress.freed;
         self.settle();
@@ -361,6 +380,7 @@ impl Outgoing {
         self.taken_timed = false;
         self.commands = Vec::new();
         self.taken = Held::default();
+        self.writing = false;
         let none = self.waiting.another();
         unwritten.append(std::mem::replace(&mut self.waiting, none));
         self.waiting = unwritten;
@@ -410,6 +430,29 @@ mod tests {
             9,
         );
         assert_eq!(accepted, 5);
+    }
+
+    #[test]
+    fn what_is_being_written_takes_no_room_that_would_be_missed() {
+        let limit = Limit {
+            messages: 2,
+            bytes: 1 << 20,
+        };
+        let (mut outgoing, _) = filled(limit, 2);
+        assert!(!outgoing.has_room_behind_a_write(), "nobody writes");
+        let mut batch = Batch::Encoded(Encoded::default());
+        assert!(outgoing.take(&mut batch));
+        for _ in 0..2 {
+            assert!(!outgoing.has_room());
+            assert!(outgoing.has_room_behind_a_write());
+            outgoing.push(Parcel::Whole(&mut Some(Message::from("12345678"))));
+        }
+        assert!(!outgoing.has_room_behind_a_write(), "as many wait");
+        outgoing.set_writing(false);
+        assert!(!outgoing.has_room_behind_a_write());
+        let octets = encoded(&mut batch).octets();
+        outgoing.written(encoded(&mut batch).advance(octets));
+        assert_eq!(outgoing.messages(), 2);
     }
 
     /// C2.

@@ -169,6 +169,8 @@ impl Joined {
         if progress.messages > 0 {
             left = self.port.written(self.pipe, progress);
             messages.settle(Fate::Written);
+        } else {
+            self.port.writing(self.pipe, false);
         }
         match left {
             _ if !messages.is_empty() => Step::Stalled,

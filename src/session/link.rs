@@ -72,6 +72,8 @@ struct Writer {
     /// `None` once the connection has ended.
     wire: Option<WriteHalf>,
     batch: Batch,
+    /// The wire took nothing of the batch when it was asked last.
+    refused: bool,
     /// Wakes the driver, whoever wrote.
     waker: Waker,
 }
@@ -135,6 +137,7 @@ impl Wired {
             writer: Mutex::new(Writer {
                 wire: Some(wire.write),
                 batch: Batch::Encoded(Encoded::default()),
+                refused: false,
                 waker: Waker::from(driver.clone()),
             }),
             reader: Mutex::new(Reader {
@@ -238,6 +241,7 @@ impl Wired {
             let Writer {
                 wire: Some(wire),
                 batch,
+                refused,
                 waker,
             } = &mut *writer
             else {
@@ -245,7 +249,7 @@ impl Wired {
             };
             let mut context = Context::from_waker(waker);
             if !batch.is_empty() || self.port.take(self.pipe, batch, asks) == Taken::Batch {
-                match self.write_some(wire, batch, &mut context) {
+                match self.write_some(wire, batch, refused, &mut context) {
                     Poll::Ready(Ok(after)) => left = after,
                     Poll::Ready(Err(reason)) => self.fail(reason),
                     Poll::Pending => {}
@@ -263,7 +267,12 @@ impl Wired {
     /// Writes all that waits. Ready when nothing is left. For the driver.
     pub(super) fn poll_flush(&self) -> Poll<Result<(), LinkError>> {
         let mut writer = self.writer.lock();
-        let Writer { wire, batch, waker } = &mut *writer;
+        let Writer {
+            wire,
+            batch,
+            refused,
+            waker,
+        } = &mut *writer;
         let Some(wire) = wire else {
             return Poll::Ready(Err(LinkError::ClosedByPeer));
         };
@@ -281,7 +290,7 @@ impl Wired {
                     return Poll::Ready(Ok(()));
                 }
             }
-            ready!(self.write_some(wire, batch, &mut context))?;
+            ready!(self.write_some(wire, batch, refused, &mut context))?;
             asks = port::Writer::DriverAgain;
         }
     }
@@ -290,6 +299,7 @@ impl Wired {
         &self,
         wire: &mut WriteHalf,
         batch: &mut Batch,
+        refused: &mut bool,
         context: &mut Context<'_>,
     ) -> Poll<Result<Left, LinkError>> {
         if batch.is_timed() {
@@ -302,15 +312,23 @@ impl Wired {
         let Batch::Encoded(encoded) = batch else {
             unreachable!("what goes on a wire is encoded")
         };
+        if std::mem::take(refused) {
+            self.port.writing(self.pipe, true);
+        }
         let wire = Pin::new(wire);
         // A plain write is a cheaper call, and all that a lone message needs.
-        let written = ready!(if let Some(octets) = encoded.only_slice() {
+        let written = if let Some(octets) = encoded.only_slice() {
             wire.poll_write(context, octets)
         } else {
             let mut slices = [IoSlice::new(&[]); SLICES];
             let count = encoded.slices(&mut slices);
             wire.poll_write_vectored(context, &slices[..count])
-        });
+        };
+        let Poll::Ready(written) = written else {
+            *refused = true;
+            self.port.writing(self.pipe, false);
+            return Poll::Pending;
+        };
         let progress = match written {
             Ok(0) => return Poll::Ready(Err(LinkError::ClosedByPeer)),
             Ok(octets) => {

@@ -137,6 +137,9 @@ pub(crate) trait Port: Send + Sync {
     /// Moves what waits into the empty `batch`.
     fn take(&self, pipe: PipeId, batch: &mut Batch, writer: Writer) -> Taken;
 
+    /// Whether the wire may be taking what was taken, or has refused it for now.
+    fn writing(&self, pipe: PipeId, writing: bool);
+
     /// So much of what was taken is written. Returns what is left to do.
     fn written(&self, pipe: PipeId, progress: Progress) -> Left;
 

@@ -4,7 +4,7 @@
 //!  a message, no writer on its way ─▶ its sender, at once
 //!  those behind it ─────────────────▶ the driver, once the burst has stopped growing
 //!  the first one behind a burst ────▶ the driver too: another burst is expected
-//!  answers to what was read at once ▶ who makes the last of them, or the sixteenth
+//!  answers to what was read at once ▶ who makes the last of them, or a quarter
 //!  what a sink is fed ──────────────▶ who flushes it
 //!  a whole write of it ─────────────▶ whoever made it one
 //! ```
@@ -29,8 +29,8 @@ const BURST_TURNS: u8 = 8;
 /// Messages that make a burst, after which another is expected.
 const BURST: u64 = 8;
 
-/// Answers to what was read at once that share a write. A write costs as much as some of
-/// them, and the peer works on those that it has while the others are made.
+/// Answers to what was read at once that share a write, at least: a write costs as much as some
+/// of them. Of many it is a quarter, as the peer works on those that it has while the others are made.
 const GATHERED: usize = 16;
 
 /// Who writes a message that found no writer on its way.
@@ -57,6 +57,8 @@ pub(super) struct Departure {
     owing: bool,
     /// Such answers that wait for the next, as they share a write.
     gathered: usize,
+    /// How many of them make a write.
+    share: usize,
     /// Who has just sent leaves what waits to the driver: more is about to follow.
     deferred: bool,
     /// What is being written is all there is to say: an answer, several that were gathered,
@@ -139,7 +141,7 @@ impl Departure {
         }
         self.flushing = true;
         self.gathered += 1;
-        self.answers = self.owed == 0 || self.gathered == GATHERED || fills;
+        self.answers = self.owed == 0 || self.gathered >= self.share || fills;
         self.deferred = !self.answers;
         if self.answers {
             self.gathered = 0;
@@ -154,6 +156,7 @@ impl Departure {
             return false;
         }
         self.owed += count;
+        self.share = GATHERED.max(self.owed / 4);
         !std::mem::replace(&mut self.owing, true)
     }
 

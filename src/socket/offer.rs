@@ -242,7 +242,7 @@ impl State {
             return Offer::Accepted;
         };
         let pipe = &mut pipes[index];
-        if options.mandatory && !(pipe.has_room() && pipe.try_charge((&*message).into())) {
+        if options.mandatory && !pipe.admits((&*message).into()) {
             return Offer::Refused(Refusal::PeerFull);
         }
         let (_, mut body) = offered.take().expect("looked at above").split_first();

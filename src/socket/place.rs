@@ -207,9 +207,10 @@ impl Pipe {
         self.outgoing.grant(message, self.conflate);
     }
 
-    /// Whether a message may be queued, which is charged then.
-    fn admits(&mut self, message: Copied<'_>) -> bool {
-        self.has_room() && self.try_charge(message)
+    /// Whether a message may be queued that is dropped otherwise. It is charged then.
+    pub(super) fn admits(&mut self, message: Copied<'_>) -> bool {
+        let lags = || !self.resetting && self.outgoing.has_room_behind_a_write();
+        (self.has_room() || lags()) && self.try_charge(message)
     }
 
     /// Whether the link is left unread, whatever for.

@@ -159,6 +159,12 @@ impl Port for Core {
         afterwards.run(self);
     }
 
+    fn writing(&self, id: PipeId, writing: bool) {
+        if let Some(pipe) = self.state.lock().pipe(id) {
+            pipe.outgoing.set_writing(writing);
+        }
+    }
+
     fn written(&self, id: PipeId, progress: Progress) -> Left {
         let mut state = self.state.lock();
         let Some(pipe) = state.pipe(id) else {
