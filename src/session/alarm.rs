@@ -27,9 +27,6 @@ use crate::sync::atomic::{AtomicBool, Ordering};
 /// How long the thread waits for the next alarm when there is none.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// Alarms that ring before others may be set: a moment's worth.
-const AT_ONCE: usize = 256;
-
 /// Rings once at the time that it is set to. Dropping it forgets that.
 pub(super) struct Alarm(Keeper);
 
@@ -140,9 +137,8 @@ impl Times {
     fn run(&self) {
         let mut queue = self.queue.lock();
         loop {
-            let due = queue.take_due(Instant::now());
-            if !due.is_empty() {
-                MutexGuard::unlocked(&mut queue, || due.into_iter().for_each(|bell| bell.ring()));
+            if let Some(bell) = queue.take_due(Instant::now()) {
+                MutexGuard::unlocked(&mut queue, || bell.ring());
                 continue;
             }
             if let Some((at, _)) = queue.due.keys().next().copied() {
@@ -160,16 +156,10 @@ impl Times {
 }
 
 impl Queue {
-    /// Takes out those whose time has come, some at once.
-    fn take_due(&mut self, now: Instant) -> Vec<Arc<Bell>> {
-        let mut due = Vec::new();
-        while let Some(first) = self.due.first_entry()
-            && first.key().0 <= now
-            && due.len() < AT_ONCE
-        {
-            due.push(first.remove());
-        }
-        due
+    /// Takes out the first, if its time has come.
+    fn take_due(&mut self, now: Instant) -> Option<Arc<Bell>> {
+        let first = self.due.first_entry()?;
+        (first.key().0 <= now).then(|| first.remove())
     }
 }
 

@@ -6,9 +6,7 @@ use pushsub::{
     Dealer, Event, Identity, LinkError, Message, Options, Router, SendError, TrySendError,
 };
 
-use crate::support::{
-    Result, assert_accounted, connected, event, on_every_transport, on_two_workers,
-};
+use crate::support::{Result, assert_accounted, connected, event, on_every_transport};
 
 on_every_transport! {
     a_reply_finds_the_dealer_that_asked;
@@ -155,37 +153,4 @@ async fn dealers_talk_to_each_other(endpoint: String) -> Result {
     one.send("pong").await?;
     assert_eq!(two.recv().await?.first(), "pong");
     Ok(())
-}
-
-/// RT12: what the kernel has of a reply, and perhaps the peer, takes no room from others while
-/// the thread that wrote it has not said so.
-#[test]
-fn a_router_drops_nothing_for_who_has_less_outstanding_than_its_mark() -> Result {
-    const OUTSTANDING: u32 = 900;
-    const REQUESTS: u32 = 100_000;
-    on_two_workers(async {
-        let (router, dealer) = (Router::new(), Dealer::new());
-        dealer.connect(router.bind("tcp://127.0.0.1:*").await?)?;
-        let echo = router.clone();
-        tokio::spawn(async move {
-            while let Ok(request) = echo.recv().await {
-                echo.send(request).await.expect("it is open");
-            }
-        });
-        let (mut sent, mut replies) = (0, Vec::new());
-        let mut received = 0;
-        while received < REQUESTS {
-            while sent < REQUESTS.min(received + OUTSTANDING) {
-                dealer.send(sent.to_be_bytes().to_vec()).await?;
-                sent += 1;
-            }
-            dealer.recv_many(&mut replies, 1_000).await?;
-            for reply in replies.drain(..) {
-                assert_eq!(reply.first()[..], received.to_be_bytes());
-                received += 1;
-            }
-        }
-        assert_eq!(router.stats().sent.dropped.total(), 0);
-        Ok(())
-    })
 }
