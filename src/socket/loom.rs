@@ -13,7 +13,7 @@ use super::closing::Closing;
 use super::core::Core;
 use super::operations::Waiting;
 use super::receipt::Sending;
-use crate::context::{Context, GRANULE};
+use crate::context::{Context, GRANULE, Lease};
 use crate::endpoint::Endpoint;
 use crate::error::{LinkError, RecvError, SendError};
 use crate::message::Message;
@@ -136,6 +136,15 @@ fn polled_once<T>(future: impl Future<Output = T>) -> Option<T> {
     }
 }
 
+/// Gives back what a lease holds, from a task of its own.
+fn gives_back(context: &Context, lease: Lease) -> thread::JoinHandle<()> {
+    let context = context.clone();
+    thread::spawn(move || {
+        drop(lease);
+        context.shared_budget().tell();
+    })
+}
+
 /// Interleavings with at most two switches that no lock asks for, unless the environment says otherwise.
 fn explore(run: impl Fn() + Send + Sync + 'static) {
     let mut builder = model::Builder::new();
@@ -208,11 +217,7 @@ fn who_waits_for_the_budget_goes_on_when_it_is_free() {
         let stage = Stage::new(SocketType::Push, SocketType::Pull, false);
         let mut hog = stage.context.lease();
         assert!(hog.try_cover(2 * GRANULE));
-        let context = stage.context.clone();
-        let giver = thread::spawn(move || {
-            drop(hog);
-            context.shared_budget().tell();
-        });
+        let giver = gives_back(&stage.context, hog);
         let sent = block_on(Stage::send(&stage.core, vec![0; 40 << 10].into()));
         assert!(sent.is_ok());
         giver.join().expect("it gives back");
@@ -231,13 +236,7 @@ fn who_is_left_unread_is_read_on_when_the_budget_is_free() {
         let message = Message::from(vec![0; 40 << 10]);
         stage.core.deliver(stage.pipe, &mut vec![message]);
         assert!(stage.core.is_paused(stage.pipe), "the budget is used up");
-        let givers = hogs.map(|hog| {
-            let context = stage.context.clone();
-            thread::spawn(move || {
-                drop(hog);
-                context.shared_budget().tell();
-            })
-        });
+        let givers = hogs.map(|hog| gives_back(&stage.context, hog));
         for giver in givers {
             giver.join().expect("it gives back");
         }
@@ -256,11 +255,7 @@ fn who_starves_for_a_moment_hears_of_what_comes() {
         let mut stage = Stage::with_early(SocketType::Pull, SocketType::Push, true, &early);
         let mut hog = stage.context.lease();
         assert!(hog.try_cover(2 * GRANULE));
-        let context = stage.context.clone();
-        let giver = thread::spawn(move || {
-            drop(hog);
-            context.shared_budget().tell();
-        });
+        let giver = gives_back(&stage.context, hog);
         stage.link.read();
         giver.join().expect("it gives back");
         if stage.core.claim_readable(stage.pipe) {
