@@ -458,6 +458,20 @@ mod tests {
         (0..turns).map(turn).collect()
     }
 
+    /// A dropping socket counts on it: whoever has less outstanding than the mark misses nothing.
+    #[test]
+    fn a_full_pipe_admits_another_while_what_it_holds_is_written() {
+        let mut pipe = pipe(1);
+        let another = Message::from("another");
+        push(&mut pipe);
+        assert!(!pipe.admits((&another).into()));
+        let mut batch = Batch::Encoded(Encoded::default());
+        assert_eq!(pipe.take(&mut batch, Writer::Sender), Taken::Batch);
+        assert!(pipe.admits((&another).into()));
+        pipe.outgoing.set_writing(false);
+        assert!(!pipe.admits((&another).into()), "the wire has refused it");
+    }
+
     #[test]
     fn a_burst_that_has_not_grown_for_two_turns_is_written() {
         let told = turns(&mut pipe(1_000), 1, 3);
