@@ -1,8 +1,13 @@
 //! Who wants which topics: a trie of prefixes with the subscribers at its nodes.
 
+mod children;
+
 use std::collections::{HashMap, HashSet};
 
 use slab::Slab;
+use smallvec::SmallVec;
+
+use self::children::Children;
 
 /// Whoever goes with fewer topics leaves the table as large as it is.
 const MANY: usize = 1_000;
@@ -18,7 +23,8 @@ const MANY: usize = 1_000;
 ///   └─ "time"  ── subscriber 2
 /// ```
 ///
-/// A publication walks one path, whatever else is subscribed to. Keys are
+/// A publication walks one path, whatever else is subscribed to; short edges and the first
+/// subscriber lie in the node itself, so that a step of it is one or two places in memory. Keys are
 /// small numbers, such as those of a slab: tables are indexed by them.
 #[derive(Debug)]
 pub(crate) struct Subscriptions<K> {
@@ -59,13 +65,14 @@ pub(crate) enum Canceled {
 #[derive(Debug)]
 struct Node<K> {
     /// The octets between the parent's topic and this one's; empty at the root alone.
-    edge: Box<[u8]>,
+    edge: Edge,
     parent: usize,
-    /// By the first octet of their edges, in its order.
-    children: Vec<(u8, usize)>,
+    children: Children,
     /// Who wants the topic that ends here, in the order of the keys.
-    subscribers: Vec<Subscriber<K>>,
+    subscribers: SmallVec<[Subscriber<K>; 1]>,
 }
+
+type Edge = SmallVec<[u8; 16]>;
 
 #[derive(Debug)]
 struct Subscriber<K> {
@@ -93,7 +100,7 @@ impl<K: Copy + Eq + Into<usize>> Subscriptions<K> {
     /// Nobody wants anything.
     pub(crate) fn new() -> Self {
         let mut nodes = Slab::new();
-        let root = nodes.insert(Node::new(Box::default(), ROOT));
+        let root = nodes.insert(Node::new(Edge::new(), ROOT));
         debug_assert_eq!(root, ROOT);
         Self {
             nodes,
@@ -223,9 +230,7 @@ impl<K: Copy + Eq + Into<usize>> Subscriptions<K> {
         let now = |index: usize| moved.get(&index).copied().unwrap_or(index);
         for (_, node) in &mut self.nodes {
             node.parent = now(node.parent);
-            for (_, child) in &mut node.children {
-                *child = now(*child);
-            }
+            node.children.move_to(now);
         }
         for link in &mut self.links {
             if link.nodes.iter().any(|node| moved.contains_key(node)) {
@@ -277,10 +282,9 @@ impl<K: Copy + Eq + Into<usize>> Subscriptions<K> {
     fn make(&mut self, topic: &[u8]) -> usize {
         let (mut node, mut rest) = (ROOT, topic);
         while let Some(first) = rest.first() {
-            let Ok(position) = self.nodes[node].child(*first) else {
+            let Some(child) = self.nodes[node].children.get(*first) else {
                 return self.add_child(node, rest);
             };
-            let child = self.nodes[node].children[position].1;
             let edge = &self.nodes[child].edge;
             let common = edge.iter().zip(rest).take_while(|(a, b)| a == b).count();
             node = if common < edge.len() {
@@ -296,10 +300,7 @@ impl<K: Copy + Eq + Into<usize>> Subscriptions<K> {
     /// Hangs a node with this edge, which is not empty, below `parent`.
     fn add_child(&mut self, parent: usize, edge: &[u8]) -> usize {
         let child = self.nodes.insert(Node::new(edge.into(), parent));
-        let siblings = &mut self.nodes[parent];
-        if let Err(position) = siblings.child(edge[0]) {
-            siblings.children.insert(position, (edge[0], child));
-        }
+        self.nodes[parent].children.set(edge[0], child);
         child
     }
 
@@ -307,14 +308,14 @@ impl<K: Copy + Eq + Into<usize>> Subscriptions<K> {
     /// below keeps its index, since links know it.
     fn split(&mut self, node: usize, at: usize) -> usize {
         let (head, tail) = self.nodes[node].edge.split_at(at);
-        let (head, tail): (Box<[u8]>, Box<[u8]>) = (head.into(), tail.into());
+        let (head, tail): (Edge, Edge) = (head.into(), tail.into());
         let parent = self.nodes[node].parent;
         let first = (head[0], tail[0]);
         let middle = self.nodes.insert(Node::new(head, parent));
-        self.nodes[middle].children.push((first.1, node));
+        self.nodes[middle].children.set(first.1, node);
         self.nodes[node].edge = tail;
         self.nodes[node].parent = middle;
-        self.nodes[parent].replace_child(first.0, middle);
+        self.nodes[parent].children.set(first.0, middle);
         middle
     }
 
@@ -337,25 +338,20 @@ impl<K: Copy + Eq + Into<usize>> Subscriptions<K> {
         while node != ROOT && self.nodes[node].subscribers.is_empty() {
             let parent = self.nodes[node].parent;
             let first = self.nodes[node].edge[0];
-            match self.nodes[node].children[..] {
-                [] => {
-                    let siblings = &mut self.nodes[parent];
-                    if let Ok(position) = siblings.child(first) {
-                        siblings.children.remove(position);
-                    }
-                    self.nodes.remove(node);
-                    node = parent;
-                }
-                [(_, child)] => {
-                    let edge = [&*self.nodes[node].edge, &*self.nodes[child].edge].concat();
-                    self.nodes[child].edge = edge.into();
-                    self.nodes[child].parent = parent;
-                    self.nodes[parent].replace_child(first, child);
-                    self.nodes.remove(node);
-                    return;
-                }
-                _ => return,
+            if self.nodes[node].children.is_empty() {
+                self.nodes[parent].children.remove(first);
+                self.nodes.remove(node);
+                node = parent;
+                continue;
             }
+            if let Some(child) = self.nodes[node].children.only() {
+                let edge = [&*self.nodes[node].edge, &*self.nodes[child].edge].concat();
+                self.nodes[child].edge = edge.into();
+                self.nodes[child].parent = parent;
+                self.nodes[parent].children.set(first, child);
+                self.nodes.remove(node);
+            }
+            return;
         }
     }
 
@@ -372,24 +368,12 @@ impl<K: Copy + Eq + Into<usize>> Subscriptions<K> {
 }
 
 impl<K> Node<K> {
-    fn new(edge: Box<[u8]>, parent: usize) -> Self {
+    fn new(edge: Edge, parent: usize) -> Self {
         Self {
             edge,
             parent,
-            children: Vec::new(),
-            subscribers: Vec::new(),
-        }
-    }
-
-    /// Where the child with this first octet is, or belongs.
-    fn child(&self, first: u8) -> Result<usize, usize> {
-        self.children
-            .binary_search_by_key(&first, |(octet, _)| *octet)
-    }
-
-    fn replace_child(&mut self, first: u8, child: usize) {
-        if let Ok(position) = self.child(first) {
-            self.children[position].1 = child;
+            children: Children::new(),
+            subscribers: SmallVec::new(),
         }
     }
 }
@@ -401,8 +385,7 @@ fn step<'topic, K>(
     rest: &'topic [u8],
 ) -> Option<(usize, &'topic [u8])> {
     let parent = &nodes[node];
-    let position = parent.child(*rest.first()?).ok()?;
-    let child = parent.children[position].1;
+    let child = parent.children.get(*rest.first()?)?;
     let rest = rest.strip_prefix(&*nodes[child].edge)?;
     Some((child, rest))
 }
