@@ -1,7 +1,12 @@
 //! Takes a fresh wire through greeting and handshake, within a time limit.
 
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Poll, ready};
+
 use bytes::BytesMut;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 
 use super::Settings;
@@ -79,14 +84,7 @@ async fn exchange(
         if let Some(peer) = received.map_err(refusal)? {
             return Ok((peer, input));
         }
-        input.reserve(CHUNK);
-        if wire
-            .read
-            .read_buf(&mut input)
-            .await
-            .map_err(LinkError::io)?
-            == 0
-        {
+        if receive(wire, &mut input).await.map_err(LinkError::io)? == 0 {
             return Err(LinkError::ClosedByPeer);
         }
     }
@@ -96,6 +94,19 @@ async fn exchange(
 #[allow(clippy::needless_pass_by_value, reason = "stands in map_err")]
 fn refusal(error: HandshakeError) -> LinkError {
     LinkError::Handshake(error.to_string())
+}
+
+/// Appends what comes next, and returns how many octets that is. Who waits holds no buffer: there may
+/// be very many, and what they had held would stay with the allocator in pieces.
+async fn receive(wire: &mut Wire, input: &mut BytesMut) -> io::Result<usize> {
+    poll_fn(|context| {
+        let mut chunk = [0; CHUNK];
+        let mut chunk = ReadBuf::new(&mut chunk);
+        ready!(Pin::new(&mut wire.read).poll_read(context, &mut chunk))?;
+        input.extend_from_slice(chunk.filled());
+        Poll::Ready(Ok(chunk.filled().len()))
+    })
+    .await
 }
 
 async fn send(wire: &mut Wire, handshake: &mut Handshake) -> Result<(), LinkError> {
