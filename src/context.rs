@@ -230,6 +230,20 @@ pub(crate) struct Lease {
     held: usize,
 }
 
+/// By how much a lease grows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Growth {
+    /// To whole granules: it need not ask again soon.
+    Rounded,
+    /// By what is needed: a budget that cannot give a whole granule may still have that.
+    Exact,
+}
+
+impl Growth {
+    /// In the order in which they are tried.
+    pub(crate) const ALL: [Self; 2] = [Self::Rounded, Self::Exact];
+}
+
 impl Lease {
     /// Covers so many octets if the budget allows it.
     #[inline]
@@ -237,12 +251,20 @@ impl Lease {
         octets <= FREE.max(self.held) || self.try_grow(octets)
     }
 
+    /// Octets that it covers besides so many.
+    pub(crate) fn free(&self, octets: usize) -> usize {
+        FREE.max(self.held).saturating_sub(octets)
+    }
+
     /// Octets that are to be taken before it covers so many.
-    pub(crate) fn lacks(&self, octets: usize) -> usize {
+    pub(crate) fn lacks(&self, octets: usize, growth: Growth) -> usize {
         if octets <= FREE.max(self.held) {
             return 0;
         }
-        octets - self.held
+        match growth {
+            Growth::Rounded => octets.next_multiple_of(GRANULE) - self.held,
+            Growth::Exact => octets - self.held,
+        }
     }
 
     /// Takes what several leases of this budget lack together, all of it or
@@ -252,8 +274,8 @@ impl Lease {
     }
 
     /// Covers so many octets by what was taken for it.
-    pub(crate) fn grant(&mut self, octets: usize) {
-        self.held += self.lacks(octets);
+    pub(crate) fn grant(&mut self, octets: usize, growth: Growth) {
+        self.held += self.lacks(octets, growth);
     }
 
     /// Covers so many octets, which are there already, whether the budget allows it or not.
@@ -273,10 +295,8 @@ impl Lease {
 
     #[cold]
     fn try_grow(&mut self, octets: usize) -> bool {
-        let exact = octets - self.held;
-        let rounded = octets.next_multiple_of(GRANULE) - self.held;
-        // A budget that cannot give a whole granule may still have enough.
-        let granted = [rounded, exact]
+        let granted = Growth::ALL
+            .map(|growth| self.lacks(octets, growth))
             .into_iter()
             .find(|octets| self.budget.take(*octets));
         self.held += granted.unwrap_or(0);

@@ -194,6 +194,17 @@ pub(crate) struct Limit {
     pub(crate) bytes: usize,
 }
 
+impl Limit {
+    /// Below it one that was full takes more.
+    #[inline]
+    pub(crate) fn half(self) -> Self {
+        Self {
+            messages: self.messages.div_ceil(2),
+            bytes: self.bytes / 2,
+        }
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         let limit = Limit {

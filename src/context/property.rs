@@ -2,8 +2,9 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::sample::select;
 
-use super::{Context, FREE, GRANULE};
+use super::{Context, FREE, GRANULE, Growth};
 
 proptest! {
     #![proptest_config(crate::property::cases(64))]
@@ -43,7 +44,8 @@ proptest! {
 
     #[test]
     fn what_several_lack_is_taken_for_all_of_them_or_for_none(
-        held in vec(0_usize..2 * GRANULE, 1..5), wanted in vec(0_usize..4 * GRANULE, 5)
+        held in vec(0_usize..2 * GRANULE, 1..5), wanted in vec(0_usize..4 * GRANULE, 5),
+        growth in select(&Growth::ALL)
     ) {
         let context = Context::builder().budget(9 * GRANULE).build();
         let mut leases: Vec<_> = held.iter().map(|_| context.lease()).collect();
@@ -52,13 +54,13 @@ proptest! {
         }
         let before = context.used();
         let pairs = || leases.iter().zip(&wanted);
-        let lacking: usize = pairs().map(|(lease, wanted)| lease.lacks(*wanted)).sum();
+        let lacking: usize = pairs().map(|(lease, wanted)| lease.lacks(*wanted, growth)).sum();
         let taken = leases[0].take_for_all(lacking);
         prop_assert_eq!(taken, before + lacking <= context.budget());
         if taken {
             for (lease, wanted) in leases.iter_mut().zip(&wanted) {
-                lease.grant(*wanted);
-                prop_assert_eq!(lease.lacks(*wanted), 0);
+                lease.grant(*wanted, growth);
+                prop_assert_eq!(lease.lacks(*wanted, Growth::Exact), 0);
             }
         }
         let held: usize = leases.iter().map(|lease| lease.held).sum();

@@ -27,6 +27,7 @@ impl Batch {
         }
     }
 
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         match self {
             Self::Encoded(encoded) => encoded.is_empty(),
@@ -52,6 +53,7 @@ impl Batch {
     }
 
     /// Messages that are not yet wholly written.
+    #[inline]
     pub(crate) fn messages(&self) -> usize {
         match self {
             Self::Encoded(encoded) => encoded.messages(),
@@ -60,6 +62,7 @@ impl Batch {
     }
 
     /// Octets that are not yet written.
+    #[inline]
     pub(crate) fn octets(&self) -> usize {
         match self {
             Self::Encoded(encoded) => encoded.octets(),
@@ -68,6 +71,7 @@ impl Batch {
     }
 
     /// Octets of memory that it holds.
+    #[inline]
     pub(super) fn pinned(&self) -> usize {
         match self {
             Self::Encoded(encoded) => encoded.pinned(),
@@ -86,7 +90,7 @@ impl Batch {
 
     /// Puts a message behind all others.
     #[inline(always)]
-    pub(super) fn push(&mut self, parcel: Parcel<'_>) -> Added {
+    pub(super) fn push(&mut self, parcel: Parcel<'_>) {
         match self {
             Self::Encoded(encoded) => encoded.push(parcel.as_copied()),
             Self::Plain(plain) => plain.push(parcel.into_message()),
@@ -170,15 +174,6 @@ impl Batch {
             _ => unreachable!("the batches of a pipe are all of one kind"),
         }
     }
-}
-
-/// What a message came to that was put into a batch.
-#[derive(Clone, Copy)]
-pub(super) struct Added {
-    /// As [`Batch::octets`] counts.
-    pub(super) octets: usize,
-    /// Octets of memory.
-    pub(super) pinned: usize,
 }
 
 /// What a write has finished.

@@ -9,7 +9,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use self::rest::{Part, Rest};
-use super::batch::{Added, Progress};
+use super::batch::Progress;
 use super::marks::Marks;
 use super::parcel::Copied;
 use crate::message::Message;
@@ -29,7 +29,7 @@ const ENTRY: usize = 32;
 ///
 /// ```text
 ///  arena   [hdr|payload|hdr|payload|hdr]         [hdr|payload]
-///  pieces   Arena(n)                    Shared(b) Arena(m)
+///  pieces   Arena(n)                    Shared(b) what is behind them
 ///  index    message     message     message ------ message
 ///           ^ begun: octets of the first that are written
 /// ```
@@ -38,17 +38,20 @@ pub(crate) struct Encoded {
     arena: Vec<u8>,
     /// Octets of the arena that are written already.
     consumed: usize,
+    /// All but the last piece of the arena: none where nothing is shared.
     pieces: VecDeque<Piece>,
-    index: VecDeque<Entry>,
+    /// Where the last piece of the arena begins, unless some of it is written.
+    last_piece: usize,
+    /// All entries, in runs.
+    index: VecDeque<Run>,
     /// Octets of the first entry that are written already.
     begun: usize,
-    /// Octets that are not yet written.
-    octets: usize,
     /// Messages that are not yet wholly written.
     messages: usize,
-    /// Octets of memory held: of the arena also those that are written, of a
-    /// shared frame all until the last is written.
-    pinned: usize,
+    /// Octets of shared frames that are not yet written.
+    shared: usize,
+    /// Octets of memory of shared frames: of each all until the last is written.
+    whole: usize,
     marks: Marks,
 }
 
@@ -66,17 +69,22 @@ struct Shared {
     whole: usize,
 }
 
+/// Entries in a row.
 #[derive(Clone, Copy)]
-struct Entry {
-    octets: usize,
-    kind: EntryKind,
+enum Run {
+    /// So many messages of as many octets each.
+    Messages { octets: usize, count: usize },
+    /// Octets of commands, which belong to one connection and die with it.
+    Commands(usize),
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum EntryKind {
-    Message,
-    /// Commands belong to one connection and die with it.
-    Commands,
+impl Run {
+    /// Octets of the first entry.
+    fn first(self) -> usize {
+        match self {
+            Self::Messages { octets, .. } | Self::Commands(octets) => octets,
+        }
+    }
 }
 
 impl Encoded {
@@ -86,9 +94,10 @@ impl Encoded {
         ENTRY + message.encoded_length()
     }
 
-    /// Octets of memory that it holds.
+    /// Octets of memory that it holds, of the arena also those that are written.
+    #[inline]
     pub(super) fn pinned(&self) -> usize {
-        self.pinned
+        self.arena.len() + self.whole + self.messages * ENTRY
     }
 
     pub(super) fn marks(&self) -> &Marks {
@@ -99,110 +108,113 @@ impl Encoded {
         &mut self.marks
     }
 
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.octets == 0
+        self.octets() == 0
     }
 
     /// Messages that are not yet wholly written.
+    #[inline]
     pub(crate) fn messages(&self) -> usize {
         self.messages
     }
 
     /// Octets that are not yet written.
+    #[inline]
     pub(crate) fn octets(&self) -> usize {
-        self.octets
+        self.arena.len() - self.consumed + self.shared
     }
 
     /// Encodes a message behind all others.
     #[inline(always)]
-    pub(super) fn push<'a>(&mut self, message: impl Into<Copied<'a>>) -> Added {
+    pub(super) fn push<'a>(&mut self, message: impl Into<Copied<'a>>) {
         let copied = message.into();
         let message = copied.message();
-        let octets = if let Some(octets) = copied.octets() {
-            self.in_arena(|arena| arena.extend_from_slice(octets))
+        let before = self.octets();
+        if let Some(octets) = copied.octets() {
+            self.arena.extend_from_slice(octets);
         } else if message.size() < SHARED_FROM {
-            self.in_arena(|arena| frame::encode_message(message, arena))
+            frame::encode_message(message, &mut self.arena);
         } else {
-            self.push_large(message)
-        };
-        self.index.push_back(Entry {
-            octets,
-            kind: EntryKind::Message,
-        });
-        // Whether copied or shared, what goes on the wire is held once.
-        let pinned = octets + ENTRY;
-        self.messages += 1;
-        self.octets += octets;
-        self.pinned += pinned;
-        Added { octets, pinned }
+            self.push_large(message);
+        }
+        self.enter(self.octets() - before);
     }
 
-    /// Puts its frames behind all that is there, and returns how many octets they are: to be
-    /// counted.
-    fn push_large(&mut self, message: &Message) -> usize {
+    /// Counts a message of so many octets, which are there. Most are of the size of the one before.
+    #[inline(always)]
+    fn enter(&mut self, octets: usize) {
+        self.messages += 1;
+        match self.index.back_mut() {
+            Some(Run::Messages {
+                octets: each,
+                count,
+            }) if *each == octets => *count += 1,
+            _ => self.index.push_back(Run::Messages { octets, count: 1 }),
+        }
+    }
+
+    /// Puts its frames behind all that is there.
+    fn push_large(&mut self, message: &Message) {
         let frames = message.frames();
-        let mut octets = 0;
         for (position, payload) in frames.iter().enumerate() {
             let more = position + 1 < frames.len();
-            octets += self.in_arena(|arena| {
-                let flags = if more { frame::MORE } else { 0 };
-                let (header, size) = frame::encode_header(flags, payload.len());
-                arena.extend_from_slice(&header[..size]);
-                if payload.len() < SHARED_FROM {
-                    arena.extend_from_slice(payload);
-                }
-            });
-            if payload.len() >= SHARED_FROM {
-                octets += self.share(payload.clone());
+            let flags = if more { frame::MORE } else { 0 };
+            let (header, size) = frame::encode_header(flags, payload.len());
+            self.arena.extend_from_slice(&header[..size]);
+            if payload.len() < SHARED_FROM {
+                self.arena.extend_from_slice(payload);
+            } else {
+                self.share(Shared {
+                    rest: payload.clone(),
+                    whole: payload.len(),
+                });
             }
         }
-        octets
     }
 
-    /// Puts these behind all that is there, and returns how many they are: to be counted.
-    fn share(&mut self, octets: Bytes) -> usize {
-        let whole = octets.len();
-        let rest = octets;
-        self.pieces.push_back(Piece::Shared(Shared { rest, whole }));
-        whole
+    /// Puts this behind all that is there.
+    fn share(&mut self, shared: Shared) {
+        self.end_piece();
+        self.shared += shared.rest.len();
+        self.whole += shared.whole;
+        self.pieces.push_back(Piece::Shared(shared));
     }
 
-    /// Writes behind all that is there, and returns how many octets that were: to be counted. All
-    /// counters are written once for a message: two writes of each would cost more than both.
-    #[inline(always)]
-    fn in_arena(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> usize {
-        let before = self.arena.len();
-        write(&mut self.arena);
-        let added = self.arena.len() - before;
-        if let Some(Piece::Arena(octets)) = self.pieces.back_mut() {
-            *octets += added;
-        } else {
-            self.pieces.push_back(Piece::Arena(added));
+    /// Octets of the last piece of the arena.
+    #[inline]
+    fn behind_pieces(&self) -> usize {
+        self.arena.len() - self.last_piece.max(self.consumed)
+    }
+
+    /// Counts the last piece of the arena among the others.
+    fn end_piece(&mut self) {
+        let octets = self.behind_pieces();
+        if octets > 0 {
+            self.pieces.push_back(Piece::Arena(octets));
         }
-        added
-    }
-
-    fn count(&mut self, octets: usize) {
-        self.octets += octets;
-        self.pinned += octets;
+        self.last_piece = self.arena.len();
     }
 
     /// Puts commands before the first message of which nothing is written yet:
     /// they never cut a message, and wait for no second one.
     pub(crate) fn push_commands_front(&mut self, commands: Vec<u8>) {
-        let begun = self.index.front().filter(|_| self.begun > 0);
-        let left = begun.map_or(0, |entry| entry.octets - self.begun);
-        let position = usize::from(begun.is_some());
+        self.end_piece();
+        let begun = self.index.front().copied().filter(|_| self.begun > 0);
+        let left = begun.map_or(0, |run| run.first() - self.begun);
         let piece = self.piece_behind(left);
-        self.octets += commands.len();
-        self.index.insert(
-            position,
-            Entry {
-                octets: commands.len(),
-                kind: EntryKind::Commands,
-            },
-        );
-        self.pinned += commands.len();
+        // The one that is begun goes first, without those behind it.
+        if let Some(Run::Messages { octets, count }) = begun {
+            self.index[0] = Run::Messages { octets, count: 1 };
+            if count > 1 {
+                let count = count - 1;
+                self.index.insert(1, Run::Messages { octets, count });
+            }
+        }
+        let position = usize::from(begun.is_some());
+        self.index.insert(position, Run::Commands(commands.len()));
+        self.shared += commands.len();
+        self.whole += commands.len();
         let shared = Shared {
             whole: commands.len(),
             rest: commands.into(),
@@ -251,12 +263,12 @@ impl Encoded {
     /// All the octets to be written, where they lie in one piece.
     #[inline]
     pub(crate) fn only_slice(&self) -> Option<&[u8]> {
-        if self.pieces.len() > 1 {
-            return None;
-        }
-        match self.pieces.front()? {
-            Piece::Arena(octets) => Some(&self.arena[self.consumed..][..*octets]),
-            Piece::Shared(shared) => Some(&shared.rest),
+        match self.pieces.front() {
+            None => Some(&self.arena[self.consumed..]),
+            Some(Piece::Shared(shared)) if self.pieces.len() == 1 && self.behind_pieces() == 0 => {
+                Some(&shared.rest)
+            }
+            Some(_) => None,
         }
     }
 
@@ -275,43 +287,64 @@ impl Encoded {
             });
             count += 1;
         }
+        if let Some(slot) = slices.get_mut(self.pieces.len())
+            && !arena.is_empty()
+        {
+            *slot = IoSlice::new(arena);
+            count += 1;
+        }
         count
     }
 
     /// Takes off what was written.
     pub(crate) fn advance(&mut self, written: usize) -> Progress {
-        let pinned = self.pinned;
-        self.octets -= written;
+        let pinned = self.pinned();
         self.advance_pieces(written);
-        let mut left = self.begun + written;
-        let mut messages = 0;
-        while let Some(entry) = self.index.front() {
-            if left < entry.octets {
-                break;
-            }
-            left -= entry.octets;
-            messages += usize::from(entry.kind == EntryKind::Message);
-            self.index.pop_front();
-        }
-        self.begun = left;
+        let messages = self.advance_index(written);
         self.messages -= messages;
-        self.pinned -= messages * ENTRY;
         self.marks.pass(messages);
-        if self.octets == 0 {
+        if self.is_empty() {
             self.rest();
         }
         Progress {
             messages,
             octets: written,
-            freed: pinned - self.pinned,
+            freed: pinned - self.pinned(),
         }
     }
 
+    /// Takes off the entries that are written. Returns how many messages those were.
+    fn advance_index(&mut self, written: usize) -> usize {
+        self.begun += written;
+        let mut messages = 0;
+        while let Some(run) = self.index.front_mut() {
+            if self.begun < run.first() {
+                break;
+            }
+            match run {
+                Run::Messages { octets, count } => {
+                    let whole = match *count {
+                        1 => 1,
+                        _ => (self.begun / *octets).min(*count),
+                    };
+                    messages += whole;
+                    self.begun -= whole * *octets;
+                    *count -= whole;
+                    if *count > 0 {
+                        break;
+                    }
+                }
+                Run::Commands(octets) => self.begun -= *octets,
+            }
+            self.index.pop_front();
+        }
+        messages
+    }
+
     fn advance_pieces(&mut self, mut written: usize) {
-        while written > 0 {
-            let Some(piece) = self.pieces.front_mut() else {
-                return;
-            };
+        while let Some(piece) = self.pieces.front_mut()
+            && written > 0
+        {
             let step = match piece {
                 Piece::Arena(octets) => {
                     let step = written.min(*octets);
@@ -324,8 +357,9 @@ impl Encoded {
                 }
                 Piece::Shared(shared) => {
                     let step = written.min(shared.rest.len());
+                    self.shared -= step;
                     if step == shared.rest.len() {
-                        self.pinned -= shared.whole;
+                        self.whole -= shared.whole;
                         self.pieces.pop_front();
                     } else {
                         let _ = shared.rest.split_to(step);
@@ -335,16 +369,17 @@ impl Encoded {
             };
             written -= step;
         }
+        self.consumed += written;
     }
 
     /// Gives up the first message, of which nothing is written. Returns
     /// whether there was one.
     pub(super) fn drop_first(&mut self) -> bool {
         debug_assert_eq!(self.begun, 0, "what is begun is finished");
-        let Some(entry) = self.index.front().copied() else {
+        let Some(first) = self.index.front().copied() else {
             return false;
         };
-        self.advance(entry.octets);
+        self.advance(first.first());
         // What is dropped from the front for ever would grow the arena for ever.
         if self.consumed > ARENA_KEPT && self.consumed > self.arena.len() / 2 {
             self.compact();
@@ -354,14 +389,14 @@ impl Encoded {
 
     pub(super) fn compact(&mut self) {
         self.arena.drain(..self.consumed);
-        self.pinned -= self.consumed;
+        self.last_piece = self.last_piece.saturating_sub(self.consumed);
         self.consumed = 0;
     }
 
     /// Everything is written: keep the memory for the next batch, unless it is much.
     fn rest(&mut self) {
-        self.pinned -= self.arena.len();
         self.consumed = 0;
+        self.last_piece = 0;
         self.arena.clear();
         if self.arena.capacity() > ARENA_KEPT {
             self.arena.shrink_to(ARENA_KEPT);
@@ -373,58 +408,55 @@ impl Encoded {
     /// Returns the rest and the number of messages that died.
     pub(crate) fn into_unwritten(mut self) -> (Self, usize) {
         let mut died = 0;
-        while let Some(entry) = self.index.front().copied() {
-            let is_message = entry.kind == EntryKind::Message;
+        while let Some(first) = self.index.front().copied() {
+            let is_message = matches!(first, Run::Messages { .. });
             if is_message && self.begun == 0 {
                 break;
             }
             died += usize::from(is_message);
-            self.advance(entry.octets - self.begun);
+            self.advance(first.first() - self.begun);
         }
         (self, died)
     }
 
     /// Appends all of `later`.
-    pub(crate) fn append(&mut self, later: Self) {
+    pub(crate) fn append(&mut self, mut later: Self) {
+        later.end_piece();
         let mut arena = &later.arena[later.consumed..];
         for piece in later.pieces {
             match piece {
                 Piece::Arena(octets) => {
                     let (piece, rest) = arena.split_at(octets);
                     arena = rest;
-                    let octets = self.in_arena(|arena| arena.extend_from_slice(piece));
-                    self.count(octets);
+                    self.arena.extend_from_slice(piece);
                 }
-                Piece::Shared(shared) => {
-                    let octets = self.share(shared.rest);
-                    self.count(octets);
-                }
+                Piece::Shared(shared) => self.share(shared),
             }
         }
         self.index.extend(later.index);
         self.marks.append(self.messages, later.marks);
         self.messages += later.messages;
-        self.pinned += later.messages * ENTRY;
     }
 
     /// Takes out the messages whose time has passed and of which nothing is written.
     pub(super) fn expire(&mut self, now: Instant) -> Progress {
-        let first = self.index.front().map(|entry| entry.kind);
-        let begun = self.begun > 0 && first == Some(EntryKind::Message);
+        let first = self.index.front();
+        let begun = self.begun > 0 && matches!(first, Some(Run::Messages { .. }));
         let expired = self.marks.expire(now, usize::from(begun));
-        let (before, pinned) = (self.octets, self.pinned);
+        let (before, pinned) = (self.octets(), self.pinned());
         if !expired.is_empty() {
             self.take_out(&expired);
         }
         Progress {
             messages: expired.len(),
-            octets: before - self.octets,
-            freed: pinned - self.pinned,
+            octets: before - self.octets(),
+            freed: pinned - self.pinned(),
         }
     }
 
     /// Takes out the messages at these places, ascending; their marks are out.
     fn take_out(&mut self, places: &[usize]) {
+        self.end_piece();
         let old = std::mem::take(self);
         self.marks = old.marks;
         let mut rest = Rest {
@@ -435,33 +467,31 @@ impl Encoded {
         let mut place = 0;
         // What is written of the first entry is in no piece any more.
         let mut written = old.begun;
-        for entry in old.index {
-            let octets = entry.octets - std::mem::take(&mut written);
-            let is_message = entry.kind == EntryKind::Message;
-            if is_message && places.next_if_eq(&place).is_some() {
-                rest.split(octets, |_| {});
-            } else {
-                rest.split(octets, |part| self.keep(part));
-                self.index.push_back(entry);
-                self.messages += usize::from(is_message);
-                self.pinned += usize::from(is_message) * ENTRY;
+        for run in old.index {
+            let Run::Messages { octets, count } = run else {
+                let left = run.first() - std::mem::take(&mut written);
+                rest.split(left, |part| self.keep(part));
+                self.index.push_back(run);
+                continue;
+            };
+            for _ in 0..count {
+                let left = octets - std::mem::take(&mut written);
+                if places.next_if_eq(&place).is_some() {
+                    rest.split(left, |_| {});
+                } else {
+                    rest.split(left, |part| self.keep(part));
+                    self.enter(octets);
+                }
+                place += 1;
             }
-            place += usize::from(is_message);
         }
         self.begun = old.begun;
     }
 
     fn keep(&mut self, part: Part<'_>) {
         match part {
-            Part::Copied(octets) => {
-                let octets = self.in_arena(|arena| arena.extend_from_slice(octets));
-                self.count(octets);
-            }
-            Part::Shared(shared) => {
-                self.octets += shared.rest.len();
-                self.pinned += shared.whole;
-                self.pieces.push_back(Piece::Shared(shared));
-            }
+            Part::Copied(octets) => self.arena.extend_from_slice(octets),
+            Part::Shared(shared) => self.share(shared),
         }
     }
 }

@@ -133,6 +133,18 @@ impl Incoming {
         Some(message)
     }
 
+    /// As [`pop`](Self::pop), where that is all there is to do: another message stays, none
+    /// expires, and the link is read, or goes on unread.
+    #[inline]
+    pub(crate) fn pop_along(&mut self) -> Option<Message> {
+        let stay = self.messages.len().saturating_sub(1);
+        let rests = !self.is_paused() || stay >= self.limit.half().messages;
+        if stay == 0 || !rests || self.is_timed() {
+            return None;
+        }
+        self.pop()
+    }
+
     /// Takes up to `limit` behind those in `messages`. Returns how many.
     pub(crate) fn pop_into(&mut self, messages: &mut Vec<Message>, limit: usize) -> usize {
         let count = limit.min(self.messages.len());
@@ -215,12 +227,9 @@ impl Incoming {
     }
 
     fn end_pause(&mut self) -> bool {
-        let half = Limit {
-            messages: self.limit.messages.div_ceil(2),
-            bytes: self.limit.bytes / 2,
-        };
-        let rests =
-            self.is_above(half) || self.is_hollow() || (self.starved && self.lease.is_over());
+        let rests = self.is_above(self.limit.half())
+            || self.is_hollow()
+            || (self.starved && self.lease.is_over());
         let resumes = self.messages.is_empty() || !rests;
         if resumes {
             (self.paused, self.starved) = (false, false);

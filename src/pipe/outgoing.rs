@@ -11,7 +11,7 @@ use super::marks::Mark;
 use super::parcel::{Copied, Parcel};
 use super::plain::Plain;
 use super::receipt::Fate;
-use crate::context::Lease;
+use crate::context::{Growth, Lease};
 use crate::error::GivenUp;
 use crate::message::Message;
 use crate::options::Limit;
@@ -33,8 +33,6 @@ pub(crate) struct Outgoing {
     taken: Held,
     /// The writer is about to say how much of it is written: the wire has not refused it.
     writing: bool,
-    /// All that is not yet written.
-    held: Held,
     /// Places that were promised to messages yet to come.
     reserved: usize,
     /// What a writer took last may expire.
@@ -77,7 +75,6 @@ impl Outgoing {
             commands: Vec::new(),
             taken: Held::default(),
             writing: false,
-            held: Held::default(),
             reserved: 0,
             taken_timed: false,
             limit,
@@ -88,36 +85,74 @@ impl Outgoing {
     /// Messages that are not yet written.
     #[inline]
     pub(crate) fn messages(&self) -> usize {
-        self.held.messages
+        self.waiting_messages() + self.taken.messages
+    }
+
+    /// Messages that no writer has taken.
+    #[inline]
+    fn waiting_messages(&self) -> usize {
+        let keyed = self.keyed.as_ref().map_or(0, |keyed| keyed.messages());
+        self.waiting.messages() + keyed
     }
 
     /// Octets that are not yet written, those of commands that a writer has taken included.
     pub(crate) fn octets(&self) -> usize {
-        self.held.octets
+        self.waiting_octets() + self.taken.octets
     }
 
     /// Octets that no writer has taken.
+    #[inline]
     fn waiting_octets(&self) -> usize {
-        self.held.octets - self.taken.octets
+        self.waiting.octets() + self.keyed_octets()
     }
 
-    /// All that is not yet written, counted anew.
-    fn count(&self) -> Held {
-        let (waiting, keyed) = (Held::of(&self.waiting), self.keyed.as_ref());
-        let keyed_octets = keyed.map_or(0, |keyed| keyed.octets());
-        Held {
-            messages: waiting.messages
-                + keyed.map_or(0, |keyed| keyed.messages())
-                + self.taken.messages,
-            octets: waiting.octets + keyed_octets + self.taken.octets,
-            pinned: waiting.pinned + keyed_octets + self.taken.pinned,
-        }
+    #[inline]
+    fn keyed_octets(&self) -> usize {
+        self.keyed.as_ref().map_or(0, |keyed| keyed.octets())
+    }
+
+    /// Octets of memory of all that is not yet written.
+    #[inline]
+    fn pinned(&self) -> usize {
+        self.waiting.pinned() + self.keyed_octets() + self.taken.pinned
+    }
+
+    /// What a message is sure to hold at most.
+    #[inline]
+    pub(crate) fn cost(&self, message: Copied<'_>) -> usize {
+        self.waiting.cost(message)
+    }
+
+    /// How many messages, and octets, are sure to have room and to be charged already, and
+    /// do not fill a write of so many octets.
+    pub(crate) fn room(&self, write: usize) -> (usize, usize) {
+        let held = self.octets();
+        let fills = match self.taken.octets {
+            0 => (write - 1).saturating_sub(held),
+            _ => usize::MAX,
+        };
+        let octets = self.limit.bytes.saturating_sub(held);
+        let messages = self
+            .limit
+            .messages
+            .saturating_sub(self.messages() + self.reserved);
+        (
+            messages,
+            octets.min(fills).min(self.lease.free(self.pinned())),
+        )
+    }
+
+    /// Accepts a message that has [room](Self::room).
+    #[inline]
+    pub(crate) fn follow(&mut self, parcel: Parcel<'_>) {
+        self.waiting.push(parcel);
+        debug_assert!(self.lease.lacks(self.pinned(), Growth::Exact) == 0);
     }
 
     /// Whether as many octets wait as one write takes, and no writer is at work.
     #[inline]
     pub(crate) fn fills_a_write(&self, octets: usize) -> bool {
-        self.taken.octets == 0 && self.held.octets >= octets
+        self.taken.octets == 0 && self.waiting_octets() >= octets
     }
 
     /// Whether messages wait that do not yet fill a write, and nothing else.
@@ -147,15 +182,15 @@ impl Outgoing {
     /// that a message above the limit in octets is slow, not stuck.
     #[inline]
     pub(crate) fn has_room(&self) -> bool {
-        let messages = self.held.messages + self.reserved;
-        let octets = self.held.octets;
+        let messages = self.messages() + self.reserved;
+        let octets = self.octets();
         messages == 0 || (messages < self.limit.messages && octets < self.limit.bytes)
     }
 
     /// Whether one more fits if all is written that a writer is writing now. It may be at the
     /// peer already, and answered: who has less outstanding than the limit is to miss nothing.
     pub(crate) fn has_room_behind_a_write(&self) -> bool {
-        let messages = self.held.messages - self.taken.messages + self.reserved;
+        let messages = self.waiting_messages() + self.reserved;
         let octets = self.waiting_octets();
         self.writing && messages < self.limit.messages && octets < self.limit.bytes
     }
@@ -175,14 +210,15 @@ impl Outgoing {
         let kept = if in_place {
             self.taken.pinned
         } else {
-            self.held.pinned
+            self.pinned()
         };
         kept + self.waiting.cost(message)
     }
 
     /// What the budget would have to give for this message.
-    pub(crate) fn lacks(&self, message: Copied<'_>, in_place: bool) -> usize {
-        self.lease.lacks(self.octets_with(message, in_place))
+    pub(crate) fn lacks(&self, message: Copied<'_>, in_place: bool, growth: Growth) -> usize {
+        self.lease
+            .lacks(self.octets_with(message, in_place), growth)
     }
 
     /// Takes from the budget what several pipes lack together, all of it or nothing.
@@ -191,21 +227,22 @@ impl Outgoing {
     }
 
     /// Charges this message, for which the budget has given what was lacking.
-    pub(crate) fn grant(&mut self, message: Copied<'_>, in_place: bool) {
+    pub(crate) fn grant(&mut self, message: Copied<'_>, in_place: bool, growth: Growth) {
         let octets = self.octets_with(message, in_place);
-        self.lease.grant(octets);
+        self.lease.grant(octets, growth);
     }
 
-    /// Counts anew, and gives back to the budget what is not needed.
+    /// Gives back to the budget what is not needed.
     pub(crate) fn settle(&mut self) {
-        self.held = self.count();
-        self.lease.settle(self.held.pinned);
+        let pinned = self.pinned();
+        self.lease.settle(pinned);
     }
 
-    /// Counts anew, and charges what there is.
+    /// Charges what there is.
+    #[inline]
     fn cover(&mut self) {
-        self.held = self.count();
-        self.lease.cover(self.held.pinned);
+        let pinned = self.pinned();
+        self.lease.cover(pinned);
     }
 
     /// Promises a place; the caller has asked for room.
@@ -222,12 +259,8 @@ impl Outgoing {
     /// is charged though the budget has nothing left.
     #[inline(always)]
     pub(crate) fn push(&mut self, parcel: Parcel<'_>) {
-        let added = self.waiting.push(parcel);
-        self.held.messages += 1;
-        self.held.octets += added.octets;
-        self.held.pinned += added.pinned;
-        debug_assert_eq!(self.held, self.count());
-        self.lease.cover(self.held.pinned);
+        self.waiting.push(parcel);
+        self.cover();
     }
 
     /// Gives the message that was accepted last a time to live or a receipt.
@@ -265,9 +298,7 @@ impl Outgoing {
     /// Gives up the message of this key that no writer has taken. Returns
     /// whether there was one.
     pub(crate) fn drop_of_key(&mut self, key: &Bytes) -> bool {
-        let removed = self.keyed.as_mut().is_some_and(|keyed| keyed.remove(key));
-        self.held = self.count();
-        removed
+        self.keyed.as_mut().is_some_and(|keyed| keyed.remove(key))
     }
 
     /// Accepts a message of which none waits with this key.
@@ -353,7 +384,6 @@ impl Outgoing {
         if !commands.is_empty() {
             batch.push_commands_front(commands);
             self.taken = Held::of(batch);
-            self.held = self.count();
         }
     }
 
@@ -430,6 +460,29 @@ mod tests {
             9,
         );
         assert_eq!(accepted, 5);
+    }
+
+    /// What has room goes in, and what goes in when it is asked one by one is no less.
+    #[test]
+    fn the_room_that_is_told_is_there_and_ends_before_a_write_is_full() {
+        let limit = Limit {
+            messages: 100,
+            bytes: 5_000,
+        };
+        for (held, write) in [(0, 600), (3, 600), (40, 600), (99, 8_000), (100, 8_000)] {
+            let (mut outgoing, _) = filled(limit, held);
+            let (messages, octets) = outgoing.room(write);
+            let message = Message::from("12345678");
+            let cost = outgoing.cost((&message).into());
+            for _ in 0..messages.min(octets / cost) {
+                assert!(outgoing.has_room() && !outgoing.fills_a_write(write));
+                outgoing.follow((&message).into());
+            }
+            assert!(
+                held > 39 || !outgoing.fills_a_write(write),
+                "{held} of 10 octets"
+            );
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::batch::{Added, Progress};
+use super::batch::Progress;
 use super::incoming::footprint;
 use super::marks::Marks;
 use super::receipt::Fate;
@@ -33,12 +33,9 @@ impl Plain {
         self.octets
     }
 
-    pub(super) fn push(&mut self, message: Message) -> Added {
-        let octets = footprint(&message);
-        self.octets += octets;
+    pub(super) fn push(&mut self, message: Message) {
+        self.octets += footprint(&message);
         self.messages.push_back(message);
-        let pinned = octets;
-        Added { octets, pinned }
     }
 
     pub(super) fn push_commands(&mut self, mut commands: Vec<u8>) {

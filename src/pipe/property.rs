@@ -244,8 +244,8 @@ proptest! {
             let mut batch = Batch::Encoded(Encoded::default());
             let cost = batch.cost(copied);
             prop_assert_eq!(cost, batch.cost((&message).into()));
-            let added = batch.push(Parcel::Copy(copied));
-            prop_assert_eq!((added.octets, added.pinned), (wanted.len(), cost));
+            batch.push(Parcel::Copy(copied));
+            prop_assert_eq!((batch.octets(), batch.pinned()), (wanted.len(), cost));
             let Batch::Encoded(encoded) = &batch else { unreachable!("it was made so") };
             let mut slices = [IoSlice::new(&[]); 64];
             let count = encoded.slices(&mut slices);

@@ -15,7 +15,7 @@ use super::ledger::Entry;
 use super::locked::Guarded;
 use super::monitor::Event;
 use super::offer::{Flush, Lacking, Offer};
-use super::pattern::Pattern;
+use super::pattern::{Pattern, is_next_sent_to};
 use super::peer::PeerInfo;
 use super::receipt::Sending;
 use super::state::{PassedOn, Popped, State};
@@ -220,7 +220,32 @@ impl Core {
 
     #[inline]
     fn offer(&self, message: &mut Option<Message>, sending: &Sending, flush: &mut Flush) -> Offer {
-        self.offer_locked(&mut self.state.lock(), message, sending, flush)
+        self.offer_locked(&mut self.state.lock_to_offer(), message, sending, flush)
+    }
+
+    /// Sends a message that only follows others of its burst, and needs no turn of its task.
+    /// Returns whether it did.
+    #[inline]
+    pub(super) fn send_along(&self, message: &mut Option<Message>) -> bool {
+        let sends = is_next_sent_to(self.socket_type);
+        if !sends || message.as_ref().is_none_or(|one| self.options.refuses(one)) {
+            return false;
+        }
+        let follow = || self.state.lock_to_follow().follow(message).then_some(());
+        self.go_along(follow).is_some()
+    }
+
+    /// Does what is one of many operations, unless the task owes a turn.
+    #[inline]
+    fn go_along<T>(&self, operation: impl FnOnce() -> Option<T>) -> Option<T> {
+        let operations = self.operations.load(Ordering::Relaxed);
+        if operations.is_multiple_of(OPERATIONS_A_STEP) {
+            return None;
+        }
+        let done = operation()?;
+        self.operations
+            .store(operations.wrapping_add(1), Ordering::Relaxed);
+        Some(done)
     }
 
     #[inline(always)]
@@ -272,6 +297,13 @@ impl Core {
             };
             link.read();
         }
+    }
+
+    /// Receives one of many messages that were read ahead, where that is all there is to do and the
+    /// task needs no turn.
+    #[inline]
+    pub(super) fn recv_along(&self) -> Option<Message> {
+        self.go_along(|| self.state.lock_to_follow().pop_along())
     }
 
     /// Receives one message: what was read ahead, or else what a readable link has.

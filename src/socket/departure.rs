@@ -90,6 +90,12 @@ impl Departure {
         self.flushing
     }
 
+    /// What is queued now changes nothing, unless it fills a write.
+    #[inline]
+    pub(super) fn is_followed(&self) -> bool {
+        self.flushing && self.owed == 0 && !self.asked && !self.answers
+    }
+
     /// There is something to write besides, and the driver is woken for it.
     pub(super) fn begins(&mut self) {
         self.flushing = true;

@@ -40,8 +40,24 @@ impl Guarded {
         }
     }
 
+    /// For anything.
     #[inline]
     pub(super) fn lock(&self) -> Locked<'_> {
+        let mut locked = self.lock_to_offer();
+        locked.visits += 1;
+        locked
+    }
+
+    /// For one of many sends or receives, which changes nothing but a queue: nobody is to be
+    /// woken behind it, and the lanes stay open.
+    #[inline]
+    pub(super) fn lock_to_follow(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// For a send, which leaves the lanes open but for that of the pipe that it goes into.
+    #[inline]
+    pub(super) fn lock_to_offer(&self) -> Locked<'_> {
         Locked {
             state: self.state.lock(),
             _after: After {

@@ -20,6 +20,7 @@ mod departure;
 pub(crate) mod envelope;
 mod exchange;
 mod handle;
+mod lane;
 mod ledger;
 mod locked;
 #[cfg(all(test, pushsub_loom))]

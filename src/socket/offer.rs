@@ -9,6 +9,7 @@ use super::pattern::Pattern;
 use super::place::Pipe;
 use super::receipt::Terms;
 use super::state::State;
+use crate::context::Growth;
 use crate::error::{GivenUp, SendError};
 use crate::message::Message;
 use crate::options::{Options, Overflow};
@@ -144,6 +145,12 @@ impl State {
     }
 }
 
+/// Whether a message may follow others by a lane: it only goes behind them.
+fn is_plain(terms: Option<&Terms<'_>>, overflow: Overflow, leaves: Leaves) -> bool {
+    let takes_a_place = matches!(overflow, Overflow::ConflateBy(_));
+    terms.is_none() && !takes_a_place && leaves == Leaves::AtOnce
+}
+
 /// Sees to it that all these pipes have room for the message, which is charged then.
 ///
 /// The budget is asked once, for all: what was granted to some and given back
@@ -153,22 +160,22 @@ fn all_admit(
     indexes: &[usize],
     message: Copied<'_>,
 ) -> Result<(), Lacking> {
-    let mut lacking = 0;
-    for index in indexes {
-        let pipe = &pipes[*index];
-        if !pipe.has_room() {
-            return Err(Lacking::Room);
-        }
-        lacking += pipe.lacks(message);
+    if !indexes.iter().all(|index| pipes[*index].has_room()) {
+        return Err(Lacking::Room);
     }
-    let Some(first) = indexes.first().filter(|_| lacking > 0) else {
-        return Ok(());
-    };
-    if pipes[*first].outgoing.take_for_all(lacking) {
-        for index in indexes {
-            pipes[*index].grant(message);
+    for growth in Growth::ALL {
+        let lacking = indexes.iter();
+        let lacking = lacking.map(|index| pipes[*index].lacks(message, growth));
+        let lacking: usize = lacking.sum();
+        let Some(first) = indexes.first().filter(|_| lacking > 0) else {
+            return Ok(());
+        };
+        if pipes[*first].outgoing.take_for_all(lacking) {
+            for index in indexes {
+                pipes[*index].grant(message, growth);
+            }
+            return Ok(());
         }
-        return Ok(());
     }
     // As with one pipe that is empty: the message is slow, not stuck.
     let mut all = indexes.iter();
@@ -219,6 +226,7 @@ impl State {
         let State {
             pattern: Pattern::Router(identities) | Pattern::Reply(identities),
             pipes,
+            visits,
             ..
         } = self
         else {
@@ -247,8 +255,13 @@ impl State {
         }
         let (_, mut body) = offered.take().expect("looked at above").split_first();
         let overflow = options.pattern.overflow.unwrap_or(Overflow::DropNewest);
-        let link = pipe.push_or(Parcel::Whole(&mut body), terms, overflow, flush.leaves);
-        flush.add(link);
+        let plain = is_plain(terms, overflow, flush.leaves);
+        let follows = plain && pipe.follow(*visits, Parcel::Whole(&mut body));
+        if !follows {
+            let link = pipe.push_or(Parcel::Whole(&mut body), terms, overflow, flush.leaves);
+            pipe.open_lane(*visits, plain);
+            flush.add(link);
+        }
         Offer::Accepted
     }
 
@@ -260,6 +273,10 @@ impl State {
         terms: Option<&Terms<'_>>,
         flush: &mut Flush,
     ) -> Offer {
+        let plain = is_plain(terms, Overflow::Block, flush.leaves);
+        if plain && offered.is_some() && self.follow(offered) {
+            return Offer::Accepted;
+        }
         let Some(message) = offered else {
             return Offer::Accepted;
         };
@@ -267,7 +284,9 @@ impl State {
             Ok(index) => index,
             Err(lacking) => return Offer::Full(lacking),
         };
-        let link = self.pipes[index].push(Parcel::Whole(offered), terms, flush.leaves);
+        let (visits, pipe) = (self.visits, &mut self.pipes[index]);
+        let link = pipe.push(Parcel::Whole(offered), terms, flush.leaves);
+        pipe.open_lane(visits, plain);
         *offered = None;
         if let Some(peers) = self.pattern.rotation() {
             peers.advance();
@@ -288,6 +307,7 @@ impl State {
         let State {
             pattern: Pattern::FanOut { subscriptions, .. },
             pipes,
+            visits,
             matched,
             encoded,
             ..
@@ -308,17 +328,26 @@ impl State {
         let copied = Copied::new(message, matched.len(), encoded);
         let overflow = options.pattern.overflow.unwrap_or(Overflow::DropNewest);
         let waits = matches!(overflow, Overflow::Block);
-        if waits && let Err(lacking) = all_admit(pipes, matched, copied) {
+        let plain = is_plain(terms, overflow, flush.leaves);
+        let follows = |index: &usize| plain && pipes[*index].is_followed_by(*visits, copied);
+        if waits
+            && !matched.iter().all(follows)
+            && let Err(lacking) = all_admit(pipes, matched, copied)
+        {
             return Offer::Full(lacking);
         }
         for index in matched.iter() {
             let (pipe, parcel) = (&mut pipes[*index], Parcel::Copy(copied));
+            if plain && pipe.follow(*visits, Parcel::Copy(copied)) {
+                continue;
+            }
             let leaves = flush.leaves;
             flush.add(if waits {
                 pipe.push(parcel, terms, leaves)
             } else {
                 pipe.push_or(parcel, terms, overflow, leaves)
             });
+            pipe.open_lane(*visits, plain);
         }
         *offered = None;
         self.unmatched += u64::from(self.matched.is_empty());

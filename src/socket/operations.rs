@@ -55,7 +55,12 @@ impl Handle {
         let core = self.core();
         let mut waiting = Waiting::to_send(core);
         let mut message = Some(message);
-        poll_fn(move |context| core.poll_send(context, &mut message, &mut waiting.ticket))
+        poll_fn(move |context| {
+            if !waiting.ticket.is_waiting() && core.send_along(&mut message) {
+                return Poll::Ready(Ok(()));
+            }
+            core.poll_send(context, &mut message, &mut waiting.ticket)
+        })
     }
 
     pub(super) async fn send_with(
@@ -116,7 +121,14 @@ impl Handle {
     pub(super) fn recv(&self) -> impl Future<Output = Result<Message, RecvError>> + Send + '_ {
         let core = self.core();
         let mut waiting = Waiting::to_receive(core);
-        poll_fn(move |context| core.poll_recv(context, &mut waiting.ticket))
+        poll_fn(move |context| {
+            if !waiting.ticket.is_waiting()
+                && let Some(message) = core.recv_along()
+            {
+                return Poll::Ready(Ok(message));
+            }
+            core.poll_recv(context, &mut waiting.ticket)
+        })
     }
 
     pub(super) fn recv_from(
@@ -308,8 +320,11 @@ macro_rules! sending_socket {
             ///
             /// A future that is dropped before it was ready has sent nothing,
             /// and its message is dropped with it.
-            pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
-                self.handle.send(message.into()).await
+            pub fn send(
+                &self,
+                message: impl Into<Message>,
+            ) -> impl Future<Output = Result<(), SendError>> + Send {
+                self.handle.send(message.into())
             }
 
             /// Sends a message if that is possible without waiting.
@@ -404,8 +419,8 @@ macro_rules! receiving_socket {
             /// # Cancel safety
             ///
             /// A dropped future loses no message.
-            pub async fn recv(&self) -> Result<Message, RecvError> {
-                self.handle.recv().await
+            pub fn recv(&self) -> impl Future<Output = Result<Message, RecvError>> + Send {
+                self.handle.recv()
             }
 
             /// Receives a message if one is there.

@@ -116,6 +116,16 @@ impl Pattern {
         )
     }
 
+    /// The pipe whose turn it is, where messages go to one after the other or to the only one.
+    #[inline]
+    pub(super) fn next(&self) -> Option<usize> {
+        match self {
+            Self::RoundRobin { peers, .. } => peers.current(),
+            Self::Pair(peer) => *peer,
+            _ => None,
+        }
+    }
+
     /// The turns of the peers, where messages go to one after the other.
     #[inline]
     pub(super) fn rotation(&mut self) -> Option<&mut RoundRobin<usize>> {
@@ -124,6 +134,13 @@ impl Pattern {
             _ => None,
         }
     }
+}
+
+/// Whether a pattern sends to the [next](Pattern::next) pipe, whatever the message.
+#[inline]
+pub(super) fn is_next_sent_to(socket_type: SocketType) -> bool {
+    use SocketType as S;
+    matches!(socket_type, S::Push | S::Dealer | S::Pair)
 }
 
 /// A subscription as XPUB shows it: one octet, 1 or 0, and the topic.

@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::departure::{Departure, FLUSH_AT, GROWN_AT, Leaves};
+use super::lane::Lane;
 use super::manual::Asks;
 use super::peer::PeerInfo;
 use super::receipt::{Terms, expiry};
 use super::stats::{Received, Sent};
+use crate::context::Growth;
 use crate::endpoint::Endpoint;
 use crate::error::{GivenUp, LinkError};
 use crate::message::Message;
@@ -57,6 +59,8 @@ pub(super) struct Pipe {
     /// Its link is left unread because the budget has no place for what it would read.
     pub(super) unread: bool,
     pub(super) departure: Departure,
+    /// What may follow without a look at any of this.
+    lane: Lane,
     /// Its link is being cut, with what it holds: nothing is to follow that.
     pub(super) resetting: bool,
     /// What the newest PING of the present connection wants back, until it is
@@ -99,6 +103,7 @@ impl Pipe {
             listed: false,
             unread: false,
             departure: Departure::default(),
+            lane: Lane::default(),
             resetting: false,
             pong: None,
             sent: Sent::default(),
@@ -197,14 +202,14 @@ impl Pipe {
     }
 
     /// What the budget would have to give for a message.
-    pub(super) fn lacks(&self, message: Copied<'_>) -> usize {
-        self.outgoing.lacks(message, self.conflate)
+    pub(super) fn lacks(&self, message: Copied<'_>, growth: Growth) -> usize {
+        self.outgoing.lacks(message, self.conflate, growth)
     }
 
     /// Charges a message, for which the budget has given what was lacking: it
     /// is to be pushed.
-    pub(super) fn grant(&mut self, message: Copied<'_>) {
-        self.outgoing.grant(message, self.conflate);
+    pub(super) fn grant(&mut self, message: Copied<'_>, growth: Growth) {
+        self.outgoing.grant(message, self.conflate, growth);
     }
 
     /// Whether a message may be queued that is dropped otherwise. It is charged then.
@@ -340,6 +345,39 @@ impl Pipe {
             self.outgoing.mark_last(terms.mark());
         }
         self.accepted(leaves)
+    }
+
+    /// Behind a message of a burst: says what may follow it. `plain`: it has no terms, nor have those.
+    #[inline]
+    pub(super) fn open_lane(&mut self, visits: u64, plain: bool) {
+        let goes_on = self.link.is_some() && !self.resetting && !self.conflate;
+        self.lane = match plain && goes_on && self.departure.is_followed() {
+            true => self.lane_of(visits),
+            false => Lane::default(),
+        };
+    }
+
+    fn lane_of(&self, visits: u64) -> Lane {
+        let (messages, octets) = self.outgoing.room(FLUSH_AT);
+        Lane::new(visits, messages, octets)
+    }
+
+    /// Whether a message may only follow others.
+    #[inline]
+    pub(super) fn is_followed_by(&self, visits: u64, message: Copied<'_>) -> bool {
+        self.lane.admits(visits, self.outgoing.cost(message))
+    }
+
+    /// Queues a message that only follows others. Returns whether it does.
+    #[inline]
+    pub(super) fn follow(&mut self, visits: u64, parcel: Parcel<'_>) -> bool {
+        let cost = self.outgoing.cost(parcel.as_copied());
+        let follows = self.lane.takes(visits, cost);
+        if follows {
+            self.outgoing.follow(parcel);
+            self.sent.accepted += 1;
+        }
+        follows
     }
 
     /// Counts a message that was queued. Returns the link if this task is to flush it.

@@ -26,6 +26,8 @@ use crate::session::{Link, Phase, PipeId};
 pub(super) type Popped<T> = (T, Option<Arc<Link>>);
 
 pub(super) struct State {
+    /// How often its lock was taken for anything but a send: it closes all lanes.
+    pub(super) visits: u64,
     pub(super) pipes: Slab<Pipe>,
     next_serial: u64,
     /// The number of the last connection.
@@ -77,6 +79,7 @@ impl PassedOn {
 impl State {
     pub(super) fn new(pattern: Pattern) -> Self {
         Self {
+            visits: 1,
             pipes: Slab::new(),
             next_serial: 0,
             last_connection: 0,
@@ -189,6 +192,17 @@ impl State {
     pub(super) fn pop(&mut self) -> Option<Popped<Message>> {
         let (message, link, ()) = self.take_next(|_, pipe| pipe.received.delivered += 1)?;
         Some((message, link))
+    }
+
+    /// As [`pop`](Self::pop), where nothing else is to be done.
+    #[inline]
+    pub(super) fn pop_along(&mut self) -> Option<Message> {
+        let index = self.fair.current()?;
+        let pipe = &mut self.pipes[index];
+        let message = pipe.incoming.pop_along()?;
+        pipe.received.delivered += 1;
+        self.fair.advance();
+        Some(message)
     }
 
     /// As [`pop`](Self::pop), or up to `limit` at once where only one peer has any: for

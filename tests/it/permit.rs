@@ -3,9 +3,14 @@
 use std::time::Duration;
 
 use futures::FutureExt;
+use pushsub::testing::dial;
 use pushsub::{Dealer, Options, Pair, PermitError, Pull, Push, ReserveError, Router, TrySendError};
 
-use crate::support::{Result, assert_accounted, connected, disconnected, on_every_transport};
+use crate::support::peer::Peer;
+use crate::support::{
+    Result, assert_accounted, connected, disconnected, in_virtual_time, memory_name,
+    on_every_transport,
+};
 
 on_every_transport! {
     a_permit_sends_without_waiting_and_its_message_arrives;
@@ -133,4 +138,32 @@ async fn a_permit_of_a_closed_socket_gives_the_message_back_and_holds_up_no_clos
     assert!(matches!(sent, Err(PermitError::Closed(_))), "{sent:?}");
     assert_eq!(clone.reserve().await.err(), Some(ReserveError::Closed));
     Ok(())
+}
+
+/// The others of a burst take a shorter way than the first, as long as nothing has happened between.
+#[test]
+fn a_burst_takes_no_place_that_is_promised_meanwhile() -> Result {
+    in_virtual_time(async {
+        let name = memory_name();
+        let options = Options::default().send_high_water_mark(10);
+        let push = Push::with_options(options)?;
+        let mut monitor = push.monitor();
+        push.bind(format!("memory://{name}").as_str()).await?;
+        let peer = Peer::shaken(dial(&name)?, "PULL", 1).await?;
+        connected(&mut monitor).await;
+        // The first is written at once, and the others wait for the driver, which has no turn here.
+        for _ in 0..4 {
+            push.try_send("of a burst")?;
+        }
+        let promised: Vec<_> = (0..7)
+            .filter_map(|_| push.reserve().now_or_never())
+            .collect();
+        assert_eq!(promised.len(), 7);
+        let another = push.try_send("another");
+        assert!(matches!(another, Err(TrySendError::Full(_))), "{another:?}");
+        drop(promised);
+        push.try_send("another")?;
+        drop(peer);
+        Ok(())
+    })
 }

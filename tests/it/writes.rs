@@ -1,10 +1,11 @@
 //! Which messages leave together, and when: what a sink is fed, and answers to what was read at once.
 
 use std::task::Poll;
+use std::time::Duration;
 
-use futures::{SinkExt, poll};
+use futures::{FutureExt, SinkExt, poll};
 use pushsub::testing::dial;
-use pushsub::{Dealer, Message, Options, Router};
+use pushsub::{Dealer, Message, Options, Router, SendError};
 use tokio::task::{unconstrained, yield_now};
 
 use crate::support::peer::{Peer, frame};
@@ -308,6 +309,34 @@ fn where_no_burst_follows_a_burst_messages_leave_at_once_again() -> Result {
             assert_eq!(frames_there(&mut peer).await, 1 - at_once);
             settle().await;
         }
+        Ok(())
+    })
+}
+
+#[test]
+fn nothing_follows_a_burst_into_a_closed_socket() -> Result {
+    in_virtual_time(async {
+        let (dealer, peer) = dealer_and_peer(quiet()).await?;
+        for _ in 0..4 {
+            dealer.try_send("of a burst")?;
+        }
+        let closed = dealer.clone().close(Duration::ZERO).now_or_never();
+        let late = dealer.send("late").now_or_never();
+        assert!(matches!(late, Some(Err(SendError::Closed(_)))), "{late:?}");
+        drop((closed, peer));
+        Ok(())
+    })
+}
+
+#[test]
+fn a_burst_is_let_in_until_its_octets_are_those_of_the_mark() -> Result {
+    in_virtual_time(async {
+        let (dealer, peer) = dealer_and_peer(quiet().send_high_water_mark_bytes(1_000)).await?;
+        // The first leaves at once; each of the others is a header of two octets and a body of 98.
+        let message = Message::from(vec![7; 98]);
+        let sent = (0..100).take_while(|_| dealer.try_send(message.clone()).is_ok());
+        assert_eq!(sent.count(), 11);
+        drop(peer);
         Ok(())
     })
 }

@@ -80,11 +80,11 @@ fn a_message_begun_dies_with_its_link_and_the_rest_lives_on() {
 fn a_large_frame_counts_whole_until_its_last_octet_is_written() {
     let mut batch = Encoded::default();
     batch.push(&large(7));
-    let (octets, pinned) = (batch.octets(), batch.pinned);
+    let (octets, pinned) = (batch.octets(), batch.pinned());
     assert_eq!(batch.advance(octets - 1).freed, 0);
-    assert_eq!(batch.pinned, pinned);
+    assert_eq!(batch.pinned(), pinned);
     assert_eq!(batch.advance(1).freed, pinned);
-    assert_eq!(batch.pinned, 0);
+    assert_eq!(batch.pinned(), 0);
 }
 
 /// BI-55: small messages share a piece, large ones have their own.
