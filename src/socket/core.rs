@@ -124,16 +124,19 @@ impl Core {
     }
 
     /// Sends the message, which is taken out of the option, or waits for room.
+    #[inline]
     pub(super) fn poll_send(
         &self,
         context: &mut Context<'_>,
         message: &mut Option<Message>,
         ticket: &mut Ticket,
     ) -> Poll<Result<(), SendError>> {
+        if !ticket.is_waiting() && self.send_along(message) {
+            return Poll::Ready(Ok(()));
+        }
         self.poll_send_with(context, message, &Sending::PLAIN, ticket)
     }
 
-    #[inline]
     pub(super) fn poll_send_with(
         &self,
         context: &mut Context<'_>,
@@ -226,7 +229,7 @@ impl Core {
     /// Sends a message that only follows others of its burst, and needs no turn of its task.
     /// Returns whether it did.
     #[inline]
-    pub(super) fn send_along(&self, message: &mut Option<Message>) -> bool {
+    fn send_along(&self, message: &mut Option<Message>) -> bool {
         let sends = is_next_sent_to(self.socket_type);
         if !sends || message.as_ref().is_none_or(|one| self.options.refuses(one)) {
             return false;
@@ -302,16 +305,22 @@ impl Core {
     /// Receives one of many messages that were read ahead, where that is all there is to do and the
     /// task needs no turn.
     #[inline]
-    pub(super) fn recv_along(&self) -> Option<Message> {
+    fn recv_along(&self) -> Option<Message> {
         self.go_along(|| self.state.lock_to_follow().pop_along())
     }
 
     /// Receives one message: what was read ahead, or else what a readable link has.
+    #[inline]
     pub(super) fn poll_recv(
         &self,
         context: &mut Context<'_>,
         ticket: &mut Ticket,
     ) -> Poll<Result<Message, RecvError>> {
+        if !ticket.is_waiting()
+            && let Some(message) = self.recv_along()
+        {
+            return Poll::Ready(Ok(message));
+        }
         self.poll_take(context, ticket, |state, resumed| {
             let (message, link) = state.pop()?;
             resumed.extend(link);

@@ -49,13 +49,13 @@ impl Guarded {
     }
 
     /// For one of many sends or receives, which changes nothing but a queue: nobody is to be
-    /// woken behind it, and the lanes stay open.
+    /// woken behind it, and the allowances stay.
     #[inline]
     pub(super) fn lock_to_follow(&self) -> MutexGuard<'_, State> {
         self.state.lock()
     }
 
-    /// For a send, which leaves the lanes open but for that of the pipe that it goes into.
+    /// For a send, which leaves the allowances but for that of the pipe that it goes into.
     #[inline]
     pub(super) fn lock_to_offer(&self) -> Locked<'_> {
         Locked {

@@ -12,6 +12,7 @@
 //! who sends, receives or reads events while it holds it.
 
 mod admit;
+mod allowance;
 mod closing;
 mod complaints;
 mod core;
@@ -20,7 +21,6 @@ mod departure;
 pub(crate) mod envelope;
 mod exchange;
 mod handle;
-mod lane;
 mod ledger;
 mod locked;
 #[cfg(all(test, pushsub_loom))]

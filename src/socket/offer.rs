@@ -145,7 +145,7 @@ impl State {
     }
 }
 
-/// Whether a message may follow others by a lane: it only goes behind them.
+/// Whether a message may follow others: it only goes behind them.
 fn is_plain(terms: Option<&Terms<'_>>, overflow: Overflow, leaves: Leaves) -> bool {
     let takes_a_place = matches!(overflow, Overflow::ConflateBy(_));
     terms.is_none() && !takes_a_place && leaves == Leaves::AtOnce
@@ -259,7 +259,7 @@ impl State {
         let follows = plain && pipe.follow(*visits, Parcel::Whole(&mut body));
         if !follows {
             let link = pipe.push_or(Parcel::Whole(&mut body), terms, overflow, flush.leaves);
-            pipe.open_lane(*visits, plain);
+            pipe.allow(*visits, plain);
             flush.add(link);
         }
         Offer::Accepted
@@ -286,7 +286,7 @@ impl State {
         };
         let (visits, pipe) = (self.visits, &mut self.pipes[index]);
         let link = pipe.push(Parcel::Whole(offered), terms, flush.leaves);
-        pipe.open_lane(visits, plain);
+        pipe.allow(visits, plain);
         *offered = None;
         if let Some(peers) = self.pattern.rotation() {
             peers.advance();
@@ -347,7 +347,7 @@ impl State {
             } else {
                 pipe.push_or(parcel, terms, overflow, leaves)
             });
-            pipe.open_lane(*visits, plain);
+            pipe.allow(*visits, plain);
         }
         *offered = None;
         self.unmatched += u64::from(self.matched.is_empty());

@@ -55,12 +55,7 @@ impl Handle {
         let core = self.core();
         let mut waiting = Waiting::to_send(core);
         let mut message = Some(message);
-        poll_fn(move |context| {
-            if !waiting.ticket.is_waiting() && core.send_along(&mut message) {
-                return Poll::Ready(Ok(()));
-            }
-            core.poll_send(context, &mut message, &mut waiting.ticket)
-        })
+        poll_fn(move |context| core.poll_send(context, &mut message, &mut waiting.ticket))
     }
 
     pub(super) async fn send_with(
@@ -121,14 +116,7 @@ impl Handle {
     pub(super) fn recv(&self) -> impl Future<Output = Result<Message, RecvError>> + Send + '_ {
         let core = self.core();
         let mut waiting = Waiting::to_receive(core);
-        poll_fn(move |context| {
-            if !waiting.ticket.is_waiting()
-                && let Some(message) = core.recv_along()
-            {
-                return Poll::Ready(Ok(message));
-            }
-            core.poll_recv(context, &mut waiting.ticket)
-        })
+        poll_fn(move |context| core.poll_recv(context, &mut waiting.ticket))
     }
 
     pub(super) fn recv_from(

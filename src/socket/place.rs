@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::allowance::Allowance;
 use super::departure::{Departure, FLUSH_AT, GROWN_AT, Leaves};
-use super::lane::Lane;
 use super::manual::Asks;
 use super::peer::PeerInfo;
 use super::receipt::{Terms, expiry};
@@ -60,7 +60,7 @@ pub(super) struct Pipe {
     pub(super) unread: bool,
     pub(super) departure: Departure,
     /// What may follow without a look at any of this.
-    lane: Lane,
+    allowance: Allowance,
     /// Its link is being cut, with what it holds: nothing is to follow that.
     pub(super) resetting: bool,
     /// What the newest PING of the present connection wants back, until it is
@@ -103,7 +103,7 @@ impl Pipe {
             listed: false,
             unread: false,
             departure: Departure::default(),
-            lane: Lane::default(),
+            allowance: Allowance::default(),
             resetting: false,
             pong: None,
             sent: Sent::default(),
@@ -349,30 +349,30 @@ impl Pipe {
 
     /// Behind a message of a burst: says what may follow it. `plain`: it has no terms, nor have those.
     #[inline]
-    pub(super) fn open_lane(&mut self, visits: u64, plain: bool) {
+    pub(super) fn allow(&mut self, visits: u64, plain: bool) {
         let goes_on = self.link.is_some() && !self.resetting && !self.conflate;
-        self.lane = match plain && goes_on && self.departure.is_followed() {
-            true => self.lane_of(visits),
-            false => Lane::default(),
+        self.allowance = match plain && goes_on && self.departure.is_followed() {
+            true => self.allowance_at(visits),
+            false => Allowance::default(),
         };
     }
 
-    fn lane_of(&self, visits: u64) -> Lane {
+    fn allowance_at(&self, visits: u64) -> Allowance {
         let (messages, octets) = self.outgoing.room(FLUSH_AT);
-        Lane::new(visits, messages, octets)
+        Allowance::new(visits, messages, octets)
     }
 
     /// Whether a message may only follow others.
     #[inline]
     pub(super) fn is_followed_by(&self, visits: u64, message: Copied<'_>) -> bool {
-        self.lane.admits(visits, self.outgoing.cost(message))
+        self.allowance.admits(visits, self.outgoing.cost(message))
     }
 
     /// Queues a message that only follows others. Returns whether it does.
     #[inline]
     pub(super) fn follow(&mut self, visits: u64, parcel: Parcel<'_>) -> bool {
         let cost = self.outgoing.cost(parcel.as_copied());
-        let follows = self.lane.takes(visits, cost);
+        let follows = self.allowance.takes(visits, cost);
         if follows {
             self.outgoing.follow(parcel);
             self.sent.accepted += 1;

@@ -26,7 +26,7 @@ use crate::session::{Link, Phase, PipeId};
 pub(super) type Popped<T> = (T, Option<Arc<Link>>);
 
 pub(super) struct State {
-    /// How often its lock was taken for anything but a send: it closes all lanes.
+    /// How often its lock was taken for anything but a send, which ends all allowances.
     pub(super) visits: u64,
     pub(super) pipes: Slab<Pipe>,
     next_serial: u64,

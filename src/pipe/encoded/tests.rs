@@ -115,6 +115,35 @@ fn commands_wait_for_the_message_that_is_begun_and_no_other() {
     }
 }
 
+/// BI-55: the index counts messages of one size together, and tells them apart where commands go between.
+#[test]
+fn commands_go_behind_the_first_of_many_that_are_alike_if_it_is_begun() {
+    let alike = [0, 1, b'a'].repeat(4);
+    for cut in 0..alike.len() {
+        let mut batch = Encoded::default();
+        for _ in 0..4 {
+            batch.push(&small("a"));
+        }
+        batch.advance(cut);
+        batch.push_commands_front(b"PONG".to_vec());
+        let end = cut.next_multiple_of(3);
+        let wanted = [&alike[cut..end], b"PONG", &alike[end..]].concat();
+        assert_eq!(wire(&batch), wanted, "at {cut}");
+        for step in 1..=wanted.len() {
+            let done = batch.advance(1);
+            let at = cut + step;
+            let ends =
+                |at: usize| (at <= end && at % 3 == 0) || (at > end + 4 && (at - 4) % 3 == 0);
+            assert_eq!(
+                done.messages,
+                usize::from(ends(at)),
+                "octet {at} of a cut at {cut}"
+            );
+        }
+        assert_eq!((batch.messages(), batch.octets()), (0, 0));
+    }
+}
+
 #[test]
 fn commands_go_first_and_are_not_carried_to_the_next_link() {
     let mut batch = Encoded::default();

@@ -1,8 +1,8 @@
-//! The lane into a pipe: what a sender has found out of it, so that those who follow look at nothing else.
+//! What may follow into a pipe without a look at anything else.
 //!
-//! A burst is many sends with nobody else between them. The first of them, that finds its pipe under
-//! way, opens a lane: so many messages, of so many octets, can follow and are only to be put behind.
-//! It is closed by whoever takes the lock for anything but a send, as what it says may be true no more.
+//! A burst is many sends with nobody else between them. The first of them that finds its pipe under
+//! way leaves an allowance: so many messages, of so many octets, only go behind the others. It ends
+//! when anybody takes the lock for anything but a send, as what it rests on may be true no more.
 
 use super::state::State;
 use crate::message::Message;
@@ -10,18 +10,18 @@ use crate::pipe::Parcel;
 
 /// What may follow into a pipe; by default nothing.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Lane {
-    /// [`State::visits`] when it was opened. With the next visit it is closed.
-    opened: u64,
+pub(super) struct Allowance {
+    /// [`State::visits`] when it was made: the next visit ends it.
+    made: u64,
     messages: usize,
     /// By what each is sure to hold at most.
     octets: usize,
 }
 
-impl Lane {
+impl Allowance {
     pub(super) fn new(visits: u64, messages: usize, octets: usize) -> Self {
         Self {
-            opened: visits,
+            made: visits,
             messages,
             octets,
         }
@@ -30,7 +30,7 @@ impl Lane {
     /// Whether a message that costs so much may follow.
     #[inline]
     pub(super) fn admits(&self, visits: u64, cost: usize) -> bool {
-        self.opened == visits && self.messages > 0 && cost <= self.octets
+        self.made == visits && self.messages > 0 && cost <= self.octets
     }
 
     /// Whether a message that costs so much follows.
@@ -65,30 +65,30 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use super::Lane;
+    use super::Allowance;
 
     const VISITS: u64 = 7;
 
     #[test]
-    fn a_lane_takes_so_many_messages_and_no_more() {
-        let mut lane = Lane::new(VISITS, 2, 1_000);
-        assert!(lane.takes(VISITS, 1));
-        assert!(lane.takes(VISITS, 1));
-        assert!(!lane.takes(VISITS, 1));
+    fn an_allowance_is_of_so_many_messages() {
+        let mut allowance = Allowance::new(VISITS, 2, 1_000);
+        assert!(allowance.takes(VISITS, 1));
+        assert!(allowance.takes(VISITS, 1));
+        assert!(!allowance.takes(VISITS, 1));
     }
 
     #[test]
-    fn a_lane_takes_so_many_octets_and_no_more() {
-        let mut lane = Lane::new(VISITS, 1_000, 10);
-        assert!(lane.takes(VISITS, 6));
-        assert!(!lane.takes(VISITS, 5));
-        assert!(lane.takes(VISITS, 4));
+    fn an_allowance_is_of_so_many_octets() {
+        let mut allowance = Allowance::new(VISITS, 1_000, 10);
+        assert!(allowance.takes(VISITS, 6));
+        assert!(!allowance.takes(VISITS, 5));
+        assert!(allowance.takes(VISITS, 4));
     }
 
     #[test]
-    fn a_lane_is_closed_by_a_visit_and_before_the_first() {
-        let mut lane = Lane::new(VISITS, 1_000, 1_000);
-        assert!(!lane.takes(VISITS + 1, 1));
-        assert!(!Lane::default().takes(1, 0));
+    fn an_allowance_ends_with_a_visit_and_there_is_none_before() {
+        let mut allowance = Allowance::new(VISITS, 1_000, 1_000);
+        assert!(!allowance.takes(VISITS + 1, 1));
+        assert!(!Allowance::default().takes(1, 0));
     }
 }
