@@ -132,11 +132,12 @@ fn commands_go_behind_the_first_of_many_that_are_alike_if_it_is_begun() {
         for step in 1..=wanted.len() {
             let done = batch.advance(1);
             let at = cut + step;
-            let ends =
-                |at: usize| (at <= end && at % 3 == 0) || (at > end + 4 && (at - 4) % 3 == 0);
+            let commands = if at > end { 4 } else { 0 };
+            let inside = (end + 1..end + 4).contains(&at);
+            let ends = !inside && (at - commands).is_multiple_of(3) && at != end + 4;
             assert_eq!(
                 done.messages,
-                usize::from(ends(at)),
+                usize::from(ends),
                 "octet {at} of a cut at {cut}"
             );
         }
