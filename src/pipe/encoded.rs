@@ -38,7 +38,7 @@ pub(crate) struct Encoded {
     arena: Vec<u8>,
     /// Octets of the arena that are written already.
     consumed: usize,
-    /// All but the last piece of the arena: none where nothing is shared.
+    /// All but the last piece of the arena: none where nothing but that has been put here.
     pieces: VecDeque<Piece>,
     /// Where the last piece of the arena begins, unless some of it is written.
     last_piece: usize,
@@ -69,21 +69,18 @@ struct Shared {
     whole: usize,
 }
 
-/// Entries in a row.
+/// Entries in a row, in as little memory as [`ENTRY`] counts for one.
 #[derive(Clone, Copy)]
-enum Run {
-    /// So many messages of as many octets each.
-    Messages { octets: usize, count: usize },
-    /// Octets of commands, which belong to one connection and die with it.
-    Commands(usize),
+struct Run {
+    /// Of each entry.
+    octets: usize,
+    /// How many messages; none are commands, which belong to one connection and die with it.
+    messages: usize,
 }
 
 impl Run {
-    /// Octets of the first entry.
-    fn first(self) -> usize {
-        match self {
-            Self::Messages { octets, .. } | Self::Commands(octets) => octets,
-        }
+    fn is_commands(self) -> bool {
+        self.messages == 0
     }
 }
 
@@ -146,11 +143,11 @@ impl Encoded {
     fn enter(&mut self, octets: usize) {
         self.messages += 1;
         match self.index.back_mut() {
-            Some(Run::Messages {
-                octets: each,
-                count,
-            }) if *each == octets => *count += 1,
-            _ => self.index.push_back(Run::Messages { octets, count: 1 }),
+            Some(run) if run.octets == octets && run.messages > 0 => run.messages += 1,
+            _ => {
+                let messages = 1;
+                self.index.push_back(Run { octets, messages });
+            }
         }
     }
 
@@ -201,18 +198,17 @@ impl Encoded {
     pub(crate) fn push_commands_front(&mut self, commands: Vec<u8>) {
         self.end_piece();
         let begun = self.index.front().copied().filter(|_| self.begun > 0);
-        let left = begun.map_or(0, |run| run.first() - self.begun);
+        let left = begun.map_or(0, |run| run.octets - self.begun);
         let piece = self.piece_behind(left);
         // The one that is begun goes first, without those behind it.
-        if let Some(Run::Messages { octets, count }) = begun {
-            self.index[0] = Run::Messages { octets, count: 1 };
-            if count > 1 {
-                let count = count - 1;
-                self.index.insert(1, Run::Messages { octets, count });
-            }
+        if let Some(Run { octets, messages }) = begun.filter(|run| run.messages > 1) {
+            self.index[0].messages = 1;
+            let messages = messages - 1;
+            self.index.insert(1, Run { octets, messages });
         }
+        let (octets, messages) = (commands.len(), 0);
         let position = usize::from(begun.is_some());
-        self.index.insert(position, Run::Commands(commands.len()));
+        self.index.insert(position, Run { octets, messages });
         self.shared += commands.len();
         self.whole += commands.len();
         let shared = Shared {
@@ -318,23 +314,20 @@ impl Encoded {
         self.begun += written;
         let mut messages = 0;
         while let Some(run) = self.index.front_mut() {
-            if self.begun < run.first() {
+            if self.begun < run.octets {
                 break;
             }
-            match run {
-                Run::Messages { octets, count } => {
-                    let whole = match *count {
-                        1 => 1,
-                        _ => (self.begun / *octets).min(*count),
-                    };
-                    messages += whole;
-                    self.begun -= whole * *octets;
-                    *count -= whole;
-                    if *count > 0 {
-                        break;
-                    }
-                }
-                Run::Commands(octets) => self.begun -= *octets,
+            let entries = match run.messages {
+                0 | 1 => 1,
+                many => (self.begun / run.octets).min(many),
+            };
+            self.begun -= entries * run.octets;
+            if !run.is_commands() {
+                messages += entries;
+                run.messages -= entries;
+            }
+            if run.messages > 0 {
+                break;
             }
             self.index.pop_front();
         }
@@ -379,7 +372,7 @@ impl Encoded {
         let Some(first) = self.index.front().copied() else {
             return false;
         };
-        self.advance(first.first());
+        self.advance(first.octets);
         // What is dropped from the front for ever would grow the arena for ever.
         if self.consumed > ARENA_KEPT && self.consumed > self.arena.len() / 2 {
             self.compact();
@@ -409,12 +402,11 @@ impl Encoded {
     pub(crate) fn into_unwritten(mut self) -> (Self, usize) {
         let mut died = 0;
         while let Some(first) = self.index.front().copied() {
-            let is_message = matches!(first, Run::Messages { .. });
-            if is_message && self.begun == 0 {
+            if !first.is_commands() && self.begun == 0 {
                 break;
             }
-            died += usize::from(is_message);
-            self.advance(first.first() - self.begun);
+            died += usize::from(!first.is_commands());
+            self.advance(first.octets - self.begun);
         }
         (self, died)
     }
@@ -441,7 +433,7 @@ impl Encoded {
     /// Takes out the messages whose time has passed and of which nothing is written.
     pub(super) fn expire(&mut self, now: Instant) -> Progress {
         let first = self.index.front();
-        let begun = self.begun > 0 && matches!(first, Some(Run::Messages { .. }));
+        let begun = self.begun > 0 && first.is_some_and(|run| !run.is_commands());
         let expired = self.marks.expire(now, usize::from(begun));
         let (before, pinned) = (self.octets(), self.pinned());
         if !expired.is_empty() {
@@ -468,19 +460,18 @@ impl Encoded {
         // What is written of the first entry is in no piece any more.
         let mut written = old.begun;
         for run in old.index {
-            let Run::Messages { octets, count } = run else {
-                let left = run.first() - std::mem::take(&mut written);
+            if run.is_commands() {
+                let left = run.octets - std::mem::take(&mut written);
                 rest.split(left, |part| self.keep(part));
                 self.index.push_back(run);
-                continue;
-            };
-            for _ in 0..count {
-                let left = octets - std::mem::take(&mut written);
+            }
+            for _ in 0..run.messages {
+                let left = run.octets - std::mem::take(&mut written);
                 if places.next_if_eq(&place).is_some() {
                     rest.split(left, |_| {});
                 } else {
                     rest.split(left, |part| self.keep(part));
-                    self.enter(octets);
+                    self.enter(run.octets);
                 }
                 place += 1;
             }

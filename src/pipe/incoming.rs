@@ -133,8 +133,8 @@ impl Incoming {
         Some(message)
     }
 
-    /// As [`pop`](Self::pop), where that is all there is to do: another message stays, none
-    /// expires, and the link is read, or goes on unread.
+    /// As [`pop`](Self::pop), where the queue and its link stay as they are: with another message,
+    /// none that expires, and read or left unread as before. What came free is to be told.
     #[inline]
     pub(crate) fn pop_along(&mut self) -> Option<Message> {
         let stay = self.messages.len().saturating_sub(1);

@@ -96,8 +96,8 @@ fn refusal(error: HandshakeError) -> LinkError {
     LinkError::Handshake(error.to_string())
 }
 
-/// Appends what comes next, and returns how many octets that is. Who waits holds no buffer: there may
-/// be very many, and what they had held would stay with the allocator in pieces.
+/// Appends what comes next, and returns how many octets that is. There may be very many who wait, and
+/// the buffers of those of whom nothing has come would stay with the allocator in pieces.
 async fn receive(wire: &mut Wire, input: &mut BytesMut) -> io::Result<usize> {
     poll_fn(|context| {
         let mut chunk = [0; CHUNK];

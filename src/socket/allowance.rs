@@ -2,7 +2,7 @@
 //!
 //! A burst is many sends with nobody else between them. The first of them that finds its pipe under
 //! way leaves an allowance: so many messages, of so many octets, only go behind the others. It ends
-//! when anybody takes the lock for anything but a send, as what it rests on may be true no more.
+//! when anybody takes the lock for anything but a message, as what it rests on may be true no more.
 
 use super::state::State;
 use crate::message::Message;

@@ -223,7 +223,7 @@ impl Core {
 
     #[inline]
     fn offer(&self, message: &mut Option<Message>, sending: &Sending, flush: &mut Flush) -> Offer {
-        self.offer_locked(&mut self.state.lock_to_offer(), message, sending, flush)
+        self.offer_locked(&mut self.state.lock_for_one(), message, sending, flush)
     }
 
     /// Sends a message that only follows others of its burst, and needs no turn of its task.
@@ -306,7 +306,7 @@ impl Core {
     /// task needs no turn.
     #[inline]
     fn recv_along(&self) -> Option<Message> {
-        self.go_along(|| self.state.lock_to_follow().pop_along())
+        self.go_along(|| self.state.lock_for_one().pop_along())
     }
 
     /// Receives one message: what was read ahead, or else what a readable link has.

@@ -43,21 +43,22 @@ impl Guarded {
     /// For anything.
     #[inline]
     pub(super) fn lock(&self) -> Locked<'_> {
-        let mut locked = self.lock_to_offer();
+        let mut locked = self.lock_for_one();
         locked.visits += 1;
         locked
     }
 
-    /// For one of many sends or receives, which changes nothing but a queue: nobody is to be
-    /// woken behind it, and the allowances stay.
+    /// For a message that only goes behind others: the allowances stay, and as nothing comes free
+    /// nobody is to be told.
     #[inline]
     pub(super) fn lock_to_follow(&self) -> MutexGuard<'_, State> {
         self.state.lock()
     }
 
-    /// For a send, which leaves the allowances but for that of the pipe that it goes into.
+    /// For one message, which is sent or received: the allowances stay, but for that of the pipe
+    /// that it goes into.
     #[inline]
-    pub(super) fn lock_to_offer(&self) -> Locked<'_> {
+    pub(super) fn lock_for_one(&self) -> Locked<'_> {
         Locked {
             state: self.state.lock(),
             _after: After {

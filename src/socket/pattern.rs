@@ -116,7 +116,7 @@ impl Pattern {
         )
     }
 
-    /// The pipe whose turn it is, where messages go to one after the other or to the only one.
+    /// The pipe whose turn it is, of a PUSH, DEALER or PAIR.
     #[inline]
     pub(super) fn next(&self) -> Option<usize> {
         match self {

@@ -26,7 +26,7 @@ use crate::session::{Link, Phase, PipeId};
 pub(super) type Popped<T> = (T, Option<Arc<Link>>);
 
 pub(super) struct State {
-    /// How often its lock was taken for anything but a send, which ends all allowances.
+    /// Goes up when its lock is taken for anything but one message: that ends all allowances.
     pub(super) visits: u64,
     pub(super) pipes: Slab<Pipe>,
     next_serial: u64,
@@ -194,7 +194,7 @@ impl State {
         Some((message, link))
     }
 
-    /// As [`pop`](Self::pop), where nothing else is to be done.
+    /// As [`pop`](Self::pop), where no pipe, link or peer changes by it.
     #[inline]
     pub(super) fn pop_along(&mut self) -> Option<Message> {
         let index = self.fair.current()?;

@@ -299,3 +299,39 @@ fn all_who_wait_for_the_budget_go_on_when_it_is_free() -> Result {
         Ok(())
     })
 }
+
+/// C2: `recv` has a shorter way where other messages stay, and what it gives back is told all the same.
+#[test]
+fn who_waits_for_the_budget_is_told_by_whichever_recv_makes_room() -> Result {
+    in_virtual_time(async {
+        let budget = 512 * KIB;
+        let context = Context::builder().budget(budget).build();
+        let options = || Options::default().context(&context);
+        let pull = Pull::with_options(options())?;
+        let endpoint = pull.bind("inproc://full").await?;
+        let push = Push::with_options(options())?;
+        push.connect(&endpoint)?;
+        for _ in 0..6 {
+            push.send(vec![0; 64_000]).await?;
+        }
+        settled().await;
+        let other = Push::with_options(options())?;
+        other.connect("inproc://nobody")?;
+        let octets = 200_000;
+        let waiting = tokio::spawn(async move { other.send(vec![0; octets]).await });
+        settled().await;
+        assert!(!waiting.is_finished());
+        // The first takes the long way, the others the short one.
+        let mut received = 0;
+        while context.used() + octets + KIB > budget {
+            assert!(!waiting.is_finished());
+            pull.recv().await?;
+            received += 1;
+        }
+        assert_eq!(received, 2, "the one that made room took the short way");
+        settled().await;
+        assert!(waiting.is_finished());
+        waiting.await??;
+        Ok(())
+    })
+}
