@@ -31,7 +31,7 @@ const BURST: u64 = 8;
 
 /// Answers to what was read at once that share a write, at least: a write costs as much as some
 /// of them. Of many it is a quarter, as the peer works on those that it has while the others are made.
-const GATHERED: usize = 16;
+const GATHERED: usize = 32;
 
 /// Who writes a message that found no writer on its way.
 #[derive(Clone, Copy, PartialEq, Eq)]

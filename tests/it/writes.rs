@@ -212,7 +212,7 @@ fn answers_to_several_peers_leave_with_the_last_to_each() -> Result {
 fn a_quarter_of_the_answers_does_not_wait_for_the_others_unless_it_is_little() -> Result {
     in_virtual_time(async {
         let (dealer, mut peer) = dealer_and_peer(quiet()).await?;
-        for (count, share) in [(40, 16), (200, 50)] {
+        for (count, share) in [(80, 32), (200, 50)] {
             ask(&mut peer, count).await?;
             let mut asked = Vec::new();
             assert_eq!(dealer.recv_many(&mut asked, 1_000).await?, count);
