@@ -1,11 +1,10 @@
 //! Which messages leave together, and when: what a sink is fed, and answers to what was read at once.
 
 use std::task::Poll;
-use std::time::Duration;
 
-use futures::{FutureExt, SinkExt, poll};
+use futures::{SinkExt, poll};
 use pushsub::testing::dial;
-use pushsub::{Dealer, Message, Options, Router, SendError};
+use pushsub::{Dealer, Message, Options, Router};
 use tokio::task::{unconstrained, yield_now};
 
 use crate::support::peer::{Peer, frame};
@@ -309,21 +308,6 @@ fn where_no_burst_follows_a_burst_messages_leave_at_once_again() -> Result {
             assert_eq!(frames_there(&mut peer).await, 1 - at_once);
             settle().await;
         }
-        Ok(())
-    })
-}
-
-#[test]
-fn nothing_follows_a_burst_into_a_closed_socket() -> Result {
-    in_virtual_time(async {
-        let (dealer, peer) = dealer_and_peer(quiet()).await?;
-        for _ in 0..4 {
-            dealer.try_send("of a burst")?;
-        }
-        let closed = dealer.clone().close(Duration::ZERO).now_or_never();
-        let late = dealer.send("late").now_or_never();
-        assert!(matches!(late, Some(Err(SendError::Closed(_)))), "{late:?}");
-        drop((closed, peer));
         Ok(())
     })
 }
