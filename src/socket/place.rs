@@ -352,14 +352,12 @@ impl Pipe {
     pub(super) fn allow(&mut self, visits: u64, plain: bool) {
         let goes_on = self.link.is_some() && !self.resetting && !self.conflate;
         self.allowance = match plain && goes_on && self.departure.is_followed() {
-            true => self.allowance_at(visits),
+            true => {
+                let (messages, octets) = self.outgoing.room(FLUSH_AT);
+                Allowance::new(visits, messages, octets)
+            }
             false => Allowance::default(),
         };
-    }
-
-    fn allowance_at(&self, visits: u64) -> Allowance {
-        let (messages, octets) = self.outgoing.room(FLUSH_AT);
-        Allowance::new(visits, messages, octets)
     }
 
     /// Whether a message may only follow others.
