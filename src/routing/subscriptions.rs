@@ -24,7 +24,7 @@ const MANY: usize = 1_000;
 /// ```
 ///
 /// A publication walks one path, whatever else is subscribed to; short edges and the first
-/// subscriber lie in the node itself, so that a step of it is one or two places in memory. Keys are
+/// subscriber lie in the node itself, so that a step of it looks at few places in memory. Keys are
 /// small numbers, such as those of a slab: tables are indexed by them.
 #[derive(Debug)]
 pub(crate) struct Subscriptions<K> {
