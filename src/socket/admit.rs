@@ -39,6 +39,12 @@ impl State {
                     messages.retain(|message| lets_in(wanted, *filters, message, options));
                     true
                 }
+                // One whose identity was taken over is nobody any more, and is being cut.
+                Pattern::Router(_) if !pipe.identity.is_empty() => {
+                    let named = messages.iter_mut();
+                    named.for_each(|message| message.push_front(pipe.identity.clone()));
+                    true
+                }
                 _ => false,
             };
         if taken_whole {

@@ -1,9 +1,13 @@
 //! What may follow into a pipe without a look at anything else.
 //!
 //! A burst is many sends with nobody else between them. The first of them that finds its pipe under
-//! way leaves an allowance: so many messages, of so many octets, only go behind the others. It ends
-//! when anybody takes the lock for anything but a message, as what it rests on may be true no more.
+//! way leaves an allowance: so many messages, of so many octets, only go behind the others. So does
+//! the first of several answers, for those before the last, and the first that a sink is fed, for
+//! those until it is flushed. It ends when anybody takes the lock for anything but a message, as what
+//! it rests on may be true no more.
 
+use super::departure::Leaves;
+use super::pattern::Pattern;
 use super::state::State;
 use crate::message::Message;
 use crate::pipe::Parcel;
@@ -13,15 +17,18 @@ use crate::pipe::Parcel;
 pub(super) struct Allowance {
     /// [`State::visits`] when it was made: the next visit ends it.
     made: u64,
+    /// Not only for what is fed to a sink.
+    for_all: bool,
     messages: usize,
     /// By what each is sure to hold at most.
     octets: usize,
 }
 
 impl Allowance {
-    pub(super) fn new(visits: u64, messages: usize, octets: usize) -> Self {
+    pub(super) fn new(visits: u64, for_all: bool, messages: usize, octets: usize) -> Self {
         Self {
             made: visits,
+            for_all,
             messages,
             octets,
         }
@@ -29,14 +36,15 @@ impl Allowance {
 
     /// Whether a message that costs so much may follow.
     #[inline]
-    pub(super) fn admits(&self, visits: u64, cost: usize) -> bool {
-        self.made == visits && self.messages > 0 && cost <= self.octets
+    pub(super) fn admits(&self, visits: u64, cost: usize, leaves: Leaves) -> bool {
+        let for_it = self.for_all || leaves == Leaves::WithFlush;
+        self.made == visits && for_it && self.messages > 0 && cost <= self.octets
     }
 
     /// Whether a message that costs so much follows.
     #[inline]
-    pub(super) fn takes(&mut self, visits: u64, cost: usize) -> bool {
-        let open = self.admits(visits, cost);
+    pub(super) fn takes(&mut self, visits: u64, cost: usize, leaves: Leaves) -> bool {
+        let open = self.admits(visits, cost, leaves);
         if open {
             self.messages -= 1;
             self.octets -= cost;
@@ -48,11 +56,15 @@ impl Allowance {
 impl State {
     /// Queues a message that only follows others, and takes it. Whether it does.
     #[inline]
-    pub(super) fn follow(&mut self, message: &mut Option<Message>) -> bool {
+    pub(super) fn follow(&mut self, message: &mut Option<Message>, leaves: Leaves) -> bool {
+        if let Pattern::Router(_) | Pattern::Reply(_) = self.pattern {
+            return self.follow_named(message, leaves);
+        }
         let Some(index) = self.pattern.next() else {
             return false;
         };
-        let follows = self.pipes[index].follow(self.visits, Parcel::Whole(message));
+        let parcel = Parcel::Whole(message);
+        let follows = self.pipes[index].follow(self.visits, parcel, leaves);
         if follows {
             *message = None;
             if let Some(peers) = self.pattern.rotation() {
@@ -61,34 +73,69 @@ impl State {
         }
         follows
     }
+
+    /// As [`follow`](Self::follow), to the peer that the first frame names.
+    fn follow_named(&mut self, offered: &mut Option<Message>, leaves: Leaves) -> bool {
+        let State {
+            pattern: Pattern::Router(identities) | Pattern::Reply(identities),
+            pipes,
+            visits,
+            ..
+        } = self
+        else {
+            return false;
+        };
+        let Some(message) = offered.as_ref().filter(|one| one.frames().len() > 1) else {
+            return false;
+        };
+        let Some(index) = identities.lookup(message.first()) else {
+            return false;
+        };
+        let pipe = &mut pipes[index];
+        // Without the name it costs less.
+        let follows = pipe.is_followed_by(*visits, message.into(), leaves);
+        if follows && let Some(message) = offered.take() {
+            let (_, mut body) = message.split_first();
+            let followed = pipe.follow(*visits, Parcel::Whole(&mut body), leaves);
+            debug_assert!(followed, "a part of it is admitted where all of it is");
+        }
+        follows
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Allowance;
+    use super::{Allowance, Leaves};
 
     const VISITS: u64 = 7;
 
     #[test]
     fn an_allowance_is_of_so_many_messages() {
-        let mut allowance = Allowance::new(VISITS, 2, 1_000);
-        assert!(allowance.takes(VISITS, 1));
-        assert!(allowance.takes(VISITS, 1));
-        assert!(!allowance.takes(VISITS, 1));
+        let mut allowance = Allowance::new(VISITS, true, 2, 1_000);
+        assert!(allowance.takes(VISITS, 1, Leaves::AtOnce));
+        assert!(allowance.takes(VISITS, 1, Leaves::AtOnce));
+        assert!(!allowance.takes(VISITS, 1, Leaves::AtOnce));
     }
 
     #[test]
     fn an_allowance_is_of_so_many_octets() {
-        let mut allowance = Allowance::new(VISITS, 1_000, 10);
-        assert!(allowance.takes(VISITS, 6));
-        assert!(!allowance.takes(VISITS, 5));
-        assert!(allowance.takes(VISITS, 4));
+        let mut allowance = Allowance::new(VISITS, true, 1_000, 10);
+        assert!(allowance.takes(VISITS, 6, Leaves::AtOnce));
+        assert!(!allowance.takes(VISITS, 5, Leaves::AtOnce));
+        assert!(allowance.takes(VISITS, 4, Leaves::AtOnce));
     }
 
     #[test]
     fn an_allowance_ends_with_a_visit_and_there_is_none_before() {
-        let mut allowance = Allowance::new(VISITS, 1_000, 1_000);
-        assert!(!allowance.takes(VISITS + 1, 1));
-        assert!(!Allowance::default().takes(1, 0));
+        let mut allowance = Allowance::new(VISITS, true, 1_000, 1_000);
+        assert!(!allowance.takes(VISITS + 1, 1, Leaves::AtOnce));
+        assert!(!Allowance::default().takes(1, 0, Leaves::AtOnce));
+    }
+
+    #[test]
+    fn an_allowance_until_a_flush_is_for_what_waits_for_it() {
+        let mut allowance = Allowance::new(VISITS, false, 1_000, 1_000);
+        assert!(!allowance.takes(VISITS, 1, Leaves::AtOnce));
+        assert!(allowance.takes(VISITS, 1, Leaves::WithFlush));
     }
 }

@@ -15,7 +15,7 @@ use super::ledger::Entry;
 use super::locked::Guarded;
 use super::monitor::Event;
 use super::offer::{Flush, Lacking, Offer};
-use super::pattern::{Pattern, is_next_sent_to};
+use super::pattern::{Pattern, sends_to_one};
 use super::peer::PeerInfo;
 use super::receipt::Sending;
 use super::state::{PassedOn, Popped, State};
@@ -101,7 +101,10 @@ impl Core {
     /// [`Self::flush_fed`].
     pub(super) fn feed(&self, message: Message) -> Result<(), TrySendError> {
         let (mut message, mut flush) = (Some(message), Flush::new(Leaves::WithFlush));
-        let mut state = self.state.lock();
+        if self.follows(&mut message, Leaves::WithFlush) {
+            return Ok(());
+        }
+        let mut state = self.state.lock_for_one();
         match self.offer_locked(&mut state, &mut message, &Sending::PLAIN, &mut flush) {
             Offer::Accepted => {
                 let flush = state.list_fed(flush);
@@ -230,12 +233,17 @@ impl Core {
     /// Returns whether it did.
     #[inline]
     fn send_along(&self, message: &mut Option<Message>) -> bool {
-        let sends = is_next_sent_to(self.socket_type);
-        if !sends || message.as_ref().is_none_or(|one| self.options.refuses(one)) {
-            return false;
-        }
-        let follow = || self.state.lock_to_follow().follow(message).then_some(());
+        let follow = || self.follows(message, Leaves::AtOnce).then_some(());
         self.go_along(follow).is_some()
+    }
+
+    /// Queues a message that only follows others, and takes it. Whether it does.
+    #[inline]
+    fn follows(&self, message: &mut Option<Message>, leaves: Leaves) -> bool {
+        let refused = message.as_ref().is_none_or(|one| self.options.refuses(one));
+        sends_to_one(self.socket_type)
+            && !refused
+            && self.state.lock_to_follow().follow(message, leaves)
     }
 
     /// Does what is one of many operations, unless the task owes a turn.

@@ -90,10 +90,30 @@ impl Departure {
         self.flushing
     }
 
-    /// What is queued now changes nothing, unless it fills a write.
+    /// How many messages may be queued next that leave with those before them, whatever these
+    /// are, unless they fill a write.
     #[inline]
-    pub(super) fn is_followed(&self) -> bool {
-        self.flushing && self.owed == 0 && !self.asked && !self.answers
+    pub(super) fn followers(&self, leaves: Leaves) -> usize {
+        match self.owed {
+            _ if !self.flushing && leaves == Leaves::WithFlush && self.fed => usize::MAX,
+            _ if !self.flushing => 0,
+            0 if self.asked || self.answers => 0,
+            0 => usize::MAX,
+            owed if self.gathered == 0 => owed,
+            // Who makes the last of a share writes it.
+            owed => owed
+                .min(self.share.saturating_sub(self.gathered))
+                .saturating_sub(1),
+        }
+    }
+
+    /// One of them was queued.
+    #[inline]
+    pub(super) fn followed(&mut self) {
+        if self.flushing && self.owed > 0 {
+            self.owed -= 1;
+            self.gathered += usize::from(self.gathered > 0);
+        }
     }
 
     /// There is something to write besides, and the driver is woken for it.

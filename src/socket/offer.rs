@@ -146,9 +146,8 @@ impl State {
 }
 
 /// Whether a message may follow others: it only goes behind them.
-fn is_plain(terms: Option<&Terms<'_>>, overflow: Overflow, leaves: Leaves) -> bool {
-    let takes_a_place = matches!(overflow, Overflow::ConflateBy(_));
-    terms.is_none() && !takes_a_place && leaves == Leaves::AtOnce
+fn is_plain(terms: Option<&Terms<'_>>, overflow: Overflow) -> bool {
+    terms.is_none() && !matches!(overflow, Overflow::ConflateBy(_))
 }
 
 /// Sees to it that all these pipes have room for the message, which is charged then.
@@ -223,6 +222,11 @@ impl State {
         options: &Options,
         flush: &mut Flush,
     ) -> Offer {
+        let overflow = options.pattern.overflow.unwrap_or(Overflow::DropNewest);
+        let plain = is_plain(terms, overflow);
+        if plain && self.follow(offered, flush.leaves) {
+            return Offer::Accepted;
+        }
         let State {
             pattern: Pattern::Router(identities) | Pattern::Reply(identities),
             pipes,
@@ -254,14 +258,9 @@ impl State {
             return Offer::Refused(Refusal::PeerFull);
         }
         let (_, mut body) = offered.take().expect("looked at above").split_first();
-        let overflow = options.pattern.overflow.unwrap_or(Overflow::DropNewest);
-        let plain = is_plain(terms, overflow, flush.leaves);
-        let follows = plain && pipe.follow(*visits, Parcel::Whole(&mut body));
-        if !follows {
-            let link = pipe.push_or(Parcel::Whole(&mut body), terms, overflow, flush.leaves);
-            pipe.allow(*visits, plain);
-            flush.add(link);
-        }
+        let link = pipe.push_or(Parcel::Whole(&mut body), terms, overflow, flush.leaves);
+        pipe.allow(*visits, plain, flush.leaves);
+        flush.add(link);
         Offer::Accepted
     }
 
@@ -273,8 +272,8 @@ impl State {
         terms: Option<&Terms<'_>>,
         flush: &mut Flush,
     ) -> Offer {
-        let plain = is_plain(terms, Overflow::Block, flush.leaves);
-        if plain && offered.is_some() && self.follow(offered) {
+        let plain = is_plain(terms, Overflow::Block);
+        if plain && offered.is_some() && self.follow(offered, flush.leaves) {
             return Offer::Accepted;
         }
         let Some(message) = offered else {
@@ -286,7 +285,7 @@ impl State {
         };
         let (visits, pipe) = (self.visits, &mut self.pipes[index]);
         let link = pipe.push(Parcel::Whole(offered), terms, flush.leaves);
-        pipe.allow(visits, plain);
+        pipe.allow(visits, plain, flush.leaves);
         *offered = None;
         if let Some(peers) = self.pattern.rotation() {
             peers.advance();
@@ -328,8 +327,9 @@ impl State {
         let copied = Copied::new(message, matched.len(), encoded);
         let overflow = options.pattern.overflow.unwrap_or(Overflow::DropNewest);
         let waits = matches!(overflow, Overflow::Block);
-        let plain = is_plain(terms, overflow, flush.leaves);
-        let follows = |index: &usize| plain && pipes[*index].is_followed_by(*visits, copied);
+        let (plain, leaves) = (is_plain(terms, overflow), flush.leaves);
+        let follows =
+            |index: &usize| plain && pipes[*index].is_followed_by(*visits, copied, leaves);
         if waits
             && !matched.iter().all(follows)
             && let Err(lacking) = all_admit(pipes, matched, copied)
@@ -338,16 +338,15 @@ impl State {
         }
         for index in matched.iter() {
             let (pipe, parcel) = (&mut pipes[*index], Parcel::Copy(copied));
-            if plain && pipe.follow(*visits, Parcel::Copy(copied)) {
+            if plain && pipe.follow(*visits, Parcel::Copy(copied), leaves) {
                 continue;
             }
-            let leaves = flush.leaves;
             flush.add(if waits {
                 pipe.push(parcel, terms, leaves)
             } else {
                 pipe.push_or(parcel, terms, overflow, leaves)
             });
-            pipe.allow(*visits, plain);
+            pipe.allow(*visits, plain, leaves);
         }
         *offered = None;
         self.unmatched += u64::from(self.matched.is_empty());

@@ -136,11 +136,11 @@ impl Pattern {
     }
 }
 
-/// Whether a pattern sends to the [next](Pattern::next) pipe, whatever the message.
+/// Whether each message goes to one peer, without more ado than to find it.
 #[inline]
-pub(super) fn is_next_sent_to(socket_type: SocketType) -> bool {
+pub(super) fn sends_to_one(socket_type: SocketType) -> bool {
     use SocketType as S;
-    matches!(socket_type, S::Push | S::Dealer | S::Pair)
+    matches!(socket_type, S::Push | S::Dealer | S::Pair | S::Router)
 }
 
 /// A subscription as XPUB shows it: one octet, 1 or 0, and the topic.

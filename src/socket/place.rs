@@ -349,31 +349,40 @@ impl Pipe {
 
     /// Behind a message of a burst: says what may follow it. `plain`: it has no terms, nor have those.
     #[inline]
-    pub(super) fn allow(&mut self, visits: u64, plain: bool) {
-        let goes_on = self.link.is_some() && !self.resetting && !self.conflate;
-        self.allowance = match plain && goes_on && self.departure.is_followed() {
-            true => {
+    pub(super) fn allow(&mut self, visits: u64, plain: bool, leaves: Leaves) {
+        let goes_on = plain && self.link.is_some() && !self.resetting && !self.conflate;
+        let followers = if goes_on {
+            self.departure.followers(leaves)
+        } else {
+            0
+        };
+        self.allowance = match followers {
+            0 => Allowance::default(),
+            _ => {
                 let (messages, octets) = self.outgoing.room(FLUSH_AT);
-                Allowance::new(visits, messages, octets)
+                // Those that a sink is fed may wait for its flush; no others do.
+                let for_all = self.departure.is_under_way();
+                Allowance::new(visits, for_all, messages.min(followers), octets)
             }
-            false => Allowance::default(),
         };
     }
 
     /// Whether a message may only follow others.
     #[inline]
-    pub(super) fn is_followed_by(&self, visits: u64, message: Copied<'_>) -> bool {
-        self.allowance.admits(visits, self.outgoing.cost(message))
+    pub(super) fn is_followed_by(&self, visits: u64, message: Copied<'_>, leaves: Leaves) -> bool {
+        let cost = self.outgoing.cost(message);
+        self.allowance.admits(visits, cost, leaves)
     }
 
     /// Queues a message that only follows others. Returns whether it does.
     #[inline]
-    pub(super) fn follow(&mut self, visits: u64, parcel: Parcel<'_>) -> bool {
+    pub(super) fn follow(&mut self, visits: u64, parcel: Parcel<'_>, leaves: Leaves) -> bool {
         let cost = self.outgoing.cost(parcel.as_copied());
-        let follows = self.allowance.takes(visits, cost);
+        let follows = self.allowance.takes(visits, cost, leaves);
         if follows {
             self.outgoing.follow(parcel);
             self.sent.accepted += 1;
+            self.departure.followed();
         }
         follows
     }

@@ -31,6 +31,9 @@ pub(crate) struct Decoder {
 /// keeps the headers in the first cache until their bodies are cut.
 const ROUND: usize = 256;
 
+/// Frames that a socket may put before those that it has read: the name of the sender.
+const NAME: usize = 1;
+
 /// The most octets of a command after the handshake.
 pub(crate) const MAX_COMMAND: u64 = 64 << 10;
 
@@ -210,9 +213,13 @@ impl Decoder {
     /// Makes messages of the scanned frames.
     fn deliver(&mut self, chunk: &Bytes, messages: &mut Vec<Message>) {
         messages.reserve(self.spans.len());
-        for span in self.spans.drain(..) {
+        for (place, span) in self.spans.iter().enumerate() {
             let body = chunk.slice(span.start..span.end);
             if span.more {
+                if self.partial.is_empty() {
+                    let here = self.spans[place..].iter().take_while(|span| span.more);
+                    self.partial.reserve_exact(here.count() + 1 + NAME);
+                }
                 self.partial.push(body);
             } else if self.partial.is_empty() {
                 messages.push(Message::new(body));
@@ -221,6 +228,7 @@ impl Decoder {
                 messages.extend(Message::from_frames(std::mem::take(&mut self.partial)));
             }
         }
+        self.spans.clear();
     }
 }
 
