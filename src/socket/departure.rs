@@ -12,6 +12,8 @@
 //! Pure: the pipe says what it holds, and this says whose turn it is. Whatever is left to the
 //! driver is written in its next turns, so nothing waits for a sender to come back.
 
+use std::time::{Duration, Instant};
+
 use crate::session::{Taken, Writer};
 
 /// Octets that wait behind a write of the same burst before the sender writes
@@ -29,9 +31,16 @@ const BURST_TURNS: u8 = 8;
 /// Messages that make a burst, after which another is expected.
 const BURST: u64 = 8;
 
-/// Answers to what was read at once that share a write, at least: a write costs as much as some
-/// of them. Of many it is a quarter, as the peer works on those that it has while the others are made.
+/// Answers to what was read at once that share a write, if they are made as quickly: a write costs
+/// as much as some of them. Of many it is a quarter, as the peer works on those that it has while
+/// the others are made.
 const GATHERED: usize = 32;
+
+/// How long the first of them may wait for the others.
+const HELD: Duration = Duration::from_micros(200);
+
+/// Answers between two looks at the clock, at most.
+const UNTIMED: usize = 16;
 
 /// Who writes a message that found no writer on its way.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -59,6 +68,10 @@ pub(super) struct Departure {
     gathered: usize,
     /// How many of them make a write.
     share: usize,
+    /// When what they answer was read, or the last of them written; none where that is unknown.
+    since: Option<Instant>,
+    /// So many will be made, at the pace of the last, before the first has waited too long.
+    paced: usize,
     /// Who has just sent leaves what waits to the driver: more is about to follow.
     deferred: bool,
     /// What is being written is all there is to say: an answer, several that were gathered,
@@ -103,7 +116,8 @@ impl Departure {
             // Who makes the last of a share writes it.
             owed => owed
                 .min(self.share.saturating_sub(self.gathered))
-                .saturating_sub(1),
+                .saturating_sub(1)
+                .min(self.paced),
         }
     }
 
@@ -139,13 +153,14 @@ impl Departure {
         leaves: Leaves,
         accepted: u64,
         fills: impl Fn() -> bool,
+        now: impl Fn() -> Instant,
     ) -> bool {
         let lone = !self.flushing;
         if leaves == Leaves::WithFlush && lone && !fills() {
             return !std::mem::replace(&mut self.fed, true);
         }
         if self.owed > 0 {
-            return self.answered(lone, fills());
+            return self.answered(lone, fills(), now);
         }
         self.answers = std::mem::take(&mut self.asked) && lone;
         if !lone {
@@ -158,8 +173,9 @@ impl Departure {
     }
 
     /// One of several answers was queued. Returns whether this task is to see to them: the
-    /// first leaves them to the driver, and who sends the last, or enough, writes them itself.
-    fn answered(&mut self, lone: bool, fills: bool) -> bool {
+    /// first leaves them to the driver, and who sends the last, or enough, or one when another
+    /// would come late, writes them itself.
+    fn answered(&mut self, lone: bool, fills: bool, now: impl Fn() -> Instant) -> bool {
         self.owed -= 1;
         if !lone && self.gathered == 0 {
             // The writer that is on its way takes them with it.
@@ -167,7 +183,11 @@ impl Departure {
         }
         self.flushing = true;
         self.gathered += 1;
-        self.answers = self.owed == 0 || self.gathered >= self.share || fills;
+        let shared = self.owed == 0 || self.gathered >= self.share || fills;
+        if shared {
+            self.since = None;
+        }
+        self.answers = shared || self.is_late(now);
         self.deferred = !self.answers;
         if self.answers {
             self.gathered = 0;
@@ -175,11 +195,29 @@ impl Departure {
         lone || self.answers
     }
 
+    /// Whether the first that was gathered would wait too long for another, at the pace so far.
+    fn is_late(&mut self, now: impl Fn() -> Instant) -> bool {
+        let now = now();
+        let held = now.saturating_duration_since(*self.since.get_or_insert(now));
+        let pace = held / u32::try_from(self.gathered).unwrap_or(u32::MAX);
+        let left = HELD.saturating_sub(held);
+        let more = left.as_nanos().checked_div(pace.as_nanos());
+        self.paced = more.map_or(UNTIMED, |more| UNTIMED.min(more as usize));
+        let late = self.paced == 0;
+        if late {
+            self.since = Some(now);
+        }
+        late
+    }
+
     /// So many messages were read at once. Returns whether it is to be listed as owing answers.
-    pub(super) fn asked(&mut self, count: usize) -> bool {
+    pub(super) fn asked(&mut self, count: usize, now: impl Fn() -> Instant) -> bool {
         self.asked = count == 1 && self.owed == 0;
         if self.asked {
             return false;
+        }
+        if self.owed == 0 {
+            self.since = Some(now());
         }
         self.owed += count;
         self.share = GATHERED.max(self.owed / 4);
@@ -253,5 +291,69 @@ impl Departure {
             self.flushing = false;
         }
         finished
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::{Departure, Leaves};
+
+    /// How many answers share each write, where one is made every so often.
+    fn shares(count: usize, pace: Duration) -> Vec<usize> {
+        let mut departure = Departure::default();
+        let mut time = Instant::now();
+        departure.asked(count, || time);
+        let (mut waiting, mut followers, mut shares) = (0, 0, Vec::new());
+        for accepted in 1..=count {
+            time += pace;
+            waiting += 1;
+            if followers > 0 {
+                followers -= 1;
+                departure.followed();
+                continue;
+            }
+            departure.queued(Leaves::AtOnce, accepted as u64, || false, || time);
+            if departure.is_written(true) {
+                shares.push(std::mem::take(&mut waiting));
+            }
+            followers = departure.followers(Leaves::AtOnce);
+        }
+        assert_eq!(
+            waiting, 0,
+            "the last answer is written with those before it"
+        );
+        shares
+    }
+
+    #[test]
+    fn quick_answers_share_a_write() {
+        assert_eq!(shares(72, Duration::from_nanos(100)), [32, 32, 8]);
+    }
+
+    #[test]
+    fn the_first_answer_waits_for_as_many_as_are_made_soon() {
+        assert_eq!(shares(14, Duration::from_micros(40)), [6, 6, 2]);
+    }
+
+    #[test]
+    fn slow_answers_wait_for_no_other() {
+        assert_eq!(shares(3, Duration::from_millis(1)), [1, 1, 1]);
+    }
+
+    #[test]
+    fn answers_that_become_slow_are_noticed() {
+        let mut departure = Departure::default();
+        let mut time = Instant::now();
+        departure.asked(30, || time);
+        departure.queued(Leaves::AtOnce, 1, || false, || time);
+        let followers = departure.followers(Leaves::AtOnce);
+        for _ in 0..followers {
+            departure.followed();
+        }
+        time += Duration::from_millis(1);
+        departure.queued(Leaves::AtOnce, 2 + followers as u64, || false, || time);
+        assert!(departure.is_written(true), "after {followers} more");
     }
 }

@@ -10,7 +10,7 @@ use super::allowance::Allowance;
 use super::departure::{Departure, FLUSH_AT, GROWN_AT, Leaves};
 use super::manual::Asks;
 use super::peer::PeerInfo;
-use super::receipt::{Terms, expiry};
+use super::receipt::{Terms, expiry, now};
 use super::stats::{Received, Sent};
 use crate::context::Growth;
 use crate::endpoint::Endpoint;
@@ -394,7 +394,7 @@ impl Pipe {
         let link = self.link.as_ref()?;
         let (outgoing, accepted) = (&self.outgoing, self.sent.accepted);
         let fills = || outgoing.fills_a_write(FLUSH_AT);
-        let flushes = self.departure.queued(leaves, accepted, fills);
+        let flushes = self.departure.queued(leaves, accepted, fills, now);
         flushes.then(|| link.clone())
     }
 

@@ -13,6 +13,7 @@ use super::offer::Lacking;
 use super::pattern::Pattern;
 use super::peer::PeerInfo;
 use super::place::Pipe;
+use super::receipt::now;
 use super::stats::{PeerStats, Received, Sent, Stats};
 use crate::endpoint::Endpoint;
 use crate::error::GivenUp;
@@ -316,7 +317,7 @@ impl State {
         let Some(pipe) = self.pipe(id).filter(|_| count > 0) else {
             return;
         };
-        if answers && pipe.departure.asked(count) {
+        if answers && pipe.departure.asked(count, now) {
             self.owing.push(id);
         }
     }
