@@ -1,5 +1,6 @@
 //! The classic devices: two sockets of ours with a proxy between them.
 
+use std::convert::identity;
 use std::fmt::{self, Display};
 use std::future::Future;
 use std::marker::PhantomData;
@@ -366,7 +367,8 @@ impl<F: Side, B: Side> DeviceBuilder<F, B> {
     pub async fn spawn(self) -> Result<Device<F, B>, DeviceError> {
         let (front, fronts) = self.front.join::<F>(self.plaintext).await?;
         let (back, backs) = self.back.join::<B>(self.plaintext).await?;
-        let proxy = Proxy::tapped(front.traffic(), back.traffic(), self.tap);
+        let (seen_front, seen_back) = (front.traffic(), back.traffic());
+        let proxy = Proxy::tapped(seen_front, seen_back, self.tap, F::rest, B::rest);
         let handle = proxy.handle();
         tracing::info!(?fronts, ?backs, "the device runs");
         Ok(Device {
@@ -443,6 +445,10 @@ pub trait Side: sealed::Sealed + Clone + Send + Sync + 'static {
     #[doc(hidden)]
     fn traffic(&self) -> Self::Traffic;
 
+    /// It is not looked at for now.
+    #[doc(hidden)]
+    fn rest(traffic: &mut Self::Traffic);
+
     #[doc(hidden)]
     fn close(self, linger: Duration) -> impl Future<Output = Closed> + Send;
 }
@@ -452,7 +458,7 @@ mod sealed {
 }
 
 macro_rules! side {
-    ($socket:ident as $traffic:ty, $wrap:expr) => {
+    ($socket:ident as $traffic:ty, $wrap:expr, $attend:expr, $rest:expr) => {
         impl sealed::Sealed for $socket {}
 
         impl Side for $socket {
@@ -471,7 +477,13 @@ macro_rules! side {
             }
 
             fn traffic(&self) -> $traffic {
-                $wrap(self.clone())
+                let mut socket = self.clone();
+                $attend(&mut socket);
+                $wrap(socket)
+            }
+
+            fn rest(traffic: &mut $traffic) {
+                $rest(traffic);
             }
 
             async fn close(self, linger: Duration) -> Closed {
@@ -481,9 +493,26 @@ macro_rules! side {
     };
 }
 
-side!(Pull as Receiving<Pull>, Receiving::new);
-side!(Push as Sending<Push>, Sending::new);
-side!(Router as Router, std::convert::identity);
-side!(Dealer as Dealer, std::convert::identity);
-side!(XSub as XSub, std::convert::identity);
-side!(XPub as XPub, std::convert::identity);
+/// A side that goes both ways, which is its own traffic.
+macro_rules! both_ways {
+    ($socket:ident) => {
+        side!($socket as $socket, identity, $socket::attend, $socket::rest);
+    };
+}
+
+side!(
+    Pull as Receiving<Pull>,
+    Receiving::new,
+    Pull::attend,
+    |traffic: &mut Receiving<Pull>| traffic.0.rest()
+);
+side!(
+    Push as Sending<Push>,
+    Sending::new,
+    |_: &mut Push| {},
+    |_| {}
+);
+both_ways!(Router);
+both_ways!(Dealer);
+both_ways!(XSub);
+both_ways!(XPub);

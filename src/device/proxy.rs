@@ -69,8 +69,8 @@ use crate::message::Message;
 pub struct Proxy<F, B> {
     front: F,
     back: B,
-    forth: Lane,
-    home: Lane,
+    forth: Lane<F>,
+    home: Lane<B>,
     tap: Option<Tap>,
     handle: ProxyHandle,
     /// Dropped with the proxy or its `run`: tells those who wait for the end.
@@ -96,16 +96,23 @@ where
     /// A proxy between these two, yet to be run.
     #[must_use]
     pub fn new(front: F, back: B) -> Self {
-        Self::tapped(front, back, None)
+        Self::tapped(front, back, None, |_| {}, |_| {})
     }
 
-    pub(super) fn tapped(front: F, back: B, tap: Option<Tap>) -> Self {
+    /// As [`new`](Self::new), of sides that are told by these when they are not looked at for now.
+    pub(super) fn tapped(
+        front: F,
+        back: B,
+        tap: Option<Tap>,
+        front_rests: fn(&mut F),
+        back_rests: fn(&mut B),
+    ) -> Self {
         let shared = Arc::new(Shared::default());
         Self {
             front,
             back,
-            forth: Lane::default(),
-            home: Lane::default(),
+            forth: Lane::new(front_rests),
+            home: Lane::new(back_rests),
             tap,
             handle: ProxyHandle::new(Arc::clone(&shared)),
             ended: Ended(shared),
@@ -137,6 +144,8 @@ where
     /// most one message that was taken in each direction.
     pub async fn run(mut self) -> (F, B) {
         poll_fn(|context| self.poll_turn(context)).await;
+        self.forth.rest(&mut self.front);
+        self.home.rest(&mut self.back);
         let Self {
             front, back, ended, ..
         } = self;

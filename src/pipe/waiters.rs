@@ -12,12 +12,26 @@ pub(crate) struct Waiters {
     /// Ascending by number.
     queue: VecDeque<Waiter>,
     next: u64,
+    /// Attended tickets that were woken and have not waited since.
+    on_duty: usize,
 }
 
 struct Waiter {
     number: u64,
     waker: Waker,
-    standing: bool,
+    kind: Kind,
+}
+
+/// What its holder does when it is woken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Kind {
+    /// It takes one thing.
+    #[default]
+    Once,
+    /// Perhaps nothing.
+    Standing,
+    /// It takes all there is.
+    Attended,
 }
 
 /// A place in the queue.
@@ -25,7 +39,7 @@ struct Waiter {
 pub(crate) struct Ticket {
     /// `None`: not waiting.
     number: Option<u64>,
-    standing: bool,
+    kind: Kind,
 }
 
 impl Ticket {
@@ -34,12 +48,25 @@ impl Ticket {
     pub(crate) fn standing() -> Self {
         Self {
             number: None,
-            standing: true,
+            kind: Kind::Standing,
+        }
+    }
+
+    /// The ticket of one that, once woken, takes what there is until it waits again or leaves.
+    pub(crate) fn attended() -> Self {
+        Self {
+            number: None,
+            kind: Kind::Attended,
         }
     }
 
     pub(crate) fn is_waiting(&self) -> bool {
         self.number.is_some()
+    }
+
+    /// Whether one that waited, and has something now, is to leave: it takes no more.
+    pub(crate) fn leaves(&self) -> bool {
+        self.is_waiting() && self.kind != Kind::Attended
     }
 }
 
@@ -51,11 +78,14 @@ impl Waiters {
             self.queue[position].waker.clone_from(waker);
             return;
         }
+        if ticket.is_waiting() && ticket.kind == Kind::Attended {
+            self.on_duty -= 1;
+        }
         ticket.number = Some(self.next);
         self.queue.push_back(Waiter {
             number: self.next,
             waker: waker.clone(),
-            standing: ticket.standing,
+            kind: ticket.kind,
         });
         self.next += 1;
     }
@@ -69,8 +99,12 @@ impl Waiters {
             let waiter = Waiter {
                 number,
                 waker: waker.clone(),
-                standing: ticket.standing,
+                kind: ticket.kind,
             };
+            debug_assert!(
+                ticket.kind != Kind::Attended,
+                "it is not woken for one thing"
+            );
             self.queue.insert(position, waiter);
         }
         self.wait(ticket, waker);
@@ -80,7 +114,8 @@ impl Waiters {
     /// caller wakes them all. With `None` it cannot count on anybody.
     pub(crate) fn next(&mut self, standing: &mut Vec<Waker>) -> Option<Waker> {
         while let Some(waiter) = self.queue.pop_front() {
-            if !waiter.standing {
+            self.on_duty += usize::from(waiter.kind == Kind::Attended);
+            if waiter.kind != Kind::Standing {
                 return Some(waiter.waker);
             }
             standing.push(waiter.waker);
@@ -88,10 +123,15 @@ impl Waiters {
         None
     }
 
+    /// Whether one that was woken has not yet taken all there is, and is going to.
+    pub(crate) fn are_on_duty(&self) -> bool {
+        self.on_duty > 0
+    }
+
     /// Whether one that waited was woken, and is in the queue no more.
     pub(crate) fn was_woken(&self, ticket: &Ticket) -> bool {
         let number = ticket.number;
-        !ticket.standing && number.is_some_and(|number| self.position(number).is_err())
+        ticket.kind != Kind::Standing && number.is_some_and(|number| self.position(number).is_err())
     }
 
     /// As [`next`](Self::next), of those behind this ticket, which stays.
@@ -100,8 +140,9 @@ impl Waiters {
             return;
         };
         while let Some(waiter) = self.queue.remove(place + 1) {
+            self.on_duty += usize::from(waiter.kind == Kind::Attended);
             wakers.push(waiter.waker);
-            if !waiter.standing {
+            if waiter.kind != Kind::Standing {
                 return;
             }
         }
@@ -109,6 +150,8 @@ impl Waiters {
 
     /// All of them; the caller wakes them.
     pub(crate) fn all(&mut self) -> Vec<Waker> {
+        let attended = |waiter: &&Waiter| waiter.kind == Kind::Attended;
+        self.on_duty += self.queue.iter().filter(attended).count();
         self.queue.drain(..).map(|waiter| waiter.waker).collect()
     }
 
@@ -123,7 +166,10 @@ impl Waiters {
                 self.queue.remove(position);
                 false
             }
-            Err(_) => !ticket.standing,
+            Err(_) => {
+                self.on_duty -= usize::from(ticket.kind == Kind::Attended);
+                ticket.kind != Kind::Standing
+            }
         }
     }
 
@@ -168,6 +214,24 @@ mod tests {
         waiters.wait_in_turn(&mut second, Waker::noop());
         waiters.next_behind(&second, &mut wakers);
         assert_eq!(wakers.len(), 1, "the first is not woken again");
+    }
+
+    #[test]
+    fn one_who_attends_is_on_duty_from_its_wake_up_until_it_waits_or_leaves() {
+        let mut waiters = Waiters::default();
+        let mut attended = Ticket::attended();
+        for leaves in [false, true] {
+            waiters.wait(&mut attended, Waker::noop());
+            assert!(!waiters.are_on_duty());
+            assert!(waiters.next(&mut Vec::new()).is_some());
+            assert!(waiters.are_on_duty());
+            assert!(!attended.leaves(), "it takes more");
+            match leaves {
+                false => waiters.wait(&mut attended, Waker::noop()),
+                true => assert!(waiters.leave(&mut attended), "its wake-up must pass on"),
+            }
+            assert!(!waiters.are_on_duty());
+        }
     }
 
     #[test]

@@ -34,22 +34,28 @@ impl Allowance {
         }
     }
 
-    /// Whether a message that costs so much may follow.
+    /// Whether a message may follow, unless it costs too much.
     #[inline]
-    pub(super) fn admits(&self, visits: u64, cost: usize, leaves: Leaves) -> bool {
+    pub(super) fn is_open(&self, visits: u64, leaves: Leaves) -> bool {
         let for_it = self.for_all || leaves == Leaves::WithFlush;
-        self.made == visits && for_it && self.messages > 0 && cost <= self.octets
+        self.made == visits && for_it && self.messages > 0
     }
 
-    /// Whether a message that costs so much follows.
+    /// Whether a message that costs so much may follow, if [any](Self::is_open) may.
     #[inline]
-    pub(super) fn takes(&mut self, visits: u64, cost: usize, leaves: Leaves) -> bool {
-        let open = self.admits(visits, cost, leaves);
-        if open {
+    pub(super) fn admits(&self, cost: usize) -> bool {
+        cost <= self.octets
+    }
+
+    /// Whether a message that costs so much follows, if [any](Self::is_open) may.
+    #[inline]
+    pub(super) fn takes(&mut self, cost: usize) -> bool {
+        let admitted = self.admits(cost);
+        if admitted {
             self.messages -= 1;
             self.octets -= cost;
         }
-        open
+        admitted
     }
 }
 
@@ -109,33 +115,38 @@ mod tests {
 
     const VISITS: u64 = 7;
 
+    /// Whether a message follows.
+    fn follows(allowance: &mut Allowance, visits: u64, cost: usize, leaves: Leaves) -> bool {
+        allowance.is_open(visits, leaves) && allowance.takes(cost)
+    }
+
     #[test]
     fn an_allowance_is_of_so_many_messages() {
         let mut allowance = Allowance::new(VISITS, true, 2, 1_000);
-        assert!(allowance.takes(VISITS, 1, Leaves::AtOnce));
-        assert!(allowance.takes(VISITS, 1, Leaves::AtOnce));
-        assert!(!allowance.takes(VISITS, 1, Leaves::AtOnce));
+        assert!(follows(&mut allowance, VISITS, 1, Leaves::AtOnce));
+        assert!(follows(&mut allowance, VISITS, 1, Leaves::AtOnce));
+        assert!(!follows(&mut allowance, VISITS, 1, Leaves::AtOnce));
     }
 
     #[test]
     fn an_allowance_is_of_so_many_octets() {
         let mut allowance = Allowance::new(VISITS, true, 1_000, 10);
-        assert!(allowance.takes(VISITS, 6, Leaves::AtOnce));
-        assert!(!allowance.takes(VISITS, 5, Leaves::AtOnce));
-        assert!(allowance.takes(VISITS, 4, Leaves::AtOnce));
+        assert!(follows(&mut allowance, VISITS, 6, Leaves::AtOnce));
+        assert!(!follows(&mut allowance, VISITS, 5, Leaves::AtOnce));
+        assert!(follows(&mut allowance, VISITS, 4, Leaves::AtOnce));
     }
 
     #[test]
     fn an_allowance_ends_with_a_visit_and_there_is_none_before() {
         let mut allowance = Allowance::new(VISITS, true, 1_000, 1_000);
-        assert!(!allowance.takes(VISITS + 1, 1, Leaves::AtOnce));
-        assert!(!Allowance::default().takes(1, 0, Leaves::AtOnce));
+        assert!(!follows(&mut allowance, VISITS + 1, 1, Leaves::AtOnce));
+        assert!(!follows(&mut Allowance::default(), 1, 0, Leaves::AtOnce));
     }
 
     #[test]
     fn an_allowance_until_a_flush_is_for_what_waits_for_it() {
         let mut allowance = Allowance::new(VISITS, false, 1_000, 1_000);
-        assert!(!allowance.takes(VISITS, 1, Leaves::AtOnce));
-        assert!(allowance.takes(VISITS, 1, Leaves::WithFlush));
+        assert!(!follows(&mut allowance, VISITS, 1, Leaves::AtOnce));
+        assert!(follows(&mut allowance, VISITS, 1, Leaves::WithFlush));
     }
 }

@@ -1,6 +1,6 @@
 //! The socket itself: offers messages to pipes and takes them from pipes, under one lock.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll, Waker, ready};
 
@@ -15,7 +15,7 @@ use super::ledger::Entry;
 use super::locked::Guarded;
 use super::monitor::Event;
 use super::offer::{Flush, Lacking, Offer};
-use super::pattern::{Pattern, sends_to_one};
+use super::pattern::Pattern;
 use super::peer::PeerInfo;
 use super::receipt::Sending;
 use super::state::{PassedOn, Popped, State};
@@ -39,6 +39,9 @@ pub(super) struct Core {
     pub(super) complaints: Complaints,
     /// Sends and receives so far, roughly.
     operations: AtomicU32,
+    /// The last message that was sent to one peer is followed by others, if more come at once: a lone
+    /// one need not look.
+    allows: AtomicBool,
     /// Something was written, or a connection ended, since the socket is closing.
     pub(super) progress: Notify,
     pub(super) timekeeper: Timekeeper,
@@ -71,6 +74,7 @@ impl Core {
             connections: watch::Sender::new(Phase::Open),
             complaints: Complaints::new(),
             operations: AtomicU32::new(0),
+            allows: AtomicBool::new(false),
             progress: Notify::new(),
             timekeeper: Timekeeper::default(),
             entry: OnceLock::new(),
@@ -101,9 +105,6 @@ impl Core {
     /// [`Self::flush_fed`].
     pub(super) fn feed(&self, message: Message) -> Result<(), TrySendError> {
         let (mut message, mut flush) = (Some(message), Flush::new(Leaves::WithFlush));
-        if self.follows(&mut message, Leaves::WithFlush) {
-            return Ok(());
-        }
         let mut state = self.state.lock_for_one();
         match self.offer_locked(&mut state, &mut message, &Sending::PLAIN, &mut flush) {
             Offer::Accepted => {
@@ -119,9 +120,12 @@ impl Core {
 
     /// Writes what sinks were given.
     pub(super) fn flush_fed(&self) {
-        loop {
-            let link = self.state.lock().next_fed();
-            let Some(link) = link else { return };
+        let mut more = true;
+        while more {
+            let mut state = self.state.lock();
+            let Some(link) = state.next_fed() else { return };
+            more = !state.fed.is_empty();
+            drop(state);
             link.flush_now(Writer::Flush);
         }
     }
@@ -157,6 +161,9 @@ impl Core {
             offer = ready!(self.poll_offer_again(context, message, sending, &mut flush, ticket));
         }
         turn.inspect(RestoreOnPending::made_progress);
+        if self.allows.load(Ordering::Relaxed) != flush.allows {
+            self.allows.store(flush.allows, Ordering::Relaxed);
+        }
         if ticket.is_waiting() {
             self.share_room(ticket);
         }
@@ -233,17 +240,16 @@ impl Core {
     /// Returns whether it did.
     #[inline]
     fn send_along(&self, message: &mut Option<Message>) -> bool {
-        let follow = || self.follows(message, Leaves::AtOnce).then_some(());
+        if !self.allows.load(Ordering::Relaxed)
+            || message.as_ref().is_none_or(|one| self.options.refuses(one))
+        {
+            return false;
+        }
+        let follow = || {
+            let mut state = self.state.lock_to_follow();
+            state.follow(message, Leaves::AtOnce).then_some(())
+        };
         self.go_along(follow).is_some()
-    }
-
-    /// Queues a message that only follows others, and takes it. Whether it does.
-    #[inline]
-    fn follows(&self, message: &mut Option<Message>, leaves: Leaves) -> bool {
-        let refused = message.as_ref().is_none_or(|one| self.options.refuses(one));
-        sends_to_one(self.socket_type)
-            && !refused
-            && self.state.lock_to_follow().follow(message, leaves)
     }
 
     /// Does what is one of many operations, unless the task owes a turn.
@@ -324,7 +330,7 @@ impl Core {
         context: &mut Context<'_>,
         ticket: &mut Ticket,
     ) -> Poll<Result<Message, RecvError>> {
-        if !ticket.is_waiting()
+        if !ticket.leaves()
             && let Some(message) = self.recv_along()
         {
             return Poll::Ready(Ok(message));
@@ -391,7 +397,7 @@ impl Core {
                 let mut state = self.state.lock();
                 if let Some(taken) = take(&mut state, &mut resumed) {
                     // It may have been woken for a link, and found this instead.
-                    let passed = ticket.is_waiting().then(|| state.pass_on(ticket));
+                    let passed = ticket.leaves().then(|| state.pass_on(ticket));
                     drop(state);
                     turn.inspect(RestoreOnPending::made_progress);
                     passed.into_iter().for_each(PassedOn::wake);

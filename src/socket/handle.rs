@@ -58,9 +58,7 @@ impl Clone for Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        if self.receiving.is_waiting() {
-            self.owner.core.leave_receivers(&mut self.receiving);
-        }
+        self.rest();
         if self.sending.is_waiting() {
             self.owner.core.leave_senders(&mut self.sending);
         }
@@ -83,6 +81,19 @@ impl Handle {
             sending,
             unsent: None,
             fed: false,
+        }
+    }
+
+    /// Its `Stream` is polled whenever it wakes, and until it waits, or else it [rests](Self::rest).
+    pub(super) fn attend(&mut self) {
+        self.rest();
+        self.receiving = Ticket::attended();
+    }
+
+    /// Its `Stream` is not polled for now: others see to what it was woken for.
+    pub(super) fn rest(&mut self) {
+        if self.receiving.is_waiting() {
+            self.owner.core.leave_receivers(&mut self.receiving);
         }
     }
 

@@ -61,6 +61,8 @@ pub(super) enum Lacking {
 pub(super) struct Flush {
     links: Links,
     pub(super) leaves: Leaves,
+    /// What went to one peer may be followed there.
+    pub(super) allows: bool,
 }
 
 enum Links {
@@ -74,6 +76,7 @@ impl Flush {
         Self {
             links: Links::None,
             leaves,
+            allows: false,
         }
     }
 
@@ -225,6 +228,7 @@ impl State {
         let overflow = options.pattern.overflow.unwrap_or(Overflow::DropNewest);
         let plain = is_plain(terms, overflow);
         if plain && self.follow(offered, flush.leaves) {
+            flush.allows = true;
             return Offer::Accepted;
         }
         let State {
@@ -259,7 +263,7 @@ impl State {
         }
         let (_, mut body) = offered.take().expect("looked at above").split_first();
         let link = pipe.push_or(Parcel::Whole(&mut body), terms, overflow, flush.leaves);
-        pipe.allow(*visits, plain, flush.leaves);
+        flush.allows = pipe.allow(*visits, plain, flush.leaves);
         flush.add(link);
         Offer::Accepted
     }
@@ -274,6 +278,7 @@ impl State {
     ) -> Offer {
         let plain = is_plain(terms, Overflow::Block);
         if plain && offered.is_some() && self.follow(offered, flush.leaves) {
+            flush.allows = true;
             return Offer::Accepted;
         }
         let Some(message) = offered else {
@@ -285,7 +290,7 @@ impl State {
         };
         let (visits, pipe) = (self.visits, &mut self.pipes[index]);
         let link = pipe.push(Parcel::Whole(offered), terms, flush.leaves);
-        pipe.allow(visits, plain, flush.leaves);
+        flush.allows = pipe.allow(visits, plain, flush.leaves);
         *offered = None;
         if let Some(peers) = self.pattern.rotation() {
             peers.advance();

@@ -482,6 +482,24 @@ macro_rules! receiving_socket {
     };
 }
 
+/// What socket types can do that a device receives from.
+macro_rules! attended_socket {
+    ($socket:ident) => {
+        impl $socket {
+            /// Promises that its stream is polled whenever it wakes, and until there is nothing
+            /// more, or that it rests: no driver has to see to that.
+            pub(crate) fn attend(&mut self) {
+                self.handle.attend();
+            }
+
+            /// Its stream is not polled for now: others see to what it was woken for.
+            pub(crate) fn rest(&mut self) {
+                self.handle.rest();
+            }
+        }
+    };
+}
+
 /// What socket types that subscribe can do.
 macro_rules! subscribing_socket {
     ($socket:ident) => {
@@ -505,4 +523,6 @@ macro_rules! subscribing_socket {
     };
 }
 
-pub(super) use {every_socket, receiving_socket, sending_socket, subscribing_socket};
+pub(super) use {
+    attended_socket, every_socket, receiving_socket, sending_socket, subscribing_socket,
+};

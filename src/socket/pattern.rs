@@ -136,13 +136,6 @@ impl Pattern {
     }
 }
 
-/// Whether each message goes to one peer, without more ado than to find it.
-#[inline]
-pub(super) fn sends_to_one(socket_type: SocketType) -> bool {
-    use SocketType as S;
-    matches!(socket_type, S::Push | S::Dealer | S::Pair | S::Router)
-}
-
 /// A subscription as XPUB shows it: one octet, 1 or 0, and the topic.
 pub(super) fn subscription_message(subscribe: bool, topic: &[u8]) -> Message {
     let mut frame = BytesMut::with_capacity(1 + topic.len());

@@ -10,7 +10,7 @@ use futures::{Sink, Stream};
 use super::closing::Closed;
 use super::handle::Handle;
 use super::monitor::Monitor;
-use super::operations::{every_socket, receiving_socket, sending_socket};
+use super::operations::{attended_socket, every_socket, receiving_socket, sending_socket};
 use super::permit::reserving_socket;
 use super::receipt::{Receipt, SendOptions};
 use super::stats::Stats;
@@ -59,3 +59,4 @@ pub struct Pull {
 
 every_socket!(Pull);
 receiving_socket!(Pull);
+attended_socket!(Pull);

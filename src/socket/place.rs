@@ -347,9 +347,10 @@ impl Pipe {
         self.accepted(leaves)
     }
 
-    /// Behind a message of a burst: says what may follow it. `plain`: it has no terms, nor have those.
+    /// Behind a message of a burst: settles what may follow it, and whether any may. `plain`: it has
+    /// no terms, nor have those.
     #[inline]
-    pub(super) fn allow(&mut self, visits: u64, plain: bool, leaves: Leaves) {
+    pub(super) fn allow(&mut self, visits: u64, plain: bool, leaves: Leaves) -> bool {
         let goes_on = plain && self.link.is_some() && !self.resetting && !self.conflate;
         let followers = if goes_on {
             self.departure.followers(leaves)
@@ -365,20 +366,24 @@ impl Pipe {
                 Allowance::new(visits, for_all, messages.min(followers), octets)
             }
         };
+        followers > 0
     }
 
     /// Whether a message may only follow others.
     #[inline]
     pub(super) fn is_followed_by(&self, visits: u64, message: Copied<'_>, leaves: Leaves) -> bool {
-        let cost = self.outgoing.cost(message);
-        self.allowance.admits(visits, cost, leaves)
+        let open = self.allowance.is_open(visits, leaves);
+        open && self.allowance.admits(self.outgoing.cost(message))
     }
 
     /// Queues a message that only follows others. Returns whether it does.
     #[inline]
     pub(super) fn follow(&mut self, visits: u64, parcel: Parcel<'_>, leaves: Leaves) -> bool {
+        if !self.allowance.is_open(visits, leaves) {
+            return false;
+        }
         let cost = self.outgoing.cost(parcel.as_copied());
-        let follows = self.allowance.takes(visits, cost, leaves);
+        let follows = self.allowance.takes(cost);
         if follows {
             self.outgoing.follow(parcel);
             self.sent.accepted += 1;

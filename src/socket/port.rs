@@ -305,10 +305,12 @@ impl Port for Core {
         };
         let mut streams = Vec::new();
         let receiver = state.receivers.next(&mut streams);
+        let read_anyway = state.receivers.are_on_duty();
         drop(state);
         streams.into_iter().for_each(Waker::wake);
         match receiver {
             Some(receiver) => receiver.wake(),
+            None if read_anyway => {}
             None => link.wake(),
         }
     }

@@ -12,7 +12,9 @@ use super::closing::Closed;
 use super::handle::Handle;
 use super::manual::Upstream;
 use super::monitor::Monitor;
-use super::operations::{every_socket, receiving_socket, sending_socket, subscribing_socket};
+use super::operations::{
+    attended_socket, every_socket, receiving_socket, sending_socket, subscribing_socket,
+};
 use super::receipt::{Receipt, SendOptions};
 use super::state::State;
 use super::stats::Stats;
@@ -77,6 +79,7 @@ sending_socket!(
     "Never waits, unless [`Options::overflow`] says so: who has no room misses it."
 );
 receiving_socket!(XPub);
+attended_socket!(XPub);
 
 impl XPub {
     /// Receives what the next subscriber says: a subscription, its end, or a
@@ -160,4 +163,5 @@ pub struct XSub {
 every_socket!(XSub);
 sending_socket!(XSub, "Never waits: who has no room misses it (XS03, XS04).");
 receiving_socket!(XSub);
+attended_socket!(XSub);
 subscribing_socket!(XSub);

@@ -1,5 +1,6 @@
 //! The tests of the library from outside, in one binary: a module for each pattern, layer or behaviour.
 
+mod attention;
 mod broker;
 mod budget;
 mod cancellation;

@@ -15,8 +15,9 @@ use crate::message::Message;
 const BATCH: usize = 256;
 
 /// What is under way in one direction, and its counters.
-#[derive(Default)]
-pub(super) struct Lane {
+pub(super) struct Lane<S> {
+    /// Tells the source that it is not looked at for now, whatever it has woken this task for.
+    rest: fn(&mut S),
     /// Taken in a pause.
     held: Option<Message>,
     /// The octets of a message that the sink was given and has not yet accepted.
@@ -41,9 +42,29 @@ pub(super) enum Turn {
     Ended,
 }
 
-impl Lane {
+impl<S> Lane<S>
+where
+    S: Stream<Item = Message> + Unpin,
+{
+    /// Nothing is under way yet.
+    pub(super) fn new(rest: fn(&mut S)) -> Self {
+        Self {
+            rest,
+            held: None,
+            offered: None,
+            unflushed: false,
+            ended: false,
+            traffic: Traffic::default(),
+        }
+    }
+
+    /// The source is not looked at any more.
+    pub(super) fn rest(&self, source: &mut S) {
+        (self.rest)(source);
+    }
+
     /// Moves what is there, one batch at most, then flushes.
-    pub(super) fn turn<S, K>(
+    pub(super) fn turn<K>(
         &mut self,
         context: &mut Context<'_>,
         phase: Phase,
@@ -52,7 +73,6 @@ impl Lane {
         tap: &mut Option<Tap>,
     ) -> Turn
     where
-        S: Stream<Item = Message> + Unpin,
         K: Sink<Message, Error: Display> + Unpin,
     {
         let moved = if phase == Phase::Paused {
@@ -66,7 +86,7 @@ impl Lane {
         }
     }
 
-    fn forward<S, K>(
+    fn forward<K>(
         &mut self,
         context: &mut Context<'_>,
         source: &mut S,
@@ -74,11 +94,11 @@ impl Lane {
         tap: &mut Option<Tap>,
     ) -> Turn
     where
-        S: Stream<Item = Message> + Unpin,
         K: Sink<Message, Error: Display> + Unpin,
     {
         for _ in 0..BATCH {
             let Poll::Ready(room) = sink.poll_ready_unpin(context) else {
+                self.rest(source);
                 return Turn::Blocked;
             };
             if self.settle(&room) && room.is_err() {
@@ -104,13 +124,11 @@ impl Lane {
 
     /// In a pause one message is taken and held, or else the wake-up that it
     /// sent here would keep the socket's own tasks from reading on.
-    fn hold<S>(&mut self, context: &mut Context<'_>, source: &mut S) -> Turn
-    where
-        S: Stream<Item = Message> + Unpin,
-    {
+    fn hold(&mut self, context: &mut Context<'_>, source: &mut S) -> Turn {
         match self.take(context, source) {
             Poll::Ready(Some(message)) => {
                 self.held = Some(message);
+                self.rest(source);
                 Turn::Blocked
             }
             Poll::Ready(None) => Turn::Ended,
@@ -118,10 +136,7 @@ impl Lane {
         }
     }
 
-    fn take<S>(&mut self, context: &mut Context<'_>, source: &mut S) -> Poll<Option<Message>>
-    where
-        S: Stream<Item = Message> + Unpin,
-    {
+    fn take(&mut self, context: &mut Context<'_>, source: &mut S) -> Poll<Option<Message>> {
         if let Some(message) = self.held.take() {
             return Poll::Ready(Some(message));
         }

@@ -11,7 +11,7 @@ use crate::message::Message;
 /// A side that only receives: a [`Pull`](crate::Pull), a [`Sub`](crate::Sub).
 /// What the other side may send to it is dropped.
 #[derive(Clone, Debug)]
-pub struct Receiving<S>(S);
+pub struct Receiving<S>(pub(in crate::device) S);
 
 impl<S> Receiving<S> {
     /// A side of this stream.
