@@ -30,7 +30,7 @@ enum Kind {
     Once,
     /// Perhaps nothing.
     Standing,
-    /// It takes all there is.
+    /// It takes one thing after the other, until it waits again or leaves.
     Attended,
 }
 
@@ -111,7 +111,8 @@ impl Waiters {
     }
 
     /// The first in the queue, and those with standing tickets before it; the
-    /// caller wakes them all. With `None` it cannot count on anybody.
+    /// caller wakes them all. With `None` it can count on nobody but one who is
+    /// [on duty](Self::are_on_duty).
     pub(crate) fn next(&mut self, standing: &mut Vec<Waker>) -> Option<Waker> {
         while let Some(waiter) = self.queue.pop_front() {
             self.on_duty += usize::from(waiter.kind == Kind::Attended);

@@ -169,7 +169,8 @@ pub(crate) trait Port: Send + Sync {
     /// Has a PONG with this context written, in place of one that waits (BI-52).
     fn pong(&self, pipe: PipeId, context: Bytes);
 
-    /// The link has something to read: whoever waits to receive reads it, or else the driver.
+    /// The link has something to read: whoever waits to receive reads it, or who was woken and has not
+    /// looked at all there is, or else the driver.
     fn readable(&self, pipe: PipeId);
 
     /// Whether the driver is to read: takes the link off the list of the readable ones.

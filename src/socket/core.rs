@@ -39,8 +39,7 @@ pub(super) struct Core {
     pub(super) complaints: Complaints,
     /// Sends and receives so far, roughly.
     operations: AtomicU32,
-    /// The last message that was sent to one peer is followed by others, if more come at once: a lone
-    /// one need not look.
+    /// What `send` sent last to one peer may be followed there: behind a lone one nobody need look.
     allows: AtomicBool,
     /// Something was written, or a connection ended, since the socket is closing.
     pub(super) progress: Notify,
@@ -405,7 +404,9 @@ impl Core {
                     return Poll::Ready(Ok(taken));
                 }
                 if state.phase != Phase::Open {
-                    state.receivers.leave(ticket);
+                    let passed = state.pass_on(ticket);
+                    drop(state);
+                    passed.wake();
                     return Poll::Ready(Err(RecvError::Closed));
                 }
                 if reads > state.pipes.len().min(READS_A_TURN) {

@@ -4,7 +4,8 @@
 //!  a message, no writer on its way ─▶ its sender, at once
 //!  those behind it ─────────────────▶ the driver, once the burst has stopped growing
 //!  the first one behind a burst ────▶ the driver too: another burst is expected
-//!  answers to what was read at once ▶ who makes the last of them, or a quarter
+//!  answers to what was read at once ▶ who makes the last of them, or a quarter,
+//!                                    or one behind which the next would come late
 //!  what a sink is fed ──────────────▶ who flushes it
 //!  a whole write of it ─────────────▶ whoever made it one
 //! ```
@@ -36,7 +37,8 @@ const BURST: u64 = 8;
 /// the others are made.
 const GATHERED: usize = 32;
 
-/// How long the first of them may wait for the others.
+/// How long the first of them may wait for the others, by the pace at which they were made so far:
+/// up to [`UNTIMED`] that take longer all at once are not noticed.
 const HELD: Duration = Duration::from_micros(200);
 
 /// Answers between two looks at the clock, at most.

@@ -84,7 +84,8 @@ impl Handle {
         }
     }
 
-    /// Its `Stream` is polled whenever it wakes, and until it waits, or else it [rests](Self::rest).
+    /// Its `Stream` is polled whenever it wakes, and until it waits, or else it [rests](Self::rest)
+    /// before long: what else can be read by then is read by nobody.
     pub(super) fn attend(&mut self) {
         self.rest();
         self.receiving = Ticket::attended();

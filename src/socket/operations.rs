@@ -487,7 +487,7 @@ macro_rules! attended_socket {
     ($socket:ident) => {
         impl $socket {
             /// Promises that its stream is polled whenever it wakes, and until there is nothing
-            /// more, or that it rests: no driver has to see to that.
+            /// more, or that it rests before long: until then no driver is woken to read.
             pub(crate) fn attend(&mut self) {
                 self.handle.attend();
             }

@@ -366,7 +366,7 @@ impl Pipe {
                 Allowance::new(visits, for_all, messages.min(followers), octets)
             }
         };
-        followers > 0
+        self.allowance.is_open(visits, leaves)
     }
 
     /// Whether a message may only follow others.

@@ -1,7 +1,7 @@
 //! Devices that do not read for now: their peers are heard all the same.
 
-use pushsub::Queue;
 use pushsub::testing::dial;
+use pushsub::{Forwarder, Queue};
 use tokio::task::yield_now;
 
 use crate::support::peer::{Peer, command, frame};
@@ -80,5 +80,33 @@ fn the_clients_of_a_queue_that_has_ended_are_heard_until_it_closes() -> Result {
         request(&mut clients).await?;
         queue.handle().terminate().await;
         are_heard(&mut clients).await
+    })
+}
+
+/// A peer that never stops: whatever it sends, the other is read in between.
+#[test]
+fn a_quiet_publisher_is_heard_while_another_floods_a_forwarder() -> Result {
+    in_virtual_time(async {
+        let name = memory_name();
+        let _forwarder = Forwarder::builder()
+            .front(format!("memory://{name}").as_str())
+            .back(format!("memory://{}", memory_name()).as_str())
+            .spawn()
+            .await?;
+        let mut loud = Peer::shaken(dial(&name)?, "PUB", 1).await?;
+        let mut quiet = Peer::shaken(dial(&name)?, "PUB", 1).await?;
+        settle().await;
+        let flood = tokio::spawn(async move {
+            let messages = frame(false, b"loud").repeat(1_000);
+            for _ in 0..3_000 {
+                loud.write(&messages).await.expect("the wire is open");
+            }
+        });
+        settle().await;
+        quiet.write(&command(b"\x04PING\0\0")).await?;
+        assert_eq!(quiet.frame().await?, (4, b"\x04PONG".to_vec()));
+        assert!(!flood.is_finished(), "it was to be heard meanwhile");
+        flood.abort();
+        Ok(())
     })
 }

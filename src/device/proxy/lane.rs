@@ -119,11 +119,12 @@ where
                 self.settle(&taken);
             }
         }
+        // One peer may send for ever, and the others are not looked at meanwhile.
+        self.rest(source);
         Turn::Busy
     }
 
-    /// In a pause one message is taken and held, or else the wake-up that it
-    /// sent here would keep the socket's own tasks from reading on.
+    /// In a pause one message is taken and held, and the socket's own tasks read on.
     fn hold(&mut self, context: &mut Context<'_>, source: &mut S) -> Turn {
         match self.take(context, source) {
             Poll::Ready(Some(message)) => {
