@@ -103,6 +103,8 @@ fn a_link_that_was_busy_comes_to_rest() -> Result {
 #[ignore = "half a minute of heartbeats"]
 fn a_thousand_idle_peers_cost_next_to_no_processor() -> Result {
     const TIME: Duration = Duration::from_secs(30);
+    // Twice what is aimed at, half a percent: one and the same machine is at times half as fast.
+    const MOST: f64 = 0.01;
     let mut crowd = Crowd::gather("router", "dealer", 1_000)?;
     let before = crowd.bound.processor()?;
     crowd.bound.rest(TIME)?;
@@ -113,6 +115,6 @@ fn a_thousand_idle_peers_cost_next_to_no_processor() -> Result {
         "1000 idle peers use {:.3} % of a core, and {allocated} octets each, {resident} resident",
         share * 100.0
     );
-    assert!(share < 0.005 || cfg!(debug_assertions), "{share} of a core");
+    assert!(share < MOST || cfg!(debug_assertions), "{share} of a core");
     Ok(())
 }
