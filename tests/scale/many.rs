@@ -103,8 +103,9 @@ fn a_link_that_was_busy_comes_to_rest() -> Result {
 #[ignore = "half a minute of heartbeats"]
 fn a_thousand_idle_peers_cost_next_to_no_processor() -> Result {
     const TIME: Duration = Duration::from_secs(30);
-    // Twice what is aimed at, half a percent: one and the same machine is at times half as fast.
-    const MOST: f64 = 0.01;
+    // Aimed at is half a percent, which `compare --rows idle-1000` shows. Machines differ by a factor
+    // of three, one and the same from hour to hour: here more is noticed than that.
+    const MOST: f64 = 0.02;
     let mut crowd = Crowd::gather("router", "dealer", 1_000)?;
     let before = crowd.bound.processor()?;
     crowd.bound.rest(TIME)?;
