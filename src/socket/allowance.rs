@@ -82,27 +82,18 @@ impl State {
 
     /// As [`follow`](Self::follow), to the peer that the first frame names.
     fn follow_named(&mut self, offered: &mut Option<Message>, leaves: Leaves) -> bool {
-        let State {
-            pattern: Pattern::Router(identities) | Pattern::Reply(identities),
-            pipes,
-            visits,
-            ..
-        } = self
-        else {
+        let Some(message) = offered.as_ref() else {
             return false;
         };
-        let Some(message) = offered.as_ref().filter(|one| one.frames().len() > 1) else {
+        let Some(index) = self.pattern.named(message) else {
             return false;
         };
-        let Some(index) = identities.lookup(message.first()) else {
-            return false;
-        };
-        let pipe = &mut pipes[index];
+        let (visits, pipe) = (self.visits, &mut self.pipes[index]);
         // Without the name it costs less.
-        let follows = pipe.is_followed_by(*visits, message.into(), leaves);
+        let follows = pipe.is_followed_by(visits, message.into(), leaves);
         if follows && let Some(message) = offered.take() {
             let (_, mut body) = message.split_first();
-            let followed = pipe.follow(*visits, Parcel::Whole(&mut body), leaves);
+            let followed = pipe.follow(visits, Parcel::Whole(&mut body), leaves);
             debug_assert!(followed, "a part of it is admitted where all of it is");
         }
         follows

@@ -231,22 +231,10 @@ impl State {
             flush.allows = true;
             return Offer::Accepted;
         }
-        let State {
-            pattern: Pattern::Router(identities) | Pattern::Reply(identities),
-            pipes,
-            visits,
-            ..
-        } = self
-        else {
-            unreachable!("called for a router")
-        };
         let Some(message) = offered else {
             return Offer::Accepted;
         };
-        let found = identities
-            .lookup(message.first())
-            .filter(|_| message.frames().len() > 1);
-        let Some(index) = found else {
+        let Some(index) = self.pattern.named(message) else {
             if options.mandatory {
                 return Offer::Refused(Refusal::Unroutable);
             }
@@ -257,13 +245,13 @@ impl State {
             }
             return Offer::Accepted;
         };
-        let pipe = &mut pipes[index];
+        let (visits, pipe) = (self.visits, &mut self.pipes[index]);
         if options.mandatory && !pipe.admits((&*message).into()) {
             return Offer::Refused(Refusal::PeerFull);
         }
         let (_, mut body) = offered.take().expect("looked at above").split_first();
         let link = pipe.push_or(Parcel::Whole(&mut body), terms, overflow, flush.leaves);
-        flush.allows = pipe.allow(*visits, plain, flush.leaves);
+        flush.allows = pipe.allow(visits, plain, flush.leaves);
         flush.add(link);
         Offer::Accepted
     }

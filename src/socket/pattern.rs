@@ -126,6 +126,16 @@ impl Pattern {
         }
     }
 
+    /// The pipe of the peer that a message of a ROUTER or REP names, where there is more than the name.
+    #[inline]
+    pub(super) fn named(&self, message: &Message) -> Option<usize> {
+        let (Self::Router(identities) | Self::Reply(identities)) = self else {
+            return None;
+        };
+        let found = identities.lookup(message.first());
+        found.filter(|_| message.frames().len() > 1)
+    }
+
     /// The turns of the peers, where messages go to one after the other.
     #[inline]
     pub(super) fn rotation(&mut self) -> Option<&mut RoundRobin<usize>> {
