@@ -204,8 +204,8 @@ impl Place {
     fn new(row: &Row) -> Result<Self> {
         let count = match row.work {
             Work::Publish(subscribers) => subscribers,
-            // A service has one for each direction, a device one for each side.
-            Work::Ask(_) | Work::Device(_) => 2,
+            // A service has one for each direction, a device one more for its workers.
+            Work::Ask(_) | Work::Device(_) => 3,
             _ => 1,
         };
         let folder = match row.transport {

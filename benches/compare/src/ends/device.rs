@@ -5,16 +5,19 @@ use tokio::task::JoinSet;
 
 use super::Outcome;
 use super::orders::Orders;
-use crate::rivals::{Kind, Socket};
+use crate::rivals::Socket;
 
-/// Forwards between the first endpoint, for clients, and the second, for workers.
+/// Forwards between the first endpoints, for clients, and the next, for workers.
 pub(crate) async fn device<S: Socket>(
     endpoints: Vec<String>,
     orders: Orders,
     ready: impl FnOnce() + Send + 'static,
 ) -> Result<Outcome> {
     let mut work = JoinSet::new();
-    work.spawn(async move { S::device(&endpoints[0], &endpoints[1], ready).await });
+    work.spawn(async move {
+        let (front, back) = endpoints.split_at(S::ENDPOINTS);
+        S::device(front, &back[0], ready).await
+    });
     until_stopped(work, orders).await
 }
 
@@ -26,7 +29,7 @@ pub(super) async fn workers<S: Socket>(
 ) -> Result<Outcome> {
     let mut work = JoinSet::new();
     for _ in 0..S::WORKERS {
-        let worker = S::connect(Kind::Dealer, endpoints).await?;
+        let worker = S::work(endpoints).await?;
         work.spawn(worker.echo_for_ever());
     }
     ready();

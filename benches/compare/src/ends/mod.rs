@@ -57,7 +57,9 @@ pub(crate) async fn first<S: Socket>(
             flow::receive::<S>(row, endpoints, messages, ready).await
         }
         Work::Ask(_) => ask::echo::<S>(&endpoints[..S::ENDPOINTS], orders, ready).await,
-        Work::Device(_) => device::workers::<S>(&endpoints[1..], orders, ready).await,
+        Work::Device(_) => {
+            device::workers::<S>(&endpoints[S::ENDPOINTS..][..1], orders, ready).await
+        }
         Work::Idle(peers) => idle::hold::<S>(&endpoints[..1], peers, orders, ready).await,
     }
 }

@@ -93,12 +93,12 @@ impl<const MARK: i32> super::Socket for Socket<MARK> {
         }
     }
 
-    async fn device(front: &str, back: &str, ready: impl FnOnce() + Send) -> Result<()> {
+    async fn device(front: &[String], back: &str, ready: impl FnOnce() + Send) -> Result<()> {
         let (router, dealer) = (Self::new(Kind::Router)?, Self::new(Kind::Dealer)?);
         for socket in [&router.socket, &dealer.socket] {
             socket.set_rcvtimeo(-1)?;
         }
-        router.socket.bind(front)?;
+        router.socket.bind(&front[0])?;
         dealer.socket.bind(back)?;
         ready();
         Ok(zmq::proxy(&router.socket, &dealer.socket)?)

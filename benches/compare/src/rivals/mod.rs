@@ -51,6 +51,11 @@ pub(crate) trait Socket: Sized + Send + 'static {
 
     fn connect(kind: Kind, endpoints: &[String]) -> impl Future<Output = Result<Self>> + Send;
 
+    /// One that answers what a device hands it.
+    fn work(back: &[String]) -> impl Future<Output = Result<Self>> + Send {
+        Self::connect(Kind::Dealer, back)
+    }
+
     /// Asks for what begins so.
     fn subscribe(&mut self, _topic: &[u8]) -> impl Future<Output = Result<()>> + Send {
         ready(Err(anyhow::anyhow!("it does not subscribe")))
@@ -89,7 +94,7 @@ pub(crate) trait Socket: Sized + Send + 'static {
 
     /// Forwards between clients in front and workers at the back, until it fails.
     fn device(
-        _front: &str,
+        _front: &[String],
         _back: &str,
         _ready: impl FnOnce() + Send,
     ) -> impl Future<Output = Result<()>> + Send {
@@ -296,7 +301,10 @@ impl Rival {
             // The crate `zmq` has no `ZMQ_XPUB_NODROP`: only without marks is nothing dropped.
             Self::Libzmq => !publishes,
             Self::LibzmqUnbounded => publishes || flows,
-            Self::Service => asks && row.transport == Transport::Tcp,
+            Self::Service => {
+                let devices = matches!(row.work, Work::Device(_));
+                (asks || devices) && row.transport == Transport::Tcp
+            }
             #[cfg(feature = "rpc")]
             Self::Tarpc | Self::Tonic => asks && row.transport == Transport::Tcp,
             Self::RawStd => !inproc && (flows || asks || matches!(row.work, Work::Publish(_))),

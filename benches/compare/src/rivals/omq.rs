@@ -82,12 +82,12 @@ impl super::Socket for Socket {
         Ok(())
     }
 
-    async fn device(front: &str, back: &str, ready: impl FnOnce() + Send) -> Result<()> {
+    async fn device(front: &[String], back: &str, ready: impl FnOnce() + Send) -> Result<()> {
         let (router, dealer) = (
             Self::new(Kind::Router).await?.socket,
             Self::new(Kind::Dealer).await?.socket,
         );
-        router.bind(front).await?;
+        router.bind(&front[0]).await?;
         dealer.bind(back).await?;
         ready();
         Proxy::new(router, dealer).run().await?;

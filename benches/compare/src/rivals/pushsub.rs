@@ -128,8 +128,12 @@ impl super::Socket for Socket {
         Ok(())
     }
 
-    async fn device(front: &str, back: &str, ready: impl FnOnce() + Send) -> Result<()> {
-        let queue = Queue::builder().front(front).back(back).spawn().await?;
+    async fn device(front: &[String], back: &str, ready: impl FnOnce() + Send) -> Result<()> {
+        let queue = Queue::builder()
+            .front(front[0].as_str())
+            .back(back)
+            .spawn()
+            .await?;
         ready();
         std::future::pending::<()>().await;
         drop(queue);

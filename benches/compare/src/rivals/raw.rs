@@ -148,8 +148,8 @@ impl super::Socket for Socket {
         self.flush().await
     }
 
-    async fn device(front: &str, back: &str, ready: impl FnOnce() + Send) -> Result<()> {
-        let (mut front, mut back) = (Wire::bind(front).await?, Wire::bind(back).await?);
+    async fn device(front: &[String], back: &str, ready: impl FnOnce() + Send) -> Result<()> {
+        let (mut front, mut back) = (Wire::bind(&front[0]).await?, Wire::bind(back).await?);
         ready();
         let (front, back) = (front.stream().await?, back.stream().await?);
         copy_bidirectional_with_sizes(front, back, WRITE, WRITE).await?;

@@ -82,12 +82,12 @@ impl super::Socket for Socket {
         Ok(())
     }
 
-    async fn device(front: &str, back: &str, ready: impl FnOnce() + Send) -> Result<()> {
+    async fn device(front: &[String], back: &str, ready: impl FnOnce() + Send) -> Result<()> {
         let (router, dealer) = (
             Self::new(Kind::Router).await?,
             Self::new(Kind::Dealer).await?,
         );
-        router.0.bind(front).await?;
+        router.0.bind(&front[0]).await?;
         dealer.0.bind(back).await?;
         ready();
         // It has no proxy: a task each way.

@@ -1,11 +1,12 @@
-//! pushsub's service layer: a client that calls and a server that answers, with an id and a deadline each.
+//! pushsub's service layer: a client that calls and a server that answers, with an id and a deadline
+//! each; its device is the broker.
 
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesOrdered;
-use pushsub::{Client, Instance, Reply, Request, Server};
+use pushsub::{Broker, Client, Instance, Reply, Request, Server, ServerBuilder};
 
 use super::Kind;
 
@@ -22,18 +23,28 @@ pub(crate) struct Calls {
     in_flight: FuturesOrdered<BoxFuture<'static, Result<Bytes>>>,
 }
 
+/// A server of echoes, where this says.
+async fn serve(place: impl FnOnce(ServerBuilder) -> ServerBuilder) -> Result<Socket> {
+    let server = place(Server::builder("echo").concurrency(HANDLERS))
+        .serve(|request: Request| async move { Ok(Reply::echo(&request)) })
+        .await?;
+    Ok(Socket::Server(server))
+}
+
 impl super::Socket for Socket {
     // Requests come by one and responses by the other.
     const ENDPOINTS: usize = 2;
 
     async fn bind(_: Kind, endpoints: &[String]) -> Result<Self> {
-        let server = Server::builder("echo")
-            .bind(endpoints[0].as_str())
-            .bind_responses(endpoints[1].as_str())
-            .concurrency(HANDLERS)
-            .serve(|request: Request| async move { Ok(Reply::echo(&request)) })
-            .await?;
-        Ok(Self::Server(server))
+        serve(|server| {
+            let requests = endpoints[0].as_str();
+            server.bind(requests).bind_responses(endpoints[1].as_str())
+        })
+        .await
+    }
+
+    async fn work(back: &[String]) -> Result<Self> {
+        serve(|server| server.connect(back[0].as_str())).await
     }
 
     async fn connect(_: Kind, endpoints: &[String]) -> Result<Self> {
@@ -70,6 +81,19 @@ impl super::Socket for Socket {
     async fn echo(&mut self) -> Result<()> {
         // The server does, by itself.
         std::future::pending().await
+    }
+
+    async fn device(front: &[String], back: &str, ready: impl FnOnce() + Send) -> Result<()> {
+        let broker = Broker::builder()
+            .front(front[0].as_str())
+            .front_responses(front[1].as_str())
+            .back(back)
+            .spawn()
+            .await?;
+        ready();
+        std::future::pending::<()>().await;
+        drop(broker);
+        Ok(())
     }
 
     async fn close(self) -> Result<()> {

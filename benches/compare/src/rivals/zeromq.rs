@@ -101,9 +101,9 @@ impl super::Socket for Socket {
         Ok(())
     }
 
-    async fn device(front: &str, back: &str, ready: impl FnOnce() + Send) -> Result<()> {
+    async fn device(front: &[String], back: &str, ready: impl FnOnce() + Send) -> Result<()> {
         let (mut router, mut dealer) = (RouterSocket::new(), DealerSocket::new());
-        router.bind(front).await?;
+        router.bind(&front[0]).await?;
         dealer.bind(back).await?;
         ready();
         // As its proxy does, whose future cannot be spawned. Either ends when a client leaves.
