@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::hash::{BuildHasherDefault, Hasher};
 
 use bytes::Bytes;
+use rustc_hash::FxHashMap;
 
 use crate::options::Identity;
 
@@ -13,33 +13,10 @@ use crate::options::Identity;
 #[derive(Debug)]
 pub(crate) struct Identities<K> {
     brought: HashMap<Bytes, K>,
-    /// By their counters.
-    drawn: HashMap<u32, K, BuildHasherDefault<Spread>>,
+    /// By their counters, which no peer chooses: none can make two of them meet.
+    drawn: FxHashMap<u32, K>,
     /// The counter of the identity that is drawn next.
     next: u32,
-}
-
-/// Hashes a counter, which no peer chooses: none can make two of them meet.
-#[derive(Debug, Default)]
-struct Spread(u64);
-
-impl Hasher for Spread {
-    fn write(&mut self, octets: &[u8]) {
-        octets
-            .iter()
-            .for_each(|octet| self.write_u32(u32::from(*octet)));
-    }
-
-    #[inline]
-    fn write_u32(&mut self, number: u32) {
-        // The golden ratio: numbers in a row are far from each other in all bits.
-        self.0 = (self.0 ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-
-    #[inline]
-    fn finish(&self) -> u64 {
-        self.0
-    }
 }
 
 /// The counter of an identity that was drawn.
@@ -63,7 +40,7 @@ impl<K: Copy + Eq> Identities<K> {
     pub(crate) fn new(start: u32) -> Self {
         Self {
             brought: HashMap::new(),
-            drawn: HashMap::default(),
+            drawn: FxHashMap::default(),
             next: start,
         }
     }

@@ -22,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use rustc_hash::FxHashMap;
 
 use self::peer::Peer;
 use crate::message::Message;
@@ -39,13 +40,13 @@ pub(crate) struct Calls<T> {
     counter: u64,
     /// Holds the counters of the calls; everything else of them is in `calls`.
     dispatch: Dispatch<u64>,
-    calls: HashMap<u64, Call<T>>,
+    calls: FxHashMap<u64, Call<T>>,
     deadlines: BTreeSet<(Instant, u64)>,
     /// When a waiting call gives up unless an instance is up by then; in order of time.
     patience: VecDeque<(Instant, u64)>,
     peers: BTreeMap<PeerId, Peer>,
     epochs: HashMap<u64, PeerId>,
-    targets: HashMap<TargetId, PeerId>,
+    targets: FxHashMap<TargetId, PeerId>,
     last_target: u64,
     /// Whether the source of instances stands behind what it says.
     live: bool,
@@ -160,12 +161,12 @@ impl<T> Calls<T> {
             clock: Clock::starting(now),
             counter: 0,
             dispatch: Dispatch::new(limits),
-            calls: HashMap::new(),
+            calls: FxHashMap::default(),
             deadlines: BTreeSet::new(),
             patience: VecDeque::new(),
             peers: BTreeMap::new(),
             epochs: HashMap::new(),
-            targets: HashMap::new(),
+            targets: FxHashMap::default(),
             last_target: 0,
             live: false,
             out: VecDeque::new(),
@@ -247,22 +248,23 @@ impl<T> Calls<T> {
         }
     }
 
-    /// Reads a message of the SUB.
-    pub(crate) fn receive(&mut self, envelope: Envelope, now: Instant) {
+    /// Reads a message of the SUB. Returns the instance that has answered a call by it.
+    pub(crate) fn receive(&mut self, envelope: Envelope, now: Instant) -> Option<PeerId> {
         let id = envelope.control.id;
         if envelope.topic != self.config.topic || id.nonce != self.config.nonce {
             self.counts.ignored += 1;
-            return;
+            return None;
         }
         match envelope.control.kind {
             Kind::Error if !self.calls.contains_key(&id.counter) => {
                 self.refused(&envelope.control, now);
             }
-            Kind::Response | Kind::Error => self.answered(envelope, now),
+            Kind::Response | Kind::Error => return self.answered(envelope, now),
             Kind::Hello => self.greeted(&envelope.control, now),
             Kind::Goodbye => self.dismissed(&envelope.control, now),
             _ => self.counts.ignored += 1,
         }
+        None
     }
 
     /// A message of the SUB could not be read. `control` is its second frame.
@@ -378,16 +380,14 @@ impl<T> Calls<T> {
         }
     }
 
-    fn answered(&mut self, envelope: Envelope, now: Instant) {
+    fn answered(&mut self, envelope: Envelope, now: Instant) -> Option<PeerId> {
         let control = envelope.control;
         let counter = control.id.counter;
         let Some(peer_id) = self.epochs.get(&control.epoch).copied() else {
             self.counts.late += 1;
-            return;
+            return None;
         };
-        let Some(peer) = self.peers.get_mut(&peer_id) else {
-            return;
-        };
+        let peer = self.peers.get_mut(&peer_id)?;
         peer.heard();
         let target = peer.target();
         let assigned = self.calls.get(&counter).and_then(|call| call.assigned);
@@ -409,6 +409,7 @@ impl<T> Calls<T> {
         if gap {
             self.lapse(peer_id);
         }
+        expected.then_some(peer_id)
     }
 
     /// Answers of an instance were lost: what is outstanding there goes again, or ends.

@@ -32,6 +32,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Instant;
 
 use bytes::Bytes;
+use rustc_hash::FxHashMap;
 use slab::Slab;
 
 pub(crate) use self::choice::Choice;
@@ -41,8 +42,8 @@ use self::choice::{Open, Rank};
 #[derive(Debug)]
 pub(crate) struct Dispatch<T> {
     config: Config,
-    jobs: HashMap<Ticket, Entry<T>>,
-    targets: HashMap<TargetId, Target>,
+    jobs: FxHashMap<Ticket, Entry<T>>,
+    targets: FxHashMap<TargetId, Target>,
     keys: Slab<Key>,
     key_slots: HashMap<Bytes, usize>,
     /// Queued requests without a key.
@@ -150,8 +151,8 @@ impl<T> Dispatch<T> {
     pub(crate) fn new(config: Config) -> Self {
         Self {
             config,
-            jobs: HashMap::new(),
-            targets: HashMap::new(),
+            jobs: FxHashMap::default(),
+            targets: FxHashMap::default(),
             keys: Slab::new(),
             key_slots: HashMap::new(),
             unkeyed: BTreeSet::new(),

@@ -32,11 +32,8 @@ impl Envelope {
 
     /// The message on the wire.
     pub(crate) fn encode(self) -> Message {
-        let mut message = Message::new(self.topic);
-        message.push_back(self.control.encode());
-        message.push_back(self.headers);
-        message.push_back(self.payload);
-        message
+        let control = self.control.encode();
+        Message::from([self.topic, control, self.headers, self.payload])
     }
 
     /// Reads a message of exactly four frames, without copying any.

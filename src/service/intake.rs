@@ -21,13 +21,15 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use rustc_hash::FxHashMap;
 
-use self::client::Client;
+use self::client::{ClientSlot, Clients};
 use self::worker::Worker;
 use crate::message::Message;
 use crate::service::dispatch::{Choice, Config as Limits, Dispatch, Job, TargetId, Ticket};
 use crate::service::envelope::{ClientId, Clock, Envelope};
 use crate::service::headers::Headers;
+use crate::service::outcome::Payload;
 use crate::service::window::{Answer, Memory};
 use crate::service::wire::{Control, Kind, Name, RequestId, Status, WireError, salvage};
 
@@ -42,10 +44,12 @@ pub(crate) struct Intake {
     epoch: u64,
     /// What it is behind a broker; `None`: clients reach it directly.
     worker: Option<Worker>,
-    clients: HashMap<u64, Client>,
-    dispatch: Dispatch<RequestId>,
-    progress: HashMap<RequestId, Progress>,
-    running: HashMap<Ticket, RequestId>,
+    clients: Clients,
+    dispatch: Dispatch<()>,
+    progress: FxHashMap<Ticket, Progress>,
+    /// The requests in progress, to know a repeat.
+    tickets: HashMap<RequestId, Ticket>,
+    running: usize,
     /// When what is running is of no use any more.
     deadlines: BTreeSet<(Instant, Ticket)>,
     next_sweep: Instant,
@@ -90,8 +94,10 @@ pub(crate) enum Output {
 /// A request as the handler gets it.
 #[derive(Debug)]
 pub(crate) struct Incoming {
-    pub(crate) envelope: Envelope,
+    pub(crate) topic: Bytes,
+    pub(crate) control: Control,
     pub(crate) headers: Headers,
+    pub(crate) payload: Payload,
     pub(crate) deadline: Option<Instant>,
 }
 
@@ -111,7 +117,8 @@ pub(crate) struct Counts {
 
 #[derive(Debug)]
 struct Progress {
-    ticket: Ticket,
+    /// Who asked: it is kept while anything of it is in progress.
+    client: ClientSlot,
     /// Its payload leaves it when the handler starts.
     envelope: Envelope,
     headers: Headers,
@@ -135,10 +142,11 @@ impl Intake {
             clock: Clock::starting(now),
             epoch,
             worker: None,
-            clients: HashMap::new(),
+            clients: Clients::default(),
             dispatch,
-            progress: HashMap::new(),
-            running: HashMap::new(),
+            progress: FxHashMap::default(),
+            tickets: HashMap::new(),
+            running: 0,
             deadlines: BTreeSet::new(),
             next_sweep: now + config.heartbeat,
             stopping: None,
@@ -161,18 +169,15 @@ impl Intake {
 
     /// The handler of a request has finished.
     pub(crate) fn finished(&mut self, ticket: Ticket, answer: Answer, now: Instant) {
-        let Some(id) = self.running.remove(&ticket) else {
-            return;
-        };
-        let Some(progress) = self.conclude(id) else {
+        let Some(progress) = self.conclude(ticket) else {
             return;
         };
         if !answer.status.is_rejection() {
             let idempotent = progress.envelope.control.flags.idempotent;
-            self.remember(id, idempotent.then_some(&answer), now);
+            self.remember(&progress, idempotent.then_some(&answer), now);
         }
         if progress.owed {
-            self.answer(progress.envelope, answer);
+            self.answer(progress.envelope, Some(progress.client), answer);
         }
     }
 
@@ -183,25 +188,27 @@ impl Intake {
         if let Some(output) = self.out.pop_front() {
             return Some(output);
         }
-        let (_, ticket, job) = self.dispatch.poll()?;
-        let id = job.item;
+        let (_, ticket, _) = self.dispatch.poll()?;
         let progress = self
             .progress
-            .get_mut(&id)
+            .get_mut(&ticket)
             .expect("what is queued is in progress");
         progress.running = true;
-        self.running.insert(ticket, id);
+        self.running += 1;
         if let Some(deadline) = progress.deadline {
             self.deadlines.insert((deadline, ticket));
         }
         self.counts.started += 1;
+        let envelope = &mut progress.envelope;
+        envelope.headers = Bytes::new();
+        let payload = std::mem::take(&mut envelope.payload);
         let incoming = Box::new(Incoming {
+            topic: envelope.topic.clone(),
+            control: envelope.control.clone(),
             headers: std::mem::take(&mut progress.headers),
+            payload: Payload::new(envelope.control.codec, payload),
             deadline: progress.deadline,
-            envelope: progress.envelope.clone(),
         });
-        progress.envelope.payload = Bytes::new();
-        progress.envelope.headers = Bytes::new();
         Some(Output::Run(ticket, incoming))
     }
 
@@ -251,7 +258,7 @@ impl Intake {
         };
         let (awaits, intervals) = match &self.worker {
             Some(worker) => (worker.awaits_release(), 4),
-            None => (self.clients.values().any(|client| client.awaited), 1),
+            None => (self.clients.are_awaited(), 1),
         };
         let patience = self.config.heartbeat * intervals;
         self.progress.is_empty() && (!awaits || now.saturating_duration_since(since) >= patience)
@@ -263,7 +270,7 @@ impl Intake {
 
     /// How many requests wait and how many run.
     pub(crate) fn load(&self) -> (usize, usize) {
-        (self.dispatch.queued(), self.running.len())
+        (self.dispatch.queued(), self.running)
     }
 }
 
@@ -276,16 +283,16 @@ impl Intake {
             self.counts.ignored += 1;
             return;
         }
-        if !self.meet(&envelope, now) {
-            return self.turn_away(envelope, Status::OVERLOADED);
-        }
-        let Some(envelope) = self.unless_repeated(envelope) else {
+        let Some(client) = self.meet(&envelope, now) else {
+            return self.turn_away(envelope, None, Status::OVERLOADED);
+        };
+        let Some(envelope) = self.unless_repeated(envelope, client) else {
             self.counts.repeats += 1;
             return;
         };
-        let deadline = self.deadline(&envelope.control, now);
+        let deadline = self.deadline(&envelope.control, client, now);
         let Ok(headers) = Headers::decode(&envelope.headers) else {
-            return self.turn_away(envelope, Status::MALFORMED);
+            return self.turn_away(envelope, Some(client), Status::MALFORMED);
         };
         // A worker takes what crossed its goodbye: the broker counts on the answer.
         let refusal = if self.stopping.is_some() && self.worker.is_none() {
@@ -298,41 +305,41 @@ impl Intake {
             None
         };
         if let Some(status) = refusal {
-            return self.turn_away(envelope, status);
+            return self.turn_away(envelope, Some(client), status);
         }
         let job = Job {
             key: envelope.control.key.some().cloned(),
             size: envelope.payload.len() + envelope.headers.len(),
             expires: deadline,
-            item: id,
+            item: (),
         };
         let Ok(ticket) = self.dispatch.submit(job) else {
-            return self.turn_away(envelope, Status::OVERLOADED);
+            return self.turn_away(envelope, Some(client), Status::OVERLOADED);
         };
-        if let Some(client) = self.clients.get_mut(&id.nonce) {
-            client.outstanding += 1;
-        }
+        self.clients[client].outstanding += 1;
         let progress = Progress {
-            ticket,
+            client,
             envelope,
             headers,
             deadline,
             running: false,
             owed: true,
         };
-        self.progress.insert(id, progress);
+        self.progress.insert(ticket, progress);
+        self.tickets.insert(id, ticket);
     }
 
     /// Answers a repeat without running it again; gives back what is none.
-    fn unless_repeated(&mut self, envelope: Envelope) -> Option<Envelope> {
+    fn unless_repeated(&mut self, envelope: Envelope, client: ClientSlot) -> Option<Envelope> {
         let id = envelope.control.id;
-        if let Some(progress) = self.progress.get_mut(&id) {
+        let ticket = self.tickets.get(&id);
+        if let Some(progress) = ticket.and_then(|ticket| self.progress.get_mut(ticket)) {
             progress.owed = true;
             progress.envelope.control.epoch = envelope.control.epoch;
             progress.envelope.control.attempt = envelope.control.attempt;
             return None;
         }
-        let known = self.clients.get(&id.nonce)?.window.recall(id.counter);
+        let known = self.clients[client].window.recall(id.counter);
         match known {
             None => Some(envelope),
             // Running it again does no harm, and there is no other way to an answer.
@@ -340,40 +347,43 @@ impl Intake {
             Some(None) => None,
             Some(Some(answer)) => {
                 let answer = answer.clone();
-                self.answer(envelope, answer);
+                self.answer(envelope, Some(client), answer);
                 None
             }
         }
     }
 
     /// Remembers that a request was answered or may have run, and how if it may be told again.
-    fn remember(&mut self, id: RequestId, answer: Option<&Answer>, now: Instant) {
-        if let Some(client) = self.clients.get_mut(&id.nonce) {
-            let memory = self.config.memory;
-            client.window.remember(id.counter, answer, memory, now);
+    fn remember(&mut self, progress: &Progress, answer: Option<&Answer>, now: Instant) {
+        let counter = progress.envelope.control.id.counter;
+        let memory = self.config.memory;
+        if let Some(client) = self.clients.get_mut(progress.client) {
+            client.window.remember(counter, answer, memory, now);
         }
     }
 
     fn cancel(&mut self, id: RequestId, now: Instant) {
-        let Some(progress) = self.conclude(id) else {
+        let ticket = self.tickets.get(&id).copied();
+        let Some((ticket, progress)) = ticket.and_then(|it| Some((it, self.conclude(it)?))) else {
             return;
         };
         self.counts.cancelled += 1;
-        self.remember(id, None, now);
+        self.remember(&progress, None, now);
         if progress.running {
-            self.running.remove(&progress.ticket);
-            self.out.push_back(Output::Abort(progress.ticket));
+            self.out.push_back(Output::Abort(ticket));
         }
     }
 
-    /// Takes a request out of every table but that of the running handlers.
-    fn conclude(&mut self, id: RequestId) -> Option<Progress> {
-        let progress = self.progress.remove(&id)?;
-        self.dispatch.cancel(progress.ticket);
+    /// Takes a request out of every table.
+    fn conclude(&mut self, ticket: Ticket) -> Option<Progress> {
+        let progress = self.progress.remove(&ticket)?;
+        self.tickets.remove(&progress.envelope.control.id);
+        self.running -= usize::from(progress.running);
+        self.dispatch.cancel(ticket);
         if let Some(deadline) = progress.deadline {
-            self.deadlines.remove(&(deadline, progress.ticket));
+            self.deadlines.remove(&(deadline, ticket));
         }
-        if let Some(client) = self.clients.get_mut(&id.nonce) {
+        if let Some(client) = self.clients.get_mut(progress.client) {
             client.outstanding -= 1;
         }
         Some(progress)
@@ -387,37 +397,34 @@ impl Intake {
         {
             return;
         }
-        for (_, job) in self.dispatch.expire(now) {
-            if let Some(progress) = self.conclude(job.item)
+        for (ticket, _) in self.dispatch.expire(now) {
+            if let Some(progress) = self.conclude(ticket)
                 && progress.owed
             {
-                self.turn_away(progress.envelope, Status::EXPIRED);
+                self.turn_away(progress.envelope, Some(progress.client), Status::EXPIRED);
             }
         }
     }
 
     /// When the client stops waiting, by our clock.
-    fn deadline(&mut self, control: &Control, now: Instant) -> Option<Instant> {
+    fn deadline(&mut self, control: &Control, client: ClientSlot, now: Instant) -> Option<Instant> {
         let clock = self.clock.stamp(now);
         let transit = match &mut self.worker {
-            Some(worker) => Some(&mut worker.transit),
-            None => {
-                let client = self.clients.get_mut(&control.id.nonce);
-                client.map(|client| &mut client.transit)
-            }
+            Some(worker) => &mut worker.transit,
+            None => &mut self.clients[client].transit,
         };
-        let spent = transit.map_or(Duration::ZERO, |it| it.spent(clock, control.stamp));
+        let spent = transit.spent(clock, control.stamp);
         // A time left that no clock can hold is as good as none.
         now.checked_add(control.time_left?.saturating_sub(spent))
     }
 
-    fn turn_away(&mut self, envelope: Envelope, status: Status) {
+    fn turn_away(&mut self, envelope: Envelope, client: Option<ClientSlot>, status: Status) {
         self.counts.rejected += 1;
-        self.answer(envelope, Answer::status(status));
+        self.answer(envelope, client, Answer::status(status));
     }
 
-    /// Sends a request's envelope back with the answer in it.
-    fn answer(&mut self, request: Envelope, answer: Answer) {
+    /// Sends a request's envelope back with the answer in it. `client`: whose it is, if that is known.
+    fn answer(&mut self, request: Envelope, client: Option<ClientSlot>, answer: Answer) {
         self.counts.answered += 1;
         let mut control = request.control;
         control.kind = match answer.status {
@@ -427,7 +434,7 @@ impl Intake {
         control.status = answer.status;
         control.codec = answer.codec;
         control.epoch = self.epoch;
-        control.sequence = match self.clients.get_mut(&control.id.nonce) {
+        control.sequence = match client.and_then(|client| self.clients.get_mut(client)) {
             Some(client) if self.worker.is_none() => client.next_sequence(),
             // The broker numbers what it publishes.
             _ => 0,
@@ -458,7 +465,7 @@ impl Intake {
         control.epoch = self.epoch;
         if kind == Kind::Request
             && self.worker.is_none()
-            && let Some(client) = self.clients.get_mut(&id.nonce)
+            && let Some(client) = self.clients.find(id.nonce)
         {
             control.sequence = client.next_sequence();
         }

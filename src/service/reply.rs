@@ -7,12 +7,12 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::service::envelope::{ClientId, Envelope};
+use crate::service::envelope::ClientId;
 use crate::service::headers::Headers;
 use crate::service::intake::Incoming;
 use crate::service::outcome::{CallError, ErrorBody, Payload};
 use crate::service::window::Answer;
-use crate::service::wire::{Codec, RequestId, Status};
+use crate::service::wire::{Codec, Control, RequestId, Status};
 
 /// The most octets of a reply's payload: what a socket takes by default, less
 /// the most that the other frames can have.
@@ -20,10 +20,8 @@ const LARGEST: usize = (16 << 20) - (128 << 10);
 
 /// A request as a handler gets it.
 pub struct Request {
-    envelope: Envelope,
-    headers: Headers,
-    payload: Payload,
-    deadline: Option<Instant>,
+    /// Boxed, as a request is moved into its handler, and with that into its task.
+    incoming: Box<Incoming>,
 }
 
 /// What a handler answers.
@@ -43,76 +41,66 @@ pub struct HandlerError {
 }
 
 impl Request {
-    pub(crate) fn new(incoming: Incoming) -> Self {
-        let Incoming {
-            mut envelope,
-            headers,
-            deadline,
-        } = incoming;
-        let payload = Payload::new(
-            envelope.control.codec,
-            std::mem::take(&mut envelope.payload),
-        );
-        Self {
-            envelope,
-            headers,
-            payload,
-            deadline,
-        }
+    pub(crate) fn new(incoming: Box<Incoming>) -> Self {
+        Self { incoming }
+    }
+
+    fn control(&self) -> &Control {
+        &self.incoming.control
     }
 
     /// The method that is asked for.
     #[must_use]
     pub fn method(&self) -> &str {
-        self.envelope.control.method.as_str()
+        self.control().method.as_str()
     }
 
     /// The key, empty for none. Requests of one key run one after another, in order.
     #[must_use]
     pub fn key(&self) -> &Bytes {
-        self.envelope.control.key.as_bytes()
+        self.control().key.as_bytes()
     }
 
     /// Who asks.
     #[must_use]
     pub fn client_id(&self) -> ClientId {
-        ClientId::from_topic(&self.envelope.topic).expect("a request has the topic of a client")
+        ClientId::from_topic(&self.incoming.topic).expect("a request has the topic of a client")
     }
 
     /// The id of the request: the same when it is sent again.
     #[must_use]
     pub fn id(&self) -> RequestId {
-        self.envelope.control.id
+        self.control().id
     }
 
     /// 0 for the first time, more where it was sent again.
     #[must_use]
     pub fn attempt(&self) -> u16 {
-        self.envelope.control.attempt
+        self.control().attempt
     }
 
     /// Whether the client says that running it twice does no harm.
     #[must_use]
     pub fn is_idempotent(&self) -> bool {
-        self.envelope.control.flags.idempotent
+        self.control().flags.idempotent
     }
 
     /// When the client stops waiting; the handler is dropped then.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.deadline
+        self.incoming.deadline
     }
 
     /// The headers.
     #[must_use]
     pub fn headers(&self) -> &Headers {
-        &self.headers
+        &self.incoming.headers
     }
 
     /// The payload as it came.
     #[must_use]
     pub fn payload(&self) -> &Bytes {
-        self.payload.bytes()
+        self.incoming.payload.bytes()
     }
 
     /// The value that the payload encodes.
@@ -122,7 +110,7 @@ impl Request {
     /// The payload is no MessagePack, or not of this type: an error with the
     /// code `bad_payload` that a handler can return with `?`.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, HandlerError> {
-        let value = self.payload.decode();
+        let value = self.incoming.payload.decode();
         value.map_err(|error| HandlerError::new("bad_payload", error.to_string()))
     }
 }
@@ -167,7 +155,7 @@ impl Reply {
     #[must_use]
     pub fn echo(request: &Request) -> Self {
         Self {
-            payload: request.payload.clone(),
+            payload: request.incoming.payload.clone(),
             headers: Headers::new(),
         }
     }

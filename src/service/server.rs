@@ -6,23 +6,27 @@
 mod builder;
 mod wire;
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
 use tokio::sync::oneshot;
-use tokio::task::{AbortHandle, Id, JoinError, JoinHandle, JoinSet};
-use tokio::time::timeout_at;
+use tokio::task::{AbortHandle, JoinError, JoinHandle, JoinSet, yield_now};
 
 pub use self::builder::{ServeError, ServerBuilder};
 use self::wire::{Heard, Wire};
 use crate::discovery::Instance;
-use crate::service::ambient::{draw, now};
+use crate::service::ambient::{Alarm, draw, now};
 use crate::service::dispatch::Ticket;
 use crate::service::intake::{Counts, Incoming, Intake, Output};
 use crate::service::reply::{HandlerError, Reply, Request, answer};
 use crate::service::window::Answer;
+
+/// Where a handler has finished within this time of its start, those that were started with it
+/// are let finish too before its answer is written.
+const QUICK: Duration = Duration::from_micros(50);
 
 /// Answers the requests to one service. See [`Server::builder`].
 ///
@@ -151,12 +155,13 @@ where
     /// Takes turns: what came, what finished, what is due, then all that follows from it.
     async fn run(mut self, mut stop: oneshot::Receiver<()>) {
         let mut stopping = false;
+        let mut alarm = Alarm::new();
         loop {
-            self.turn();
+            self.turn().await;
             if self.intake.is_done(now()) {
                 break;
             }
-            let due = self.intake.next_timeout().into();
+            alarm.set(self.intake.next_timeout());
             tokio::select! {
                 asked = &mut stop, if !stopping => match asked {
                     Ok(()) => {
@@ -166,19 +171,19 @@ where
                     // The server was dropped.
                     Err(_) => return,
                 },
-                heard = timeout_at(due, self.wire.heard()) => match heard {
-                    Ok(Heard::Messages) => self.read(),
-                    Ok(Heard::LinkUp) => self.intake.register(draw(), now()),
-                    Ok(Heard::LinkCut) => self.intake.link_cut(),
-                    // What is due is done by the turn.
-                    Err(_) => {}
+                heard = self.wire.heard() => match heard {
+                    Heard::Messages => self.read(),
+                    Heard::LinkUp => self.intake.register(draw(), now()),
+                    Heard::LinkCut => self.intake.link_cut(),
                 },
                 finished = self.handlers.next() => self.finish(finished),
+                // What is due is done by the turn.
+                () = alarm.rings() => {}
             }
         }
         self.wire.read_all();
         self.read();
-        self.turn();
+        self.turn().await;
         self.wire.close().await;
     }
 
@@ -195,8 +200,19 @@ where
         }
     }
 
-    /// Does what is due, and everything that the machine wants done.
-    fn turn(&mut self) {
+    /// Does what is due and all that follows, and writes what there is to say.
+    async fn turn(&mut self) {
+        self.step();
+        // Handlers that are as quick as the first of them may share its write.
+        if self.wire.fed && self.handlers.are_about_to_finish() {
+            yield_now().await;
+            self.step();
+        }
+        self.wire.flush();
+    }
+
+    /// Does everything that the machine wants done.
+    fn step(&mut self) {
         // A flood of requests must not keep what has finished waiting.
         while let Some(finished) = self.handlers.try_next() {
             self.finish(finished);
@@ -208,7 +224,7 @@ where
         while let Some(output) = self.intake.poll(now) {
             match output {
                 Output::Send(message) => self.wire.send(message),
-                Output::Run(ticket, incoming) => self.handlers.start(ticket, *incoming),
+                Output::Run(ticket, incoming) => self.handlers.start(ticket, incoming, now),
                 Output::Abort(ticket) => self.handlers.abort(ticket),
                 Output::Reconnect => self.wire.reconnect(),
                 Output::Fenced => self.intake.register(draw(), now),
@@ -221,9 +237,10 @@ where
 /// The handlers that run.
 struct Handlers<H> {
     handler: H,
-    tasks: JoinSet<Answer>,
-    tickets: HashMap<Id, Ticket>,
-    aborts: HashMap<Ticket, AbortHandle>,
+    tasks: JoinSet<(Ticket, Answer)>,
+    aborts: FxHashMap<Ticket, AbortHandle>,
+    /// When the last of them were started, until it was asked whether they are about to finish.
+    fresh: Option<Instant>,
 }
 
 impl<H, F> Handlers<H>
@@ -235,23 +252,30 @@ where
         Self {
             handler,
             tasks: JoinSet::new(),
-            tickets: HashMap::new(),
-            aborts: HashMap::new(),
+            aborts: FxHashMap::default(),
+            fresh: None,
         }
     }
 
-    fn start(&mut self, ticket: Ticket, incoming: Incoming) {
+    fn start(&mut self, ticket: Ticket, incoming: Box<Incoming>, now: Instant) {
         // The handler itself may panic before its future exists.
         let make = std::panic::AssertUnwindSafe(|| (self.handler)(Request::new(incoming)));
         let future = std::panic::catch_unwind(make);
         let abort = self.tasks.spawn(async move {
-            match future {
-                Ok(future) => answer(future.await),
-                Err(_) => answer(Err(HandlerError::panicked())),
-            }
+            let result = match future {
+                Ok(future) => future.await,
+                Err(_) => Err(HandlerError::panicked()),
+            };
+            (ticket, answer(result))
         });
-        self.tickets.insert(abort.id(), ticket);
+        self.fresh = Some(now);
         self.aborts.insert(ticket, abort);
+    }
+
+    /// Whether others were started with one that took no time: says so once.
+    fn are_about_to_finish(&mut self) -> bool {
+        let started = self.fresh.take();
+        !self.tasks.is_empty() && started.is_some_and(|started| now() - started < QUICK)
     }
 
     fn abort(&mut self, ticket: Ticket) {
@@ -262,29 +286,29 @@ where
 
     /// The next handler that has finished; waits for ever where none runs.
     async fn next(&mut self) -> Option<(Ticket, Answer)> {
-        match self.tasks.join_next_with_id().await {
+        match self.tasks.join_next().await {
             Some(joined) => self.joined(joined),
             None => std::future::pending().await,
         }
     }
 
     fn try_next(&mut self) -> Option<Option<(Ticket, Answer)>> {
-        let joined = self.tasks.try_join_next_with_id()?;
+        let joined = self.tasks.try_join_next()?;
         Some(self.joined(joined))
     }
 
     /// What a handler that has ended answers: nothing where it was aborted.
-    fn joined(&mut self, joined: Result<(Id, Answer), JoinError>) -> Option<(Ticket, Answer)> {
-        let (id, outcome) = match joined {
-            Ok((id, answer)) => (id, Some(answer)),
-            Err(error) if error.is_panic() => {
-                (error.id(), Some(answer(Err(HandlerError::panicked()))))
+    fn joined(&mut self, joined: Result<(Ticket, Answer), JoinError>) -> Option<(Ticket, Answer)> {
+        let (ticket, answer) = match joined {
+            Ok(finished) => finished,
+            Err(error) => {
+                let mut running = self.aborts.iter();
+                let (ticket, _) = running.find(|(_, task)| task.id() == error.id())?;
+                (*ticket, answer(Err(HandlerError::panicked())))
             }
-            Err(error) => (error.id(), None),
         };
-        let ticket = self.tickets.remove(&id)?;
         self.aborts.remove(&ticket);
-        Some((ticket, outcome?))
+        Some((ticket, answer))
     }
 }
 

@@ -129,6 +129,15 @@ impl Core {
         }
     }
 
+    /// So many messages are about to be sent, to each peer, as answers to what came elsewhere.
+    pub(super) fn expect(&self, count: usize) {
+        self.state.lock().expect(count);
+    }
+
+    pub(super) fn expect_nothing(&self) {
+        self.state.lock().expect_no_answers();
+    }
+
     /// Sends the message, which is taken out of the option, or waits for room.
     #[inline]
     pub(super) fn poll_send(

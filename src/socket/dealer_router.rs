@@ -10,7 +10,9 @@ use futures::{Sink, Stream};
 use super::closing::Closed;
 use super::handle::Handle;
 use super::monitor::Monitor;
-use super::operations::{attended_socket, every_socket, receiving_socket, sending_socket};
+use super::operations::{
+    attended_socket, every_socket, feeding_socket, receiving_socket, sending_socket,
+};
 use super::permit::reserving_socket;
 use super::receipt::{Receipt, SendOptions};
 use super::stats::Stats;
@@ -52,6 +54,7 @@ sending_socket!(Dealer, "Waits while no peer has room, or there is no peer.");
 reserving_socket!(Dealer);
 receiving_socket!(Dealer);
 attended_socket!(Dealer);
+feeding_socket!(Dealer);
 
 /// Receives from all peers, each message behind the identity of its sender,
 /// and sends each message to the peer whose identity its first frame is.
@@ -66,6 +69,7 @@ every_socket!(Router);
 sending_socket!(Router, "Never waits.");
 receiving_socket!(Router);
 attended_socket!(Router);
+feeding_socket!(Router);
 
 impl Router {
     /// As [`connect`](Self::connect), and knows whoever is there by this

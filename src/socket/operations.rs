@@ -500,6 +500,23 @@ macro_rules! attended_socket {
     };
 }
 
+/// What socket types can do whose owner says several things at once.
+macro_rules! feeding_socket {
+    ($socket:ident) => {
+        impl $socket {
+            /// As `try_send`, but the message leaves with [`flush_fed`](Self::flush_fed).
+            pub(crate) fn try_feed(&self, message: Message) -> Result<(), TrySendError> {
+                self.handle.core().feed(message)
+            }
+
+            /// Writes what was fed.
+            pub(crate) fn flush_fed(&self) {
+                self.handle.core().flush_fed();
+            }
+        }
+    };
+}
+
 /// What socket types that subscribe can do.
 macro_rules! subscribing_socket {
     ($socket:ident) => {
@@ -524,5 +541,6 @@ macro_rules! subscribing_socket {
 }
 
 pub(super) use {
-    attended_socket, every_socket, receiving_socket, sending_socket, subscribing_socket,
+    attended_socket, every_socket, feeding_socket, receiving_socket, sending_socket,
+    subscribing_socket,
 };

@@ -52,6 +52,19 @@ every_socket!(Push);
 sending_socket!(Push, "Waits while no peer has room, or there is no peer.");
 reserving_socket!(Push);
 
+impl Push {
+    /// So many messages were received elsewhere, whose receivers are about to send as many here:
+    /// they share writes as answers do, until [`expect_nothing`](Self::expect_nothing).
+    pub(crate) fn expect(&self, count: usize) {
+        self.handle.core().expect(count);
+    }
+
+    /// What is sent from now on answers nothing.
+    pub(crate) fn expect_nothing(&self) {
+        self.handle.core().expect_nothing();
+    }
+}
+
 /// Receives from all PUSH peers, one after the other. See [`Push`].
 pub struct Pull {
     handle: Handle,

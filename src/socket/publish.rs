@@ -13,7 +13,8 @@ use super::handle::Handle;
 use super::manual::Upstream;
 use super::monitor::Monitor;
 use super::operations::{
-    attended_socket, every_socket, receiving_socket, sending_socket, subscribing_socket,
+    attended_socket, every_socket, feeding_socket, receiving_socket, sending_socket,
+    subscribing_socket,
 };
 use super::receipt::{Receipt, SendOptions};
 use super::state::State;
@@ -61,6 +62,7 @@ sending_socket!(
     Pub,
     "Never waits, unless [`Options::overflow`] says so: who has no room misses it."
 );
+feeding_socket!(Pub);
 
 /// A [`Pub`] that receives the subscriptions of its peers: a first octet of 1
 /// (subscribe) or 0 (cancel), then the topic, for the first and the last peer of
@@ -80,6 +82,8 @@ sending_socket!(
 );
 receiving_socket!(XPub);
 attended_socket!(XPub);
+
+feeding_socket!(XPub);
 
 impl XPub {
     /// Receives what the next subscriber says: a subscription, its end, or a

@@ -322,6 +322,16 @@ impl State {
         }
     }
 
+    /// As many answers are about to be sent to each peer, whatever they answer.
+    pub(super) fn expect(&mut self, count: usize) {
+        for (index, pipe) in &mut self.pipes {
+            if count > 0 && pipe.departure.asked(count, now) {
+                let serial = pipe.serial;
+                self.owing.push(PipeId { index, serial });
+            }
+        }
+    }
+
     /// Who receives waits: nothing more is expected of it.
     pub(super) fn expect_no_answers(&mut self) {
         while let Some(id) = self.owing.pop() {

@@ -72,8 +72,8 @@ const FUNCTION_LINES: usize = 70;
 const EXCEPTIONS: &[Exception] = &[
     Exception {
         rule: "sleep",
-        place: "src/device/broker/driver.rs::run",
-        reason: "the timer of the core: expiries, heartbeats, the end of a drain",
+        place: "src/service/ambient.rs::new",
+        reason: "the timer of clients, servers and brokers: expiries, heartbeats, the end of a drain",
     },
     Exception {
         rule: "sleep",

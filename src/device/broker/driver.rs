@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::Shared;
 use super::core::{Core, Output};
 use crate::message::Message;
+use crate::service::ambient::Alarm;
 use crate::socket::{Event, Monitor, Pull, Router, XPub};
 
 /// Messages that are taken from a socket before the answers are sent.
@@ -45,13 +46,15 @@ impl Driver {
     pub(super) async fn run(mut self) {
         let mut phase = Phase::Serving;
         let (mut requests, mut answers) = (Vec::new(), Vec::new());
+        let mut alarm = Alarm::new();
         loop {
             // One step: whatever comes first is told to the core, which then
             // says what to send. It loops because none of the three ends.
-            let mut wake = Instant::from_std(self.shared.core.lock().next_timeout());
-            if let Phase::Draining { deadline } = phase {
-                wake = wake.min(deadline);
-            }
+            let due = self.shared.core.lock().next_timeout();
+            alarm.set(match phase {
+                Phase::Serving => due,
+                Phase::Draining { deadline } => due.min(deadline.into_std()),
+            });
             tokio::select! {
                 received = self.router.recv_many(&mut answers, BATCH) => {
                     if received.is_err() { return }
@@ -68,14 +71,14 @@ impl Driver {
                     phase = *self.phase.borrow_and_update();
                     self.decide(Core::drain);
                 }
-                () = tokio::time::sleep_until(wake) => self.decide(Core::tick),
+                () = alarm.rings() => self.decide(Core::tick),
             }
-            self.send().await;
+            self.send();
             if self.drained(phase) {
                 break;
             }
         }
-        self.send().await;
+        self.send();
         self.pull.close(Duration::ZERO).await;
         let published = self.publisher.close(LINGER).await;
         let handed = self.router.close(LINGER).await;
@@ -105,7 +108,7 @@ impl Driver {
 
     /// Sends what the core wants sent. A worker that cannot be reached, or has
     /// let its pipe fill, is lost: what it was to do goes elsewhere.
-    async fn send(&self) {
+    fn send(&self) {
         let mut outputs = Vec::new();
         loop {
             self.decide(|core, _| outputs.extend(std::iter::from_fn(|| core.poll())));
@@ -117,11 +120,11 @@ impl Driver {
                     // It is closed at the end of `run` only, and drops and
                     // counts what a client does not take.
                     Output::Publish(message) => {
-                        let _ = self.publisher.send(message).await;
+                        let _ = self.publisher.try_feed(message);
                     }
                     Output::Hand(message) => {
                         let identity = message.first().clone();
-                        if let Err(error) = self.router.send(message).await {
+                        if let Err(error) = self.router.try_feed(message) {
                             tracing::debug!(%error, "a worker takes no message");
                             self.decide(|core, now| core.disconnected(&identity, now));
                         }
@@ -129,6 +132,8 @@ impl Driver {
                 }
             }
         }
+        self.router.flush_fed();
+        self.publisher.flush_fed();
         let membership = self.shared.core.lock().membership();
         self.shared
             .membership

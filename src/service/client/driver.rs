@@ -1,18 +1,19 @@
 //! The task of a client: reads the responses, keeps the links, watches the clock.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream::{BoxStream, SelectAll};
 use futures::{FutureExt, StreamExt};
-use tokio::time::timeout_at;
+use tokio::task::yield_now;
 
 use super::shared::{Core, Link, Shared};
 use crate::discovery::{Freshness, Instance, View, Watch};
 use crate::endpoint::Endpoint;
 use crate::message::Message;
 use crate::options::Options;
+use crate::service::ambient::Alarm;
 use crate::service::call::PeerId;
 use crate::service::envelope::{ClientId, Envelope};
 use crate::socket::{Event, Monitor, Push, Sub};
@@ -39,6 +40,7 @@ pub(super) struct Driver {
     messages: Vec<Message>,
     /// The last number given to an instance or a PUSH.
     number: u64,
+    alarm: Alarm,
 }
 
 /// What woke the task.
@@ -48,6 +50,18 @@ enum Woken {
     Subscribed(Endpoint),
     View(View),
     Nothing,
+}
+
+/// What a turn finds to do.
+enum Work {
+    /// The time of something has come.
+    Due,
+    /// These links are to be made anew, and those ended.
+    Links(Vec<PeerId>, Vec<PeerId>),
+    None {
+        /// The client is.
+        open: bool,
+    },
 }
 
 impl Driver {
@@ -77,6 +91,7 @@ impl Driver {
             push_options: options,
             messages: Vec::with_capacity(BATCH),
             number: 0,
+            alarm: Alarm::new(),
         }
     }
 
@@ -87,9 +102,9 @@ impl Driver {
             self.view = view;
             self.reconcile();
         }
-        while let Some(due) = self.turn() {
-            match self.woken(due).await {
-                Woken::Messages => self.read(),
+        while self.turn() {
+            match self.woken().await {
+                Woken::Messages => self.read_and_let_follow().await,
                 Woken::Link(peer, generation, event) => self.link_event(peer, generation, &event),
                 Woken::Subscribed(endpoint) => self.subscribed(&endpoint),
                 Woken::View(view) => {
@@ -102,76 +117,91 @@ impl Driver {
         self.close().await;
     }
 
-    /// Does what is due and makes the links that are wanted. Returns when it
-    /// is to be done again, or `None` when the client is closed.
-    fn turn(&mut self) -> Option<Instant> {
+    /// Does what is due, makes the links that are wanted, and sets the alarm for when it is to be
+    /// done again. Returns whether the client is open.
+    fn turn(&mut self) -> bool {
         let shared = Arc::clone(&self.shared);
-        let is_due =
-            shared.with(|core, now| core.calls.next_timeout().is_some_and(|due| due <= now));
-        if is_due {
-            // What has come must count before what has not.
-            self.read_all();
-            shared.with(|core, now| core.calls.handle_timeout(now));
-        }
+        let mut looks_at_clock = true;
         loop {
-            let (broken, forgotten) = shared.with(|core, _| {
-                (
-                    std::mem::take(&mut core.broken),
-                    std::mem::take(&mut core.forgotten),
-                )
+            let alarm = &mut self.alarm;
+            let work = shared.with(|core, now| {
+                let due = core.calls.next_timeout();
+                if looks_at_clock && due.is_some_and(|due| due <= now) {
+                    return Work::Due;
+                }
+                if !core.broken.is_empty() || !core.forgotten.is_empty() {
+                    let broken = std::mem::take(&mut core.broken);
+                    return Work::Links(broken, std::mem::take(&mut core.forgotten));
+                }
+                core.scheduled = Some(alarm.set(due.unwrap_or(now + IDLE)));
+                Work::None { open: !core.closed }
             });
-            if broken.is_empty() && forgotten.is_empty() {
-                break;
-            }
-            broken.into_iter().for_each(|peer| self.renew(peer));
-            if !forgotten.is_empty() {
-                forgotten.into_iter().for_each(|peer| self.forget(peer));
-                // One that left and came back is another one now.
-                self.reconcile();
+            match work {
+                Work::Due => {
+                    looks_at_clock = false;
+                    // What has come must count before what has not.
+                    self.read_all();
+                    shared.with(|core, now| core.calls.handle_timeout(now));
+                }
+                Work::Links(broken, forgotten) => {
+                    broken.into_iter().for_each(|peer| self.renew(peer));
+                    if !forgotten.is_empty() {
+                        forgotten.into_iter().for_each(|peer| self.forget(peer));
+                        // One that left and came back is another one now.
+                        self.reconcile();
+                    }
+                }
+                Work::None { open } => return open,
             }
         }
-        shared.schedule(|core, now| {
-            (!core.closed).then(|| core.calls.next_timeout().unwrap_or(now + IDLE))
-        })
     }
 
     /// Waits for what happens next. Cancel safe: what was received stays in `messages`.
-    async fn woken(&mut self, due: Instant) -> Woken {
+    async fn woken(&mut self) -> Woken {
         let links = !self.push_events.is_empty();
-        let happens = async {
-            tokio::select! {
-                received = self.sub.recv_many(&mut self.messages, BATCH) => match received {
-                    Ok(_) => Woken::Messages,
-                    // Nobody else has this socket: it is open as long as this is.
-                    Err(_) => std::future::pending().await,
-                },
-                Some((peer, generation, event)) = self.push_events.next(), if links => {
-                    Woken::Link(peer, generation, event)
-                }
-                Some(event) = self.sub_events.next() => match event {
-                    Event::Connected { endpoint, .. } => Woken::Subscribed(endpoint),
-                    _ => Woken::Nothing,
-                },
-                Some(view) = self.watch.next() => Woken::View(view),
-                () = self.shared.woken() => Woken::Nothing,
+        tokio::select! {
+            received = self.sub.recv_many(&mut self.messages, BATCH) => match received {
+                Ok(_) => Woken::Messages,
+                // Nobody else has this socket: it is open as long as this is.
+                Err(_) => std::future::pending().await,
+            },
+            Some((peer, generation, event)) = self.push_events.next(), if links => {
+                Woken::Link(peer, generation, event)
             }
-        };
-        // At the due time the turn has something to do.
-        timeout_at(due.into(), happens)
-            .await
-            .unwrap_or(Woken::Nothing)
+            Some(event) = self.sub_events.next() => match event {
+                Event::Connected { endpoint, .. } => Woken::Subscribed(endpoint),
+                _ => Woken::Nothing,
+            },
+            Some(view) = self.watch.next() => Woken::View(view),
+            () = self.shared.woken() => Woken::Nothing,
+            // The turn has something to do.
+            () = self.alarm.rings() => Woken::Nothing,
+        }
+    }
+
+    /// Reads what came, and lets callers who have their answers make other requests: those to
+    /// one instance share writes.
+    async fn read_and_let_follow(&mut self) {
+        let several = self.messages.len() > 1;
+        self.read();
+        if several {
+            yield_now().await;
+            self.shared.with(|core, _| core.expect_nothing());
+        }
     }
 
     fn read(&mut self) {
         let messages = &mut self.messages;
         self.shared.with(|core, now| {
+            core.expect_nothing();
             for message in messages.drain(..) {
                 let control = message.frames().get(1).cloned().unwrap_or_default();
                 match Envelope::decode(message) {
-                    Ok(envelope) => core.calls.receive(envelope, now),
+                    Ok(envelope) => core.receive(envelope, now),
                     Err(error) => core.calls.unreadable(error, &control),
                 }
             }
+            core.expect_requests();
         });
     }
 
@@ -269,6 +299,7 @@ impl Driver {
             generation,
             up: false,
             leaving: false,
+            answered: 0,
         };
         self.shared.with(|core, now| {
             core.links.insert(peer, link);

@@ -1,11 +1,12 @@
 //! What the handles of a client and its task share, under one lock.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::{ClientStats, InstanceStats};
@@ -13,6 +14,7 @@ use crate::discovery::Instance;
 use crate::error::{SendError, TrySendError};
 use crate::service::ambient::now;
 use crate::service::call::{Calls, Ended, Output, PeerId, Submission};
+use crate::service::envelope::Envelope;
 use crate::service::headers::Headers;
 use crate::service::outcome::{Rejected, Response};
 use crate::service::wire::RequestId;
@@ -40,11 +42,13 @@ pub(super) struct Shared {
 #[derive(Debug)]
 pub(super) struct Core {
     pub(super) calls: Calls<Owner>,
-    pub(super) links: HashMap<PeerId, Link>,
+    pub(super) links: FxHashMap<PeerId, Link>,
     /// Links that the task has to make anew.
     pub(super) broken: Vec<PeerId>,
     /// Links that the task has to end.
     pub(super) forgotten: Vec<PeerId>,
+    /// Links that have ended calls when the task read last.
+    answering: Vec<PeerId>,
     /// The ends of pushes that nobody has looked at yet.
     unread: VecDeque<(Response, OwnedSemaphorePermit)>,
     readers: Vec<Waker>,
@@ -63,6 +67,8 @@ pub(super) struct Link {
     pub(super) up: bool,
     /// It is gone from the view.
     pub(super) leaving: bool,
+    /// Calls that it has ended, whose callers may make others.
+    pub(super) answered: usize,
 }
 
 /// Who gets the end of a call.
@@ -88,9 +94,10 @@ impl Shared {
         Self {
             core: Mutex::new(Core {
                 calls,
-                links: HashMap::new(),
+                links: FxHashMap::default(),
                 broken: Vec::new(),
                 forgotten: Vec::new(),
+                answering: Vec::new(),
                 unread: VecDeque::new(),
                 readers: Vec::new(),
                 scheduled: None,
@@ -147,17 +154,6 @@ impl Shared {
             self.wake.notify_one();
         }
         result
-    }
-
-    /// Notes when the task will look again, as it says.
-    pub(super) fn schedule(
-        &self,
-        due: impl FnOnce(&Core, Instant) -> Option<Instant>,
-    ) -> Option<Instant> {
-        let mut core = self.core.lock();
-        let due = due(&core, now());
-        core.scheduled = due;
-        due
     }
 
     pub(super) async fn woken(&self) {
@@ -237,6 +233,37 @@ impl Shared {
 }
 
 impl Core {
+    /// Reads a message of an instance.
+    pub(super) fn receive(&mut self, envelope: Envelope, now: Instant) {
+        let Some(peer) = self.calls.receive(envelope, now) else {
+            return;
+        };
+        if let Some(link) = self.links.get_mut(&peer) {
+            if link.answered == 0 {
+                self.answering.push(peer);
+            }
+            link.answered += 1;
+        }
+    }
+
+    /// Whose calls have ended are about to make others.
+    pub(super) fn expect_requests(&mut self) {
+        for peer in &self.answering {
+            if let Some(link) = self.links.get_mut(peer) {
+                link.push.expect(std::mem::take(&mut link.answered));
+            }
+        }
+    }
+
+    /// Who had an answer has made another request by now, or makes none.
+    pub(super) fn expect_nothing(&mut self) {
+        for peer in self.answering.drain(..) {
+            if let Some(link) = self.links.get(&peer) {
+                link.push.expect_nothing();
+            }
+        }
+    }
+
     /// Does all that the machine wants done.
     fn drain(&mut self, now: Instant) {
         while let Some(output) = self.calls.poll(now) {

@@ -1,9 +1,12 @@
 //! The clients that reach a server directly: probes, numbers, goodbyes.
 
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::ops::{Index, IndexMut};
 use std::time::Instant;
 
 use bytes::Bytes;
+use slab::Slab;
 
 use super::Intake;
 use crate::service::envelope::{Envelope, Transit};
@@ -26,6 +29,59 @@ pub(super) struct Client {
     gone: bool,
 }
 
+/// The clients that are known.
+#[derive(Debug, Default)]
+pub(super) struct Clients {
+    known: Slab<Client>,
+    by_nonce: HashMap<u64, ClientSlot>,
+}
+
+/// The place of a client, as long as it is known.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ClientSlot(usize);
+
+impl Clients {
+    pub(super) fn find(&mut self, nonce: u64) -> Option<&mut Client> {
+        let slot = *self.by_nonce.get(&nonce)?;
+        self.get_mut(slot)
+    }
+
+    pub(super) fn get_mut(&mut self, slot: ClientSlot) -> Option<&mut Client> {
+        self.known.get_mut(slot.0)
+    }
+
+    /// Whether any is to say that nothing more of it is under way.
+    pub(super) fn are_awaited(&self) -> bool {
+        self.known.iter().any(|(_, client)| client.awaited)
+    }
+
+    /// Forgets those that are not to stay.
+    fn retain(&mut self, mut stays: impl FnMut(&mut Client) -> bool) {
+        let Self { known, by_nonce } = self;
+        by_nonce.retain(|_, slot| {
+            let kept = stays(&mut known[slot.0]);
+            if !kept {
+                known.remove(slot.0);
+            }
+            kept
+        });
+    }
+}
+
+impl Index<ClientSlot> for Clients {
+    type Output = Client;
+
+    fn index(&self, slot: ClientSlot) -> &Client {
+        &self.known[slot.0]
+    }
+}
+
+impl IndexMut<ClientSlot> for Clients {
+    fn index_mut(&mut self, slot: ClientSlot) -> &mut Client {
+        &mut self.known[slot.0]
+    }
+}
+
 impl Client {
     pub(super) fn next_sequence(&mut self) -> u64 {
         self.sequence += 1;
@@ -44,14 +100,18 @@ impl Intake {
         }
     }
 
-    /// Remembers the client of a message; says no where there are too many.
-    pub(super) fn meet(&mut self, envelope: &Envelope, now: Instant) -> bool {
-        let full = self.clients.len() >= self.config.clients;
-        match self.clients.entry(envelope.control.id.nonce) {
-            Entry::Occupied(known) => known.into_mut().seen = now,
-            Entry::Vacant(_) if full => return false,
+    /// Remembers the client of a message; `None` where there are too many.
+    pub(super) fn meet(&mut self, envelope: &Envelope, now: Instant) -> Option<ClientSlot> {
+        let Clients { known, by_nonce } = &mut self.clients;
+        match by_nonce.entry(envelope.control.id.nonce) {
+            Entry::Occupied(slot) => {
+                let slot = *slot.get();
+                known[slot.0].seen = now;
+                Some(slot)
+            }
+            Entry::Vacant(_) if known.len() >= self.config.clients => None,
             Entry::Vacant(new) => {
-                new.insert(Client {
+                let slot = known.insert(Client {
                     // In memory of its own: it outlives the buffer that it was read into.
                     topic: Bytes::copy_from_slice(&envelope.topic),
                     sequence: 0,
@@ -62,9 +122,9 @@ impl Intake {
                     awaited: false,
                     gone: false,
                 });
+                Some(*new.insert(ClientSlot(slot)))
             }
         }
-        true
     }
 
     /// Answers at once, whatever else is going on.
@@ -80,14 +140,12 @@ impl Intake {
             control.epoch = self.epoch;
             return self.send(Envelope::bare(envelope.topic.clone(), control));
         }
-        if !self.meet(envelope, now) {
+        let Some(client) = self.meet(envelope, now) else {
             self.counts.ignored += 1;
             return;
-        }
-        let clock = self.clock.stamp(now);
-        let Some(client) = self.clients.get_mut(&asked.id.nonce) else {
-            return;
         };
+        let clock = self.clock.stamp(now);
+        let client = &mut self.clients[client];
         client.transit.spent(clock, asked.stamp);
         client.awaited = false;
         let kind = match self.stopping {
@@ -104,8 +162,10 @@ impl Intake {
 
     /// Tells every client that no more requests are taken.
     pub(super) fn say_goodbye(&mut self) {
-        let mut goodbyes = Vec::with_capacity(self.clients.len());
-        for (nonce, client) in &mut self.clients {
+        let Clients { known, by_nonce } = &mut self.clients;
+        let mut goodbyes = Vec::with_capacity(known.len());
+        for (nonce, slot) in by_nonce {
+            let client = &mut known[slot.0];
             client.awaited = !client.gone;
             let id = RequestId {
                 nonce: *nonce,
@@ -123,19 +183,21 @@ impl Intake {
 
     /// A client said goodbye: what it pushed still runs, and nothing else is kept for it.
     fn part(&mut self, nonce: u64) {
-        let Some(client) = self.clients.get_mut(&nonce) else {
+        let Some(client) = self.clients.find(nonce) else {
             return;
         };
         client.gone = true;
         client.awaited = false;
-        if client.outstanding == 0 {
-            self.clients.remove(&nonce);
+        if client.outstanding == 0
+            && let Some(slot) = self.clients.by_nonce.remove(&nonce)
+        {
+            self.clients.known.remove(slot.0);
         }
     }
 
     pub(super) fn forget_clients(&mut self, now: Instant) {
         let (memory, forget) = (self.config.memory, self.config.forget);
-        self.clients.retain(|_, client| {
+        self.clients.retain(|client| {
             client.window.forget(memory, now);
             let silent = now.saturating_duration_since(client.seen) >= forget;
             client.outstanding > 0 || !(client.gone || silent)

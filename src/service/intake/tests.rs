@@ -84,7 +84,7 @@ impl Script {
     fn finish(&mut self) {
         let (ticket, incoming) = self.running.remove(0);
         let answer = Answer {
-            payload: incoming.envelope.payload,
+            payload: incoming.payload.into_bytes(),
             ..Answer::status(Status::OK)
         };
         self.intake.finished(ticket, answer, self.now);
@@ -116,7 +116,7 @@ impl Script {
     }
 
     fn runs(&self) -> Vec<u64> {
-        let counter = |(_, it): &(Ticket, Box<Incoming>)| it.envelope.control.id.counter;
+        let counter = |(_, it): &(Ticket, Box<Incoming>)| it.control.id.counter;
         self.running.iter().map(counter).collect()
     }
 }

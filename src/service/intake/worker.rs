@@ -204,8 +204,8 @@ impl Intake {
 
     /// Drops what has not begun, and owes no answer for what has.
     fn drop_everything(&mut self) {
-        for (_, job) in self.dispatch.drain_queued() {
-            self.conclude(job.item);
+        for (ticket, _) in self.dispatch.drain_queued() {
+            self.conclude(ticket);
         }
         for progress in self.progress.values_mut() {
             progress.owed = false;

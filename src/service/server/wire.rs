@@ -23,6 +23,8 @@ pub(in crate::service) struct Wire {
     sockets: Sockets,
     /// What was received and not yet read.
     pub(super) messages: Vec<Message>,
+    /// Something was sent that is not written.
+    pub(super) fed: bool,
 }
 
 #[derive(Debug)]
@@ -95,6 +97,7 @@ impl Wire {
         Self {
             sockets,
             messages: Vec::with_capacity(BATCH),
+            fed: false,
         }
     }
 
@@ -140,15 +143,26 @@ impl Wire {
         }
     }
 
-    /// Sends without waiting. What has no room is dropped, which the numbers
-    /// of the answers show to the client.
-    pub(super) fn send(&self, message: Message) {
+    /// Sends without waiting, with the next [`flush`](Self::flush). What has no room is
+    /// dropped, which the numbers of the answers show to the client.
+    pub(super) fn send(&mut self, message: Message) {
         let sent = match &self.sockets {
-            Sockets::Direct { responses, .. } => responses.try_send(message),
-            Sockets::Worker { dealer, .. } => dealer.try_send(message),
+            Sockets::Direct { responses, .. } => responses.try_feed(message),
+            Sockets::Worker { dealer, .. } => dealer.try_feed(message),
         };
-        if let Err(error) = sent {
-            tracing::warn!(%error, "an answer could not be sent");
+        match sent {
+            Ok(()) => self.fed = true,
+            Err(error) => tracing::warn!(%error, "an answer could not be sent"),
+        }
+    }
+
+    /// Writes what was sent.
+    pub(super) fn flush(&mut self) {
+        if std::mem::take(&mut self.fed) {
+            match &self.sockets {
+                Sockets::Direct { responses, .. } => responses.flush_fed(),
+                Sockets::Worker { dealer, .. } => dealer.flush_fed(),
+            }
         }
     }
 
