@@ -59,6 +59,7 @@ fn main() -> Result {
             let broker = builder.back("tcp://127.0.0.1:*").spawn().await?;
             let worker = || serve(|server| server.connect(broker.back()));
             let _workers = (worker().await?, worker().await?);
+            broker.wait_for_workers("echo", 2).await;
             let client = Client::builder("echo").connect(broker.front()).await?;
             return call(client, calls, in_flight).await;
         }

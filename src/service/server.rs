@@ -4,29 +4,25 @@
 //! sockets and the handlers.
 
 mod builder;
+mod handlers;
 mod wire;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use rustc_hash::FxHashMap;
 use tokio::sync::oneshot;
-use tokio::task::{AbortHandle, JoinError, JoinHandle, JoinSet, yield_now};
+use tokio::task::{JoinHandle, yield_now};
 
 pub use self::builder::{ServeError, ServerBuilder};
+use self::handlers::Handlers;
 use self::wire::{Heard, Wire};
 use crate::discovery::Instance;
 use crate::service::ambient::{Alarm, draw, now};
 use crate::service::dispatch::Ticket;
-use crate::service::intake::{Counts, Incoming, Intake, Output};
-use crate::service::reply::{HandlerError, Reply, Request, answer};
+use crate::service::intake::{Counts, Intake, Output};
+use crate::service::reply::{HandlerError, Reply, Request};
 use crate::service::window::Answer;
-
-/// Where a handler has finished within this time of its start, those that were started with it
-/// are let finish too before its answer is written.
-const QUICK: Duration = Duration::from_micros(50);
 
 /// Answers the requests to one service. See [`Server::builder`].
 ///
@@ -163,6 +159,8 @@ where
             }
             alarm.set(self.intake.next_timeout());
             tokio::select! {
+                // What came and what has finished are both looked at by each turn.
+                biased;
                 asked = &mut stop, if !stopping => match asked {
                     Ok(()) => {
                         stopping = true;
@@ -203,8 +201,8 @@ where
     /// Does what is due and all that follows, and writes what there is to say.
     async fn turn(&mut self) {
         self.step();
-        // Handlers that are as quick as the first of them may share its write.
-        if self.wire.fed && self.handlers.are_about_to_finish() {
+        // Those that are as quick as the first of them share its write.
+        if self.wire.has_unwritten() && self.handlers.are_about_to_finish() {
             yield_now().await;
             self.step();
         }
@@ -224,91 +222,16 @@ where
         while let Some(output) = self.intake.poll(now) {
             match output {
                 Output::Send(message) => self.wire.send(message),
-                Output::Run(ticket, incoming) => self.handlers.start(ticket, incoming, now),
+                Output::Run(ticket, incoming) => {
+                    let answer = self.handlers.start(ticket, Request::new(incoming));
+                    self.finish(answer.map(|answer| (ticket, answer)));
+                }
                 Output::Abort(ticket) => self.handlers.abort(ticket),
                 Output::Reconnect => self.wire.reconnect(),
                 Output::Fenced => self.intake.register(draw(), now),
             }
         }
         *self.report.lock() = report(&self.intake);
-    }
-}
-
-/// The handlers that run.
-struct Handlers<H> {
-    handler: H,
-    tasks: JoinSet<(Ticket, Answer)>,
-    aborts: FxHashMap<Ticket, AbortHandle>,
-    /// When the last of them were started, until it was asked whether they are about to finish.
-    fresh: Option<Instant>,
-}
-
-impl<H, F> Handlers<H>
-where
-    H: Fn(Request) -> F,
-    F: Future<Output = Result<Reply, HandlerError>> + Send + 'static,
-{
-    fn new(handler: H) -> Self {
-        Self {
-            handler,
-            tasks: JoinSet::new(),
-            aborts: FxHashMap::default(),
-            fresh: None,
-        }
-    }
-
-    fn start(&mut self, ticket: Ticket, incoming: Box<Incoming>, now: Instant) {
-        // The handler itself may panic before its future exists.
-        let make = std::panic::AssertUnwindSafe(|| (self.handler)(Request::new(incoming)));
-        let future = std::panic::catch_unwind(make);
-        let abort = self.tasks.spawn(async move {
-            let result = match future {
-                Ok(future) => future.await,
-                Err(_) => Err(HandlerError::panicked()),
-            };
-            (ticket, answer(result))
-        });
-        self.fresh = Some(now);
-        self.aborts.insert(ticket, abort);
-    }
-
-    /// Whether others were started with one that took no time: says so once.
-    fn are_about_to_finish(&mut self) -> bool {
-        let started = self.fresh.take();
-        !self.tasks.is_empty() && started.is_some_and(|started| now() - started < QUICK)
-    }
-
-    fn abort(&mut self, ticket: Ticket) {
-        if let Some(task) = self.aborts.remove(&ticket) {
-            task.abort();
-        }
-    }
-
-    /// The next handler that has finished; waits for ever where none runs.
-    async fn next(&mut self) -> Option<(Ticket, Answer)> {
-        match self.tasks.join_next().await {
-            Some(joined) => self.joined(joined),
-            None => std::future::pending().await,
-        }
-    }
-
-    fn try_next(&mut self) -> Option<Option<(Ticket, Answer)>> {
-        let joined = self.tasks.try_join_next()?;
-        Some(self.joined(joined))
-    }
-
-    /// What a handler that has ended answers: nothing where it was aborted.
-    fn joined(&mut self, joined: Result<(Ticket, Answer), JoinError>) -> Option<(Ticket, Answer)> {
-        let (ticket, answer) = match joined {
-            Ok(finished) => finished,
-            Err(error) => {
-                let mut running = self.aborts.iter();
-                let (ticket, _) = running.find(|(_, task)| task.id() == error.id())?;
-                (*ticket, answer(Err(HandlerError::panicked())))
-            }
-        };
-        self.aborts.remove(&ticket);
-        Some((ticket, answer))
     }
 }
 

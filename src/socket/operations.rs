@@ -482,9 +482,10 @@ macro_rules! receiving_socket {
     };
 }
 
-/// What socket types can do that a device receives from.
+/// What socket types can do that one task receives from and sees to all the time.
 macro_rules! attended_socket {
     ($socket:ident) => {
+        #[allow(dead_code, reason = "one macro for all of them")]
         impl $socket {
             /// Promises that its stream is polled whenever it wakes, and until there is nothing
             /// more, or that it rests before long: until then no driver is woken to read.
@@ -495,6 +496,23 @@ macro_rules! attended_socket {
             /// Its stream is not polled for now: others see to what it was woken for.
             pub(crate) fn rest(&mut self) {
                 self.handle.rest();
+            }
+
+            /// As its stream, but takes all that is there, up to `limit`. The drivers see to the
+            /// rest meanwhile, where there may be any.
+            pub(crate) fn poll_recv_many(
+                &mut self,
+                context: &mut Context<'_>,
+                messages: &mut Vec<Message>,
+                limit: usize,
+            ) -> Poll<Result<usize, RecvError>> {
+                let core = self.handle.core().clone();
+                let ticket = &mut self.handle.receiving;
+                let received = core.poll_recv_many(context, messages, limit, ticket);
+                if matches!(received, Poll::Ready(Ok(count)) if count == limit) {
+                    self.handle.rest();
+                }
+                received
             }
         }
     };

@@ -73,3 +73,63 @@ pub struct Pull {
 every_socket!(Pull);
 receiving_socket!(Pull);
 attended_socket!(Pull);
+
+#[cfg(test)]
+mod tests {
+    use tokio::task::yield_now;
+
+    use super::{Pull, Push};
+    use crate::message::Message;
+
+    /// A PUSH that is connected over a wire in memory, on a runtime where nothing else runs meanwhile.
+    async fn connected(name: &str) -> (Push, Pull) {
+        let (push, pull) = (Push::new(), Pull::new());
+        let endpoint = format!("memory://{name}");
+        pull.bind(endpoint.as_str()).await.expect("a free name");
+        push.connect(endpoint.as_str()).expect("an endpoint");
+        while push.peers().is_empty() {
+            yield_now().await;
+        }
+        // What a new link has to do is done.
+        for _ in 0..50 {
+            yield_now().await;
+        }
+        (push, pull)
+    }
+
+    /// How many of so many messages are written as soon as the last is sent.
+    fn written(push: &Push, messages: usize) -> u64 {
+        let before = push.stats().sent.written;
+        for _ in 0..messages {
+            push.try_send("!").expect("there is room");
+        }
+        push.stats().sent.written - before
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn messages_that_are_expected_share_a_write_when_the_last_is_there() {
+        let (push, _pull) = connected("expected").await;
+        push.expect(3);
+        assert_eq!(written(&push, 2), 0);
+        assert_eq!(written(&push, 1), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_sent_where_nothing_is_expected_any_more_leaves_at_once() {
+        let (push, _pull) = connected("unexpected").await;
+        push.expect(3);
+        push.expect_nothing();
+        assert_eq!(written(&push, 1), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_of_the_expected_that_are_there_leave_without_the_others() {
+        let (push, pull) = connected("stays-away").await;
+        push.expect(3);
+        assert_eq!(written(&push, 2), 0);
+        push.expect_nothing();
+        for _ in 0..2 {
+            assert_eq!(pull.recv().await, Ok(Message::from("!")));
+        }
+    }
+}

@@ -150,6 +150,7 @@ pub struct Sub {
 
 every_socket!(Sub);
 receiving_socket!(Sub);
+attended_socket!(Sub);
 
 subscribing_socket!(Sub);
 

@@ -1,5 +1,6 @@
 //! The broker's driver: moves messages between the sockets and the core.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,8 +46,11 @@ impl Driver {
     /// Runs until a drain has ended, or a socket is closed, which nobody does.
     pub(super) async fn run(mut self) {
         let mut phase = Phase::Serving;
-        let (mut requests, mut answers) = (Vec::new(), Vec::new());
+        let (mut requests, mut answers, mut subscriptions) = (Vec::new(), Vec::new(), Vec::new());
         let mut alarm = Alarm::new();
+        self.router.attend();
+        self.pull.attend();
+        self.publisher.attend();
         loop {
             // One step: whatever comes first is told to the core, which then
             // says what to send. It loops because none of the three ends.
@@ -56,17 +60,20 @@ impl Driver {
                 Phase::Draining { deadline } => due.min(deadline.into_std()),
             });
             tokio::select! {
-                received = self.router.recv_many(&mut answers, BATCH) => {
+                received = poll_fn(|it| self.router.poll_recv_many(it, &mut answers, BATCH)) => {
                     if received.is_err() { return }
                     self.decide(|core, now| feed(&mut answers, |message| core.back(message, now)));
                 }
-                received = self.pull.recv_many(&mut requests, BATCH) => {
+                received = poll_fn(|it| self.pull.poll_recv_many(it, &mut requests, BATCH)) => {
                     if received.is_err() { return }
                     self.decide(|core, now| feed(&mut requests, |message| core.front(message, now)));
                 }
                 Some(event) = self.events.next() => self.observe(event),
                 // Nobody needs the subscriptions, but they must not pile up.
-                subscription = self.publisher.recv() => if subscription.is_err() { return },
+                received = poll_fn(|it| self.publisher.poll_recv_many(it, &mut subscriptions, BATCH)) => {
+                    if received.is_err() { return }
+                    subscriptions.clear();
+                }
                 Ok(()) = self.phase.changed() => {
                     phase = *self.phase.borrow_and_update();
                     self.decide(Core::drain);
@@ -79,6 +86,10 @@ impl Driver {
             }
         }
         self.send();
+        // Who goes meanwhile is noticed by who reads.
+        self.pull.rest();
+        self.publisher.rest();
+        self.router.rest();
         self.pull.close(Duration::ZERO).await;
         let published = self.publisher.close(LINGER).await;
         let handed = self.router.close(LINGER).await;

@@ -1,5 +1,6 @@
 //! The task of a client: reads the responses, keeps the links, watches the clock.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,7 +79,8 @@ impl Driver {
             .receive_high_water_mark_bytes(64 << 20)
             .reconnect(Duration::from_millis(50), Duration::from_secs(1))
             .linger(Duration::ZERO);
-        let sub = Sub::of(options.clone());
+        let mut sub = Sub::of(options.clone());
+        sub.attend();
         let sub_events = sub.monitor();
         sub.subscribe(id.topic().clone());
         Self {
@@ -159,12 +161,10 @@ impl Driver {
     /// Waits for what happens next. Cancel safe: what was received stays in `messages`.
     async fn woken(&mut self) -> Woken {
         let links = !self.push_events.is_empty();
+        let (sub, messages) = (&mut self.sub, &mut self.messages);
         tokio::select! {
-            received = self.sub.recv_many(&mut self.messages, BATCH) => match received {
-                Ok(_) => Woken::Messages,
-                // Nobody else has this socket: it is open as long as this is.
-                Err(_) => std::future::pending().await,
-            },
+            // Nobody else has this socket: it is open as long as this is.
+            _ = poll_fn(|context| sub.poll_recv_many(context, messages, BATCH)) => Woken::Messages,
             Some((peer, generation, event)) = self.push_events.next(), if links => {
                 Woken::Link(peer, generation, event)
             }
@@ -348,7 +348,9 @@ impl Driver {
         }
     }
 
-    async fn close(self) {
+    async fn close(mut self) {
+        // An instance that goes meanwhile is noticed by who reads.
+        self.sub.rest();
         let links = self.shared.with(|core, _| std::mem::take(&mut core.links));
         let closing = links.into_values().map(|link| link.push.close(LINGER));
         futures::future::join_all(closing).await;

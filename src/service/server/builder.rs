@@ -148,6 +148,11 @@ impl ServerBuilder {
     /// one after another. A handler that panics is an error to its client, and
     /// the server goes on.
     ///
+    /// Where the last 64 were all done at their first poll, within 5 µs each, the
+    /// next is polled by the server's own task, and gets one of its own if it
+    /// waits for anything. One that is slow there takes that away from those
+    /// behind it, each time for twice as many.
+    ///
     /// # Errors
     ///
     /// See [`ServeError`].

@@ -1,5 +1,7 @@
 //! The sockets of a server: PULL and PUB, or a DEALER behind a broker.
 
+use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -14,6 +16,9 @@ use crate::socket::{Dealer, Event, Monitor, Pub, Pull};
 /// How many messages are taken in one turn.
 const BATCH: usize = 256;
 
+/// How many messages share a write: those who asked go on while others are answered.
+const SHARE: usize = 32;
+
 /// How long what is queued may be written when a server closes.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -23,8 +28,8 @@ pub(in crate::service) struct Wire {
     sockets: Sockets,
     /// What was received and not yet read.
     pub(super) messages: Vec<Message>,
-    /// Something was sent that is not written.
-    pub(super) fed: bool,
+    /// Messages that were sent and are not written.
+    unwritten: usize,
 }
 
 #[derive(Debug)]
@@ -60,7 +65,8 @@ impl Wire {
         responses: Endpoint,
         options: Options,
     ) -> Result<Self, ServeError> {
-        let pull = Pull::of(options.clone());
+        let mut pull = Pull::of(options.clone());
+        pull.attend();
         // Above any client's window, so that what it may have outstanding is never dropped.
         let options = options
             .send_high_water_mark(10_000)
@@ -97,7 +103,7 @@ impl Wire {
         Self {
             sockets,
             messages: Vec::with_capacity(BATCH),
-            fed: false,
+            unwritten: 0,
         }
     }
 
@@ -110,23 +116,24 @@ impl Wire {
 
     /// What happens next. Cancel safe: what was received stays in `messages`.
     pub(super) async fn heard(&mut self) -> Heard {
+        poll_fn(|context| self.poll_heard(context)).await
+    }
+
+    fn poll_heard(&mut self, context: &mut Context<'_>) -> Poll<Heard> {
         let messages = &mut self.messages;
+        // Nobody else has these sockets: they are open as long as this is.
         let received = match &mut self.sockets {
-            Sockets::Direct { requests, .. } => requests.recv_many(messages, BATCH).await,
+            Sockets::Direct { requests, .. } => requests.poll_recv_many(context, messages, BATCH),
             Sockets::Worker {
                 dealer, monitor, ..
             } => {
-                tokio::select! {
-                    received = dealer.recv_many(messages, BATCH) => received,
-                    heard = link_event(monitor) => return heard,
+                if let Poll::Ready(heard) = poll_link(monitor, context) {
+                    return Poll::Ready(heard);
                 }
+                dealer.poll_recv_many(context, messages, BATCH)
             }
         };
-        match received {
-            Ok(_) => Heard::Messages,
-            // Nobody else has these sockets: they are open as long as this is.
-            Err(_) => std::future::pending().await,
-        }
+        received.map(|_| Heard::Messages)
     }
 
     /// Takes what is there without waiting.
@@ -143,22 +150,30 @@ impl Wire {
         }
     }
 
-    /// Sends without waiting, with the next [`flush`](Self::flush). What has no room is
-    /// dropped, which the numbers of the answers show to the client.
+    /// Sends without waiting. It is written with the next [`flush`](Self::flush), or with others
+    /// as soon as they are many. What has no room is dropped, which the numbers of the answers
+    /// show to the client.
     pub(super) fn send(&mut self, message: Message) {
         let sent = match &self.sockets {
             Sockets::Direct { responses, .. } => responses.try_feed(message),
             Sockets::Worker { dealer, .. } => dealer.try_feed(message),
         };
         match sent {
-            Ok(()) => self.fed = true,
+            Ok(()) => self.unwritten += 1,
             Err(error) => tracing::warn!(%error, "an answer could not be sent"),
         }
+        if self.unwritten == SHARE {
+            self.flush();
+        }
+    }
+
+    pub(super) fn has_unwritten(&self) -> bool {
+        self.unwritten > 0
     }
 
     /// Writes what was sent.
     pub(super) fn flush(&mut self) {
-        if std::mem::take(&mut self.fed) {
+        if std::mem::take(&mut self.unwritten) > 0 {
             match &self.sockets {
                 Sockets::Direct { responses, .. } => responses.flush_fed(),
                 Sockets::Worker { dealer, .. } => dealer.flush_fed(),
@@ -187,14 +202,17 @@ impl Wire {
     pub(super) async fn close(self) {
         match self.sockets {
             Sockets::Direct {
-                requests,
+                mut requests,
                 responses,
                 ..
             } => {
+                // A client that goes meanwhile is noticed by who reads.
+                requests.rest();
                 responses.close(LINGER).await;
                 requests.close(Duration::ZERO).await;
             }
-            Sockets::Worker { dealer, .. } => {
+            Sockets::Worker { mut dealer, .. } => {
+                dealer.rest();
                 dealer.close(LINGER).await;
             }
         }
@@ -202,19 +220,73 @@ impl Wire {
 }
 
 fn dial(broker: &Endpoint, options: &Options) -> Result<(Dealer, Monitor), ServeError> {
-    let dealer = Dealer::of(options.clone());
+    let mut dealer = Dealer::of(options.clone());
+    dealer.attend();
     let monitor = dealer.monitor();
     dealer.connect(broker)?;
     Ok((dealer, monitor))
 }
 
-async fn link_event(monitor: &mut Monitor) -> Heard {
+fn poll_link(monitor: &mut Monitor, context: &mut Context<'_>) -> Poll<Heard> {
     loop {
-        match monitor.next().await {
-            Some(Event::Connected { .. }) => return Heard::LinkUp,
-            Some(Event::Disconnected { .. }) => return Heard::LinkCut,
+        match ready!(monitor.poll_next_unpin(context)) {
+            Some(Event::Connected { .. }) => return Poll::Ready(Heard::LinkUp),
+            Some(Event::Disconnected { .. }) => return Poll::Ready(Heard::LinkCut),
             Some(_) => {}
-            None => std::future::pending().await,
+            None => return Poll::Pending,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::task::yield_now;
+
+    use super::{SHARE, Wire};
+    use crate::message::Message;
+    use crate::options::Options;
+    use crate::socket::Sub;
+
+    /// A server's sockets, and one that hears what it publishes.
+    async fn heard(name: &str) -> (Wire, Sub) {
+        let [requests, responses] = ["requests", "responses"].map(|what| {
+            let endpoint = format!("memory://{name}-{what}");
+            endpoint.parse().expect("an endpoint")
+        });
+        let sub = Sub::new();
+        sub.subscribe("");
+        sub.connect(&responses).expect("an endpoint");
+        let wire = Wire::bind(requests, responses, Options::default()).await;
+        let mut wire = wire.expect("a free name");
+        while sub.try_recv().is_err() {
+            wire.send(Message::from("are you there?"));
+            wire.flush();
+            yield_now().await;
+        }
+        while sub.try_recv().is_ok() {}
+        (wire, sub)
+    }
+
+    /// Sends so many messages and returns how many have come without a flush.
+    async fn sent(wire: &mut Wire, sub: &Sub, count: usize) -> usize {
+        (0..count).for_each(|_| wire.send(Message::from("!")));
+        for _ in 0..50 {
+            yield_now().await;
+        }
+        std::iter::from_fn(|| sub.try_recv().ok()).count()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_sent_is_written_with_the_next_flush() {
+        let (mut wire, sub) = heard("flush").await;
+        assert_eq!(sent(&mut wire, &sub, 3).await, 0);
+        wire.flush();
+        assert_eq!(sent(&mut wire, &sub, 0).await, 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_messages_do_not_wait_for_a_flush() {
+        let (mut wire, sub) = heard("many").await;
+        assert_eq!(sent(&mut wire, &sub, SHARE + 1).await, SHARE);
     }
 }
