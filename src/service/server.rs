@@ -7,7 +7,7 @@ mod builder;
 mod handlers;
 mod wire;
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -23,6 +23,9 @@ use crate::service::dispatch::Ticket;
 use crate::service::intake::{Counts, Intake, Output};
 use crate::service::reply::{HandlerError, Reply, Request};
 use crate::service::window::Answer;
+
+/// Requests that are answered where they are, at most, before the sockets have their turn.
+const BATCH: usize = 256;
 
 /// Answers the requests to one service. See [`Server::builder`].
 ///
@@ -153,8 +156,8 @@ where
         let mut stopping = false;
         let mut alarm = Alarm::new();
         loop {
-            self.turn().await;
-            if self.intake.is_done(now()) {
+            let more = self.turn().await;
+            if !more && self.intake.is_done(now()) {
                 break;
             }
             alarm.set(self.intake.next_timeout());
@@ -177,11 +180,12 @@ where
                 finished = self.handlers.next() => self.finish(finished),
                 // What is due is done by the turn.
                 () = alarm.rings() => {}
+                () = ready(()), if more => {}
             }
         }
         self.wire.read_all();
         self.read();
-        self.turn().await;
+        while self.turn().await {}
         self.wire.close().await;
     }
 
@@ -198,40 +202,51 @@ where
         }
     }
 
-    /// Does what is due and all that follows, and writes what there is to say.
-    async fn turn(&mut self) {
-        self.step();
+    /// Does what is due and what follows, and writes what there is to say. Returns whether there
+    /// is more to do at once.
+    async fn turn(&mut self) -> bool {
+        let mut more = self.step();
         // Those that are as quick as the first of them share its write.
         if self.wire.has_unwritten() && self.handlers.are_about_to_finish() {
             yield_now().await;
-            self.step();
+            more = self.step();
         }
         self.wire.flush();
+        more
     }
 
-    /// Does everything that the machine wants done.
-    fn step(&mut self) {
+    /// Does everything that the machine wants done, but for requests beyond so many that are
+    /// answered at once. Returns whether there may be any.
+    fn step(&mut self) -> bool {
         // A flood of requests must not keep what has finished waiting.
         while let Some(finished) = self.handlers.try_next() {
             self.finish(finished);
         }
-        let now = now();
-        if self.intake.next_timeout() <= now {
-            self.intake.handle_timeout(now);
+        let mut time = now();
+        if self.intake.next_timeout() <= time {
+            self.intake.handle_timeout(time);
         }
-        while let Some(output) = self.intake.poll(now) {
+        let mut answered = 0;
+        while answered < BATCH
+            && let Some(output) = self.intake.poll(time)
+        {
             match output {
                 Output::Send(message) => self.wire.send(message),
                 Output::Run(ticket, incoming) => {
-                    let answer = self.handlers.start(ticket, Request::new(incoming));
-                    self.finish(answer.map(|answer| (ticket, answer)));
+                    if let Some(answer) = self.handlers.start(ticket, Request::new(incoming)) {
+                        // It may have taken its time.
+                        time = now();
+                        self.intake.finished(ticket, answer, time);
+                        answered += 1;
+                    }
                 }
                 Output::Abort(ticket) => self.handlers.abort(ticket),
                 Output::Reconnect => self.wire.reconnect(),
-                Output::Fenced => self.intake.register(draw(), now),
+                Output::Fenced => self.intake.register(draw(), time),
             }
         }
         *self.report.lock() = report(&self.intake);
+        answered == BATCH
     }
 }
 
@@ -254,5 +269,112 @@ fn report(intake: &Intake) -> ServerStats {
         cancelled,
         repeats,
         ignored,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::{Duration, Instant};
+
+    use bytes::Bytes;
+
+    use super::{BATCH, Driver, Handlers, Intake, Wire};
+    use crate::message::Message;
+    use crate::options::Options;
+    use crate::service::ambient::now;
+    use crate::service::envelope::{Envelope, topic};
+    use crate::service::intake::Config;
+    use crate::service::reply::{HandlerError, Reply, Request};
+    use crate::service::window::Memory;
+    use crate::service::wire::{Control, Kind, Name, RequestId};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn request(counter: u64, method: &str, time_left: Option<Duration>) -> Message {
+        let id = RequestId { nonce: 1, counter };
+        let name = |name: &str| Name::new(name.to_owned()).expect("a name");
+        let control = Control {
+            method: name(method),
+            time_left,
+            ..Control::new(Kind::Request, id, name("geo"))
+        };
+        Envelope::bare(topic(b"client").expect("an id"), control).encode()
+    }
+
+    /// A server whose handlers are taken for quick ones.
+    async fn server<H, F>(place: &str, handler: H) -> Driver<H>
+    where
+        H: Fn(Request) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<Reply, HandlerError>> + Send + 'static,
+    {
+        let config = Config {
+            service: Name::new("geo").expect("a name"),
+            concurrency: 1,
+            queue: 10_000,
+            queue_octets: 1 << 20,
+            memory: Memory {
+                octets: 0,
+                time: SECOND,
+            },
+            heartbeat: SECOND,
+            forget: SECOND,
+            clients: 1,
+        };
+        let [requests, responses] = ["requests", "responses"].map(|what| {
+            let endpoint = format!("memory://{place}-{what}");
+            endpoint.parse().expect("an endpoint")
+        });
+        let wire = Wire::bind(requests, responses, Options::default()).await;
+        Driver {
+            intake: Intake::direct(config, 1, now()),
+            wire: wire.expect("a free name"),
+            handlers: Handlers::trusted(handler),
+            report: Arc::default(),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_expires_while_a_handler_holds_up_the_server_is_not_run() {
+        const DEADLINE: Duration = Duration::from_millis(5);
+        let ran = Arc::new(AtomicBool::new(false));
+        let runs = Arc::clone(&ran);
+        let handler = move |request: Request| {
+            match request.method() {
+                "block" => {
+                    let begun = Instant::now();
+                    while begun.elapsed() < 2 * DEADLINE {}
+                }
+                _ => runs.store(true, Ordering::Relaxed),
+            }
+            async { Ok(Reply::default()) }
+        };
+        let mut server = server("expires", handler).await;
+        let now = now();
+        server.intake.receive(request(1, "block", None), now);
+        let last = request(2, "run", Some(DEADLINE));
+        server.intake.receive(last, now);
+        server.step();
+        assert!(!ran.load(Ordering::Relaxed));
+        assert_eq!(
+            (
+                server.intake.counts().started,
+                server.intake.counts().rejected
+            ),
+            (1, 1)
+        );
+    }
+
+    #[tokio::test]
+    async fn the_sockets_have_their_turn_behind_so_many_answers() {
+        let mut server = server("turns", |_| async { Ok(Reply::raw(Bytes::new())) }).await;
+        let now = now();
+        for counter in 1..=BATCH as u64 + 1 {
+            server.intake.receive(request(counter, "quick", None), now);
+        }
+        assert!(server.step(), "there is more to do");
+        assert!(!server.step(), "that was all");
+        assert_eq!(server.intake.counts().answered, BATCH as u64 + 1);
     }
 }

@@ -59,7 +59,7 @@ impl Push {
         self.handle.core().expect(count);
     }
 
-    /// What is sent from now on answers nothing.
+    /// Several are expected no more.
     pub(crate) fn expect_nothing(&self) {
         self.handle.core().expect_nothing();
     }

@@ -38,6 +38,9 @@ fn block(machine: &Machine, reports: &[Report]) -> Result<String> {
         line(&mut block, report)?;
     }
     writeln!(block)?;
+    for report in reports {
+        services(&mut block, report)?;
+    }
     for cost in scaling(reports) {
         if cost.starts_with("pushsub") {
             writeln!(block, "- {cost}")?;
@@ -52,6 +55,24 @@ fn block(machine: &Machine, reports: &[Report]) -> Result<String> {
     }
     writeln!(block)?;
     Ok(block)
+}
+
+/// What calls of services come to in a row where others are called too.
+fn services(block: &mut String, report: &Report) -> Result<()> {
+    let others = report.rivals(Rival::is_rpc);
+    if others.is_empty() || report.rivals(|rival| rival == Rival::Service).is_empty() {
+        return Ok(());
+    }
+    let column = &report.columns()[0];
+    let show = |rival| {
+        let median = shortened(report.spread(rival, column).median);
+        format!("{median} ({})", rival.name())
+    };
+    let all = std::iter::once(Rival::Service).chain(others).map(show);
+    let all = all.collect::<Vec<_>>().join(", ");
+    let row = report.row.about;
+    writeln!(block, "- calls of a service, {row}, {}: {all}", column.title)?;
+    Ok(())
 }
 
 /// One row: our best flavour beside theirs. Ratios are merits: above 1 is better, whatever the unit.

@@ -164,7 +164,7 @@ impl Driver {
         let (sub, messages) = (&mut self.sub, &mut self.messages);
         tokio::select! {
             // Nobody else has this socket: it is open as long as this is.
-            _ = poll_fn(|context| sub.poll_recv_many(context, messages, BATCH)) => Woken::Messages,
+            Ok(_) = poll_fn(|context| sub.poll_recv_many(context, messages, BATCH)) => Woken::Messages,
             Some((peer, generation, event)) = self.push_events.next(), if links => {
                 Woken::Link(peer, generation, event)
             }
@@ -183,14 +183,14 @@ impl Driver {
     /// one instance share writes.
     async fn read_and_let_follow(&mut self) {
         let several = self.messages.len() > 1;
-        self.read();
+        self.read(Core::expect_requests);
         if several {
             yield_now().await;
             self.shared.with(|core, _| core.expect_nothing());
         }
     }
 
-    fn read(&mut self) {
+    fn read(&mut self, then: impl FnOnce(&mut Core)) {
         let messages = &mut self.messages;
         self.shared.with(|core, now| {
             core.expect_nothing();
@@ -201,7 +201,7 @@ impl Driver {
                     Err(error) => core.calls.unreadable(error, &control),
                 }
             }
-            core.expect_requests();
+            then(core);
         });
     }
 
@@ -214,7 +214,7 @@ impl Driver {
                 Err(_) => break,
             }
         }
-        self.read();
+        self.read(Core::expect_nothing);
     }
 
     fn link_event(&mut self, peer: PeerId, generation: u64, event: &Event) {

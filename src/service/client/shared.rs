@@ -47,7 +47,7 @@ pub(super) struct Core {
     pub(super) broken: Vec<PeerId>,
     /// Links that the task has to end.
     pub(super) forgotten: Vec<PeerId>,
-    /// Links that have ended calls when the task read last.
+    /// Links that have answered calls when the task read last.
     answering: Vec<PeerId>,
     /// The ends of pushes that nobody has looked at yet.
     unread: VecDeque<(Response, OwnedSemaphorePermit)>,
@@ -67,7 +67,7 @@ pub(super) struct Link {
     pub(super) up: bool,
     /// It is gone from the view.
     pub(super) leaving: bool,
-    /// Calls that it has ended, whose callers may make others.
+    /// Calls that it has answered lately, whose callers may make others.
     pub(super) answered: usize,
 }
 
@@ -258,7 +258,8 @@ impl Core {
     /// Who had an answer has made another request by now, or makes none.
     pub(super) fn expect_nothing(&mut self) {
         for peer in self.answering.drain(..) {
-            if let Some(link) = self.links.get(&peer) {
+            if let Some(link) = self.links.get_mut(&peer) {
+                link.answered = 0;
                 link.push.expect_nothing();
             }
         }

@@ -150,8 +150,9 @@ impl ServerBuilder {
     ///
     /// Where the last 64 were all done at their first poll, within 5 µs each, the
     /// next is polled by the server's own task, and gets one of its own if it
-    /// waits for anything. One that is slow there takes that away from those
-    /// behind it, each time for twice as many.
+    /// waits for anything. One that is slow there, and holds up the server, takes
+    /// that away from those behind it, each time for twice as many. So a handler
+    /// must not block its thread until another request of this server is answered.
     ///
     /// # Errors
     ///

@@ -133,7 +133,10 @@ impl Wire {
                 dealer.poll_recv_many(context, messages, BATCH)
             }
         };
-        received.map(|_| Heard::Messages)
+        match received {
+            Poll::Ready(Ok(_)) => Poll::Ready(Heard::Messages),
+            Poll::Ready(Err(_)) | Poll::Pending => Poll::Pending,
+        }
     }
 
     /// Takes what is there without waiting.
@@ -193,7 +196,10 @@ impl Wire {
             return;
         };
         match dial(broker, options) {
-            Ok((fresh, events)) => (*dealer, *monitor) = (fresh, events),
+            Ok((fresh, events)) => {
+                (*dealer, *monitor) = (fresh, events);
+                self.unwritten = 0;
+            }
             Err(error) => tracing::error!(%error, "the broker cannot be dialled again"),
         }
     }
