@@ -26,7 +26,7 @@ const CALLS: usize = 2_000;
 const SIZES: [usize; 5] = [1, 64, 255, 256, 1024];
 
 /// A question from DEALER to ROUTER and its answer, at both ends together.
-const MOST_FOR_A_QUESTION: f64 = 3.0;
+const MOST_FOR_A_QUESTION: f64 = 2.0;
 
 /// A call and its answer, at both ends together, the task of the handler included.
 const MOST_FOR_A_CALL: f64 = 16.0;
