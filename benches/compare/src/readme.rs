@@ -71,7 +71,11 @@ fn services(block: &mut String, report: &Report) -> Result<()> {
     let all = std::iter::once(Rival::Service).chain(others).map(show);
     let all = all.collect::<Vec<_>>().join(", ");
     let row = report.row.about;
-    writeln!(block, "- calls of a service, {row}, {}: {all}", column.title)?;
+    writeln!(
+        block,
+        "- calls of a service, {row}, {}: {all}",
+        column.title
+    )?;
     Ok(())
 }
 
