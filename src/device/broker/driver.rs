@@ -10,7 +10,6 @@ use tokio::time::Instant;
 
 use super::Shared;
 use super::core::{Core, Output};
-use crate::message::Message;
 use crate::service::ambient::Alarm;
 use crate::socket::{Event, Monitor, Pull, Router, XPub};
 
@@ -62,11 +61,11 @@ impl Driver {
             tokio::select! {
                 received = poll_fn(|it| self.router.poll_recv_many(it, &mut answers, BATCH)) => {
                     if received.is_err() { return }
-                    self.decide(|core, now| feed(&mut answers, |message| core.back(message, now)));
+                    self.decide(|core, now| answers.drain(..).for_each(|it| core.back(it, now)));
                 }
                 received = poll_fn(|it| self.pull.poll_recv_many(it, &mut requests, BATCH)) => {
                     if received.is_err() { return }
-                    self.decide(|core, now| feed(&mut requests, |message| core.front(message, now)));
+                    self.decide(|core, now| requests.drain(..).for_each(|it| core.front(it, now)));
                 }
                 Some(event) = self.events.next() => self.observe(event),
                 // Nobody needs the subscriptions, but they must not pile up.
@@ -163,8 +162,4 @@ impl Driver {
         }
         self.shared.core.lock().is_drained(now.into_std())
     }
-}
-
-fn feed(messages: &mut Vec<Message>, take: impl FnMut(Message)) {
-    messages.drain(..).for_each(take);
 }
