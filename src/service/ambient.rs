@@ -19,6 +19,9 @@ pub(crate) fn draw() -> u64 {
     RandomState::new().build_hasher().finish().max(1)
 }
 
+/// Where nothing is due, a task looks again after this time.
+pub(crate) const IDLE: Duration = Duration::from_secs(3_600);
+
 /// A timer of a task that says after each turn when it is due next. A later time than the one
 /// before is looked at when that has come, which costs less than to set it each time.
 #[derive(Debug)]
@@ -27,10 +30,10 @@ pub(crate) struct Alarm {
 }
 
 impl Alarm {
-    /// One that rings in an hour, unless it is set. Wants a runtime.
+    /// One that rings after [`IDLE`], unless it is set. Wants a runtime.
     pub(crate) fn new() -> Self {
         Self {
-            sleep: Box::pin(sleep(Duration::from_secs(3_600))),
+            sleep: Box::pin(sleep(IDLE)),
         }
     }
 

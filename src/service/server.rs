@@ -25,7 +25,7 @@ use crate::service::reply::{HandlerError, Reply, Request};
 use crate::service::window::Answer;
 
 /// Requests that are answered where they are, at most, before the sockets have their turn.
-const BATCH: usize = 256;
+const ANSWERS_A_TURN: usize = 256;
 
 /// Answers the requests to one service. See [`Server::builder`].
 ///
@@ -227,7 +227,7 @@ where
             self.intake.handle_timeout(time);
         }
         let mut answered = 0;
-        while answered < BATCH
+        while answered < ANSWERS_A_TURN
             && let Some(output) = self.intake.poll(time)
         {
             match output {
@@ -246,7 +246,7 @@ where
             }
         }
         *self.report.lock() = report(&self.intake);
-        answered == BATCH
+        answered == ANSWERS_A_TURN
     }
 }
 
@@ -280,7 +280,7 @@ mod tests {
 
     use bytes::Bytes;
 
-    use super::{BATCH, Driver, Handlers, Intake, Wire};
+    use super::{ANSWERS_A_TURN, Driver, Handlers, Intake, Wire};
     use crate::message::Message;
     use crate::options::Options;
     use crate::service::ambient::now;
@@ -370,11 +370,11 @@ mod tests {
     async fn the_sockets_have_their_turn_behind_so_many_answers() {
         let mut server = server("turns", |_| async { Ok(Reply::raw(Bytes::new())) }).await;
         let now = now();
-        for counter in 1..=BATCH as u64 + 1 {
+        for counter in 1..=ANSWERS_A_TURN as u64 + 1 {
             server.intake.receive(request(counter, "quick", None), now);
         }
         assert!(server.step(), "there is more to do");
         assert!(!server.step(), "that was all");
-        assert_eq!(server.intake.counts().answered, BATCH as u64 + 1);
+        assert_eq!(server.intake.counts().answered, ANSWERS_A_TURN as u64 + 1);
     }
 }

@@ -100,8 +100,8 @@ impl Core {
         }
     }
 
-    /// Accepts a message of a sink, as [`Self::try_send`] does, and leaves writing it to
-    /// [`Self::flush_fed`].
+    /// Accepts a message as [`Self::try_send`] does, of a sink or of who says several things at
+    /// once, and leaves writing it to [`Self::flush_fed`].
     pub(super) fn feed(&self, message: Message) -> Result<(), TrySendError> {
         let (mut message, mut flush) = (Some(message), Flush::new(Leaves::WithFlush));
         let mut state = self.state.lock_for_one();
@@ -117,7 +117,7 @@ impl Core {
         }
     }
 
-    /// Writes what sinks were given.
+    /// Writes what was fed.
     pub(super) fn flush_fed(&self) {
         let mut more = true;
         while more {
@@ -130,11 +130,11 @@ impl Core {
     }
 
     /// So many messages are about to be sent, to each peer, as answers to what came elsewhere.
-    pub(super) fn expect(&self, count: usize) {
-        self.state.lock().expect(count);
+    pub(super) fn expect_answers(&self, count: usize) {
+        self.state.lock().expect_answers_to_all(count);
     }
 
-    pub(super) fn expect_nothing(&self) {
+    pub(super) fn expect_no_answers(&self) {
         self.state.lock().expect_no_answers();
     }
 

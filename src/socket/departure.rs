@@ -49,7 +49,7 @@ const UNTIMED: usize = 16;
 pub(super) enum Leaves {
     /// The task that sent it, at once.
     AtOnce,
-    /// A `Sink`, when it is flushed.
+    /// Who flushes: a `Sink`, or one that says several things at once.
     WithFlush,
 }
 

@@ -487,13 +487,14 @@ macro_rules! attended_socket {
     ($socket:ident) => {
         #[allow(dead_code, reason = "one macro for all of them")]
         impl $socket {
-            /// Promises that its stream is polled whenever it wakes, and until there is nothing
-            /// more, or that it rests before long: until then no driver is woken to read.
+            /// Promises that its stream, or [`poll_recv_many`](Self::poll_recv_many), is polled
+            /// whenever it wakes, and until there is nothing more, or that it rests before long:
+            /// until then no driver is woken to read.
             pub(crate) fn attend(&mut self) {
                 self.handle.attend();
             }
 
-            /// Its stream is not polled for now: others see to what it was woken for.
+            /// It is not polled for now: others see to what it was woken for.
             pub(crate) fn rest(&mut self) {
                 self.handle.rest();
             }

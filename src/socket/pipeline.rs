@@ -54,14 +54,14 @@ reserving_socket!(Push);
 
 impl Push {
     /// So many messages were received elsewhere, whose receivers are about to send as many here:
-    /// they share writes as answers do, until [`expect_nothing`](Self::expect_nothing).
-    pub(crate) fn expect(&self, count: usize) {
-        self.handle.core().expect(count);
+    /// they share writes as answers do, until [`expect_no_answers`](Self::expect_no_answers).
+    pub(crate) fn expect_answers(&self, count: usize) {
+        self.handle.core().expect_answers(count);
     }
 
     /// Several are expected no more.
-    pub(crate) fn expect_nothing(&self) {
-        self.handle.core().expect_nothing();
+    pub(crate) fn expect_no_answers(&self) {
+        self.handle.core().expect_no_answers();
     }
 }
 
@@ -109,7 +109,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn messages_that_are_expected_share_a_write_when_the_last_is_there() {
         let (push, _pull) = connected("expected").await;
-        push.expect(3);
+        push.expect_answers(3);
         assert_eq!(written(&push, 2), 0);
         assert_eq!(written(&push, 1), 3);
     }
@@ -117,17 +117,17 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_sent_where_nothing_is_expected_any_more_leaves_at_once() {
         let (push, _pull) = connected("unexpected").await;
-        push.expect(3);
-        push.expect_nothing();
+        push.expect_answers(3);
+        push.expect_no_answers();
         assert_eq!(written(&push, 1), 1);
     }
 
     #[tokio::test(start_paused = true)]
     async fn those_of_the_expected_that_are_there_leave_without_the_others() {
         let (push, pull) = connected("stays-away").await;
-        push.expect(3);
+        push.expect_answers(3);
         assert_eq!(written(&push, 2), 0);
-        push.expect_nothing();
+        push.expect_no_answers();
         for _ in 0..2 {
             assert_eq!(pull.recv().await, Ok(Message::from("!")));
         }

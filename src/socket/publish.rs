@@ -82,7 +82,6 @@ sending_socket!(
 );
 receiving_socket!(XPub);
 attended_socket!(XPub);
-
 feeding_socket!(XPub);
 
 impl XPub {

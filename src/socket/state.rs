@@ -323,7 +323,7 @@ impl State {
     }
 
     /// As many answers are about to be sent to each peer, whatever they answer.
-    pub(super) fn expect(&mut self, count: usize) {
+    pub(super) fn expect_answers_to_all(&mut self, count: usize) {
         for (index, pipe) in &mut self.pipes {
             if count > 0 && pipe.departure.asked(count, now) {
                 let serial = pipe.serial;

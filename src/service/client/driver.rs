@@ -14,7 +14,7 @@ use crate::discovery::{Freshness, Instance, View, Watch};
 use crate::endpoint::Endpoint;
 use crate::message::Message;
 use crate::options::Options;
-use crate::service::ambient::Alarm;
+use crate::service::ambient::{Alarm, IDLE};
 use crate::service::call::PeerId;
 use crate::service::envelope::{ClientId, Envelope};
 use crate::socket::{Event, Monitor, Push, Sub};
@@ -24,9 +24,6 @@ const BATCH: usize = 256;
 
 /// How long what was pushed may be written when the client closes.
 const LINGER: Duration = Duration::from_secs(1);
-
-/// Where nothing is due, the task looks again after this time.
-const IDLE: Duration = Duration::from_secs(3_600);
 
 /// The task and what only it touches.
 pub(super) struct Driver {
@@ -186,14 +183,14 @@ impl Driver {
         self.read(Core::expect_requests);
         if several {
             yield_now().await;
-            self.shared.with(|core, _| core.expect_nothing());
+            self.shared.with(|core, _| core.expect_no_requests());
         }
     }
 
     fn read(&mut self, then: impl FnOnce(&mut Core)) {
         let messages = &mut self.messages;
         self.shared.with(|core, now| {
-            core.expect_nothing();
+            core.expect_no_requests();
             for message in messages.drain(..) {
                 let control = message.frames().get(1).cloned().unwrap_or_default();
                 match Envelope::decode(message) {
@@ -214,7 +211,7 @@ impl Driver {
                 Err(_) => break,
             }
         }
-        self.read(Core::expect_nothing);
+        self.read(Core::expect_no_requests);
     }
 
     fn link_event(&mut self, peer: PeerId, generation: u64, event: &Event) {

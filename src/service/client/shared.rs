@@ -250,17 +250,17 @@ impl Core {
     pub(super) fn expect_requests(&mut self) {
         for peer in &self.answering {
             if let Some(link) = self.links.get_mut(peer) {
-                link.push.expect(std::mem::take(&mut link.answered));
+                link.push.expect_answers(std::mem::take(&mut link.answered));
             }
         }
     }
 
     /// Who had an answer has made another request by now, or makes none.
-    pub(super) fn expect_nothing(&mut self) {
+    pub(super) fn expect_no_requests(&mut self) {
         for peer in self.answering.drain(..) {
             if let Some(link) = self.links.get_mut(&peer) {
                 link.answered = 0;
-                link.push.expect_nothing();
+                link.push.expect_no_answers();
             }
         }
     }

@@ -1,6 +1,8 @@
 //! How a target is chosen for a request that has no key.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
+
+use rustc_hash::FxHashMap;
 
 use super::TargetId;
 
@@ -33,7 +35,7 @@ pub(super) enum Open {
     },
     Random {
         targets: Vec<TargetId>,
-        positions: HashMap<TargetId, usize>,
+        positions: FxHashMap<TargetId, usize>,
         state: u64,
     },
 }
@@ -47,7 +49,7 @@ impl Open {
             },
             Choice::TwoRandomChoices(seed) => Self::Random {
                 targets: Vec::new(),
-                positions: HashMap::new(),
+                positions: FxHashMap::default(),
                 // Zero is the one state that xorshift never leaves.
                 state: seed | 1,
             },
