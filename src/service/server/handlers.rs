@@ -14,7 +14,8 @@ use crate::service::dispatch::Ticket;
 use crate::service::reply::{HandlerError, Reply, Request, answer};
 use crate::service::window::Answer;
 
-/// What a handler may take, at most, to be called quick: a task of its own costs as much.
+/// What a handler may take, at most, to be called quick. A task of its own costs some 5,000
+/// instructions, which are then no small part of it.
 const QUICK: Duration = Duration::from_micros(5);
 
 /// One that takes longer where it is has held up the server.
