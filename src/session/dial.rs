@@ -38,7 +38,7 @@ pub(crate) async fn dial(
         let (reason, stop) = match Box::pin(connecting).await {
             Some(Ok(link)) => {
                 let since = Instant::now();
-                let reason = link.drive(&settings, &mut phase).await;
+                let reason = link.drive(&settings).await;
                 backoff.succeeded(since.elapsed());
                 (reason, Some(ReconnectStop::Disconnected))
             }

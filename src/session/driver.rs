@@ -1,109 +1,157 @@
 //! Drives a link to its end: writes, reads while nobody receives, heartbeats.
 
-use std::future::poll_fn;
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::Settings;
 use super::alarm::Alarm;
 use super::heartbeat::{self, Due, Heartbeat};
+use super::inproc::Joined;
 use super::link::Wired;
 use super::patience::Patience;
-use super::port::Phase;
 use super::stall::Stall;
+use super::{Link, Settings};
 use crate::error::LinkError;
 use crate::options::ConnectionOptions;
 use crate::zmtp::Command;
 
-/// Runs the link until it ends, however it ends, and tells the port.
+/// Drives a link until it ends, however it ends, and tells the port.
 ///
-/// Dropping the future ends the link as well.
-pub(super) async fn drive(
-    link: &Wired,
-    settings: &Settings,
-    phase: &mut watch::Receiver<Phase>,
-) -> LinkError {
-    let mut end = End {
-        link,
-        reason: LinkError::RuntimeGone,
-    };
-    end.reason = tokio::select! {
-        reason = run(link, settings) => reason,
-        _ = phase.wait_for(|phase| *phase == Phase::Closed) => LinkError::ClosedHere,
-    };
-    end.reason.clone()
+/// Dropping it ends the link as well. It is a future by hand, as each link at rest
+/// keeps one, and an async function would hold some of it twice.
+pub(super) struct Driver<'a> {
+    turns: Turns<'a>,
+    /// The port knows of the end.
+    told: bool,
 }
 
-/// The turns of the driver, until the link ends by itself.
-pub(super) async fn run(link: &Wired, settings: &Settings) -> LinkError {
-    let mut pulse = Pulse::new(link, &settings.connection);
-    let mut stall = Stall::new(settings);
-    // What came with the handshake is decoded, and the wire's waker set.
-    link.read();
-    let mut patience = Patience::default();
-    poll_fn(|context| {
-        let ended = poll(link, &mut pulse, &mut stall, context);
-        if ended.is_pending() && patience.poll(link, context).is_ready() {
-            return Poll::Ready(LinkError::OutOfBudget);
+impl<'a> Driver<'a> {
+    pub(super) fn new(link: &'a Link, settings: &'a Settings) -> Self {
+        Self {
+            turns: Turns::new(link, settings),
+            told: false,
         }
-        ended
-    })
-    .await
-}
+    }
 
-/// Tells the port that the link ended, also when the runtime drops the driver.
-struct End<'a> {
-    link: &'a Wired,
-    reason: LinkError,
-}
-
-impl Drop for End<'_> {
-    fn drop(&mut self) {
-        let unwritten = self.link.sever();
-        self.link
-            .port
-            .detach(self.link.pipe, unwritten, &self.reason);
-    }
-}
-
-/// One turn. Every step may have been the reason for the wake-up, so each is looked at.
-fn poll(
-    link: &Wired,
-    pulse: &mut Pulse,
-    stall: &mut Stall,
-    context: &mut Context<'_>,
-) -> Poll<LinkError> {
-    link.register_driver(context.waker());
-    if link.port.claim_readable(link.pipe) {
-        link.read();
-    }
-    if let Some(reason) = link.failure() {
-        return Poll::Ready(ended(link, reason));
-    }
-    if pulse.poll(link, context).is_ready() {
-        // The last look at the wire may have found the peer gone.
-        let reason = link.failure().unwrap_or(LinkError::Silent);
-        return Poll::Ready(ended(link, reason));
-    }
-    match link.poll_flush() {
-        Poll::Ready(Ok(())) if link.is_finishing() && link.port.is_drained(link.pipe) => {
-            // The peer reads to the end of what was written and closes; its
-            // closing is read as any other.
-            let _ = link.poll_shutdown();
-        }
-        Poll::Ready(Err(reason)) => return Poll::Ready(ended(link, reason)),
-        // Behind the PING, for which nothing is kept either.
-        Poll::Ready(Ok(())) if std::mem::take(&mut pulse.beaten) => link.shed(),
-        Poll::Ready(Ok(())) => {}
-        Poll::Pending => {
-            if stall.poll(link.intake(), context).is_ready() {
-                return Poll::Ready(LinkError::Stalled);
+    fn tell(&mut self, reason: &LinkError) {
+        self.told = true;
+        match &self.turns {
+            Turns::Wired(WiredTurns { link, .. }) => {
+                let unwritten = link.sever();
+                link.port.detach(link.pipe, unwritten, reason);
+            }
+            Turns::Joined(link) => {
+                let unwritten = link.sever();
+                link.port.detach(link.pipe, unwritten, reason);
             }
         }
     }
-    Poll::Pending
+}
+
+impl Future for Driver<'_> {
+    type Output = LinkError;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<LinkError> {
+        let reason = ready!(self.turns.poll(context));
+        self.tell(&reason);
+        Poll::Ready(reason)
+    }
+}
+
+impl Drop for Driver<'_> {
+    fn drop(&mut self) {
+        if !self.told {
+            self.tell(&LinkError::RuntimeGone);
+        }
+    }
+}
+
+/// The turns of a driver, until the link ends.
+pub(super) enum Turns<'a> {
+    Wired(WiredTurns<'a>),
+    Joined(&'a Joined),
+}
+
+impl<'a> Turns<'a> {
+    pub(super) fn new(link: &'a Link, settings: &'a Settings) -> Self {
+        match link {
+            Link::Wired(wired) => Self::Wired(WiredTurns::new(wired, settings)),
+            Link::Joined(joined) => Self::Joined(joined),
+        }
+    }
+
+    /// One turn. Ready when the link has ended.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<LinkError> {
+        match self {
+            Self::Wired(turns) => turns.poll(context),
+            Self::Joined(joined) => joined.poll(context),
+        }
+    }
+}
+
+/// The turns over a wire.
+pub(super) struct WiredTurns<'a> {
+    link: &'a Wired,
+    pulse: Pulse<'a>,
+    stall: Stall,
+    patience: Patience,
+}
+
+impl<'a> WiredTurns<'a> {
+    fn new(link: &'a Wired, settings: &'a Settings) -> Self {
+        let pulse = Pulse::new(link, &settings.connection);
+        // What came with the handshake is decoded, and the wire's waker set.
+        link.read();
+        Self {
+            link,
+            pulse,
+            stall: Stall::new(settings),
+            patience: Patience::default(),
+        }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<LinkError> {
+        let ended = self.look(context);
+        if ended.is_pending() && self.patience.poll(self.link, context).is_ready() {
+            return Poll::Ready(LinkError::OutOfBudget);
+        }
+        ended
+    }
+
+    /// Every step may have been the reason for the wake-up, so each is looked at.
+    fn look(&mut self, context: &mut Context<'_>) -> Poll<LinkError> {
+        let link = self.link;
+        link.register_driver(context.waker());
+        if link.port.claim_readable(link.pipe) {
+            link.read();
+        }
+        if let Some(reason) = link.failure() {
+            return Poll::Ready(ended(link, reason));
+        }
+        if self.pulse.poll(link, context).is_ready() {
+            // The last look at the wire may have found the peer gone.
+            let reason = link.failure().unwrap_or(LinkError::Silent);
+            return Poll::Ready(ended(link, reason));
+        }
+        match link.poll_flush() {
+            Poll::Ready(Ok(())) if link.is_finishing() && link.port.is_drained(link.pipe) => {
+                // The peer reads to the end of what was written and closes; its
+                // closing is read as any other.
+                let _ = link.poll_shutdown();
+            }
+            Poll::Ready(Err(reason)) => return Poll::Ready(ended(link, reason)),
+            // Behind the PING, for which nothing is kept either.
+            Poll::Ready(Ok(())) if std::mem::take(&mut self.pulse.beaten) => link.shed(),
+            Poll::Ready(Ok(())) => {}
+            Poll::Pending => {
+                if self.stall.poll(link.intake(), context).is_ready() {
+                    return Poll::Ready(LinkError::Stalled);
+                }
+            }
+        }
+        Poll::Pending
+    }
 }
 
 /// Takes what a peer that went has left on the wire.
@@ -115,8 +163,8 @@ fn ended(link: &Wired, reason: LinkError) -> LinkError {
 }
 
 /// The heartbeat, and its alarm, which is set to when something is due.
-struct Pulse {
-    heartbeat: Heartbeat,
+struct Pulse<'a> {
+    heartbeat: Heartbeat<'a>,
     /// What our PINGs say of us.
     time_to_live: u16,
     alarm: Alarm,
@@ -124,8 +172,8 @@ struct Pulse {
     beaten: bool,
 }
 
-impl Pulse {
-    fn new(link: &Wired, options: &ConnectionOptions) -> Self {
+impl<'a> Pulse<'a> {
+    fn new(link: &Wired, options: &'a ConnectionOptions) -> Self {
         // PINGs are of 3.1; to a peer of 3.0 they would be noise (H07).
         let asks = link.version >= (3, 1);
         let mut pulse = Self {

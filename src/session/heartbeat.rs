@@ -23,15 +23,14 @@ const MOST_UNANSWERED: u8 = 3;
 const SILENT_INTERVALS: u32 = 2;
 
 /// What is known of both sides' patience.
-pub(super) struct Heartbeat {
-    asking: Option<Asking>,
+pub(super) struct Heartbeat<'a> {
+    asking: Option<Asking<'a>>,
     /// When the peer has said it is dead if nothing more is heard (H05).
     promised: Option<Instant>,
 }
 
-struct Asking {
-    interval: Duration,
-    timeout: Duration,
+struct Asking<'a> {
+    options: &'a ConnectionOptions,
     next: Instant,
     /// When the first PING was sent since the last sign of life, and how many were.
     unanswered: Option<Instant>,
@@ -56,14 +55,13 @@ pub(super) enum Due {
     Cut,
 }
 
-impl Heartbeat {
+impl<'a> Heartbeat<'a> {
     /// `asks`: the peer knows PINGs.
-    pub(super) fn new(now: Instant, options: &ConnectionOptions, asks: bool) -> Self {
+    pub(super) fn new(now: Instant, options: &'a ConnectionOptions, asks: bool) -> Self {
         let interval = options.heartbeat_interval.filter(|_| asks);
         Self {
             asking: interval.map(|interval| Asking {
-                interval,
-                timeout: timeout(options, interval),
+                options,
                 next: now + interval,
                 unanswered: None,
                 pings: 0,
@@ -104,7 +102,7 @@ impl Heartbeat {
         if asking.next > now {
             return Due::Nothing;
         }
-        asking.next = now + asking.interval;
+        asking.next = now + interval(asking.options);
         asking.unanswered.get_or_insert(now);
         if asking.pings == MOST_UNANSWERED {
             return Due::Nothing;
@@ -114,10 +112,10 @@ impl Heartbeat {
     }
 }
 
-impl Asking {
+impl Asking<'_> {
     /// When the peer is dead.
     fn patience(&self) -> Option<Instant> {
-        self.unanswered.map(|since| since + self.timeout)
+        self.unanswered.map(|since| since + timeout(self.options))
     }
 }
 
@@ -125,16 +123,20 @@ fn cut_if(dead: bool) -> Due {
     if dead { Due::Cut } else { Due::Nothing }
 }
 
-fn timeout(options: &ConnectionOptions, interval: Duration) -> Duration {
+/// How often a peer is asked: only where it is.
+fn interval(options: &ConnectionOptions) -> Duration {
+    options.heartbeat_interval.unwrap_or_default()
+}
+
+fn timeout(options: &ConnectionOptions) -> Duration {
     let timeout = options.heartbeat_timeout;
-    timeout.unwrap_or(interval * SILENT_INTERVALS)
+    timeout.unwrap_or_else(|| interval(options) * SILENT_INTERVALS)
 }
 
 /// What our PINGs say of us, in tenths of a second: the peer may wait for us as
 /// long as we wait for it, unless the options say otherwise.
 pub(super) fn time_to_live(options: &ConnectionOptions) -> u16 {
-    let interval = options.heartbeat_interval.unwrap_or_default();
-    let patience = interval + timeout(options, interval);
+    let patience = interval(options) + timeout(options);
     let time = options.heartbeat_time_to_live.unwrap_or(patience);
     u16::try_from(time.as_millis().div_ceil(100)).unwrap_or(u16::MAX)
 }
@@ -209,7 +211,8 @@ mod tests {
     #[test]
     fn any_sign_of_life_begins_anew() {
         let start = Instant::now();
-        let mut heartbeat = Heartbeat::new(start, &seconds(10, None), true);
+        let options = seconds(10, None);
+        let mut heartbeat = Heartbeat::new(start, &options, true);
         for _ in 0..100 {
             let now = heartbeat.next().expect("it asks for ever");
             assert_eq!(heartbeat.look(now, LIFE), Due::Ping);

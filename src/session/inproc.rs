@@ -11,7 +11,6 @@
 //! for waits at the end, counted as unwritten, until that socket asks for it.
 
 use std::collections::HashMap;
-use std::future::poll_fn;
 use std::io;
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
@@ -19,12 +18,12 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 use parking_lot::Mutex as LastingMutex;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time;
 
 use super::expire;
 use super::handshake::{introduce, local};
-use super::port::{Attach, Left, Phase, PipeId, Port, Subscription, Taken, Writer};
+use super::port::{Attach, Left, PipeId, Port, Subscription, Taken, Writer};
 use super::{Link, Settings};
 use crate::context::Context as Owner;
 use crate::endpoint::Endpoint;
@@ -47,7 +46,7 @@ const ROUNDS: usize = 16;
 /// One end of a connection within the process.
 pub(crate) struct Joined {
     pub(super) pipe: PipeId,
-    port: Arc<dyn Port>,
+    pub(super) port: Arc<dyn Port>,
     outgoing: Mutex<Direction>,
     driver: AtomicWaker,
     /// What is queued is to be passed on, then the connection ends.
@@ -229,7 +228,7 @@ impl Joined {
     }
 
     /// Ends both directions. Returns what the other socket had no room for.
-    fn sever(&self) -> Batch {
+    pub(super) fn sever(&self) -> Batch {
         let mut outgoing = self.outgoing.lock();
         outgoing.ended = true;
         let peer = outgoing.peer.take();
@@ -257,35 +256,6 @@ fn join(ours: &Arc<Joined>, theirs: &Arc<Joined>) {
     }
     ours.wake();
     theirs.wake();
-}
-
-/// Runs one end until the connection ends, however it ends, and tells the port.
-///
-/// Dropping the future ends the connection as well.
-pub(super) async fn drive(link: &Joined, phase: &mut watch::Receiver<Phase>) -> LinkError {
-    let mut end = End {
-        link,
-        reason: LinkError::RuntimeGone,
-    };
-    end.reason = tokio::select! {
-        reason = poll_fn(|context| link.poll(context)) => reason,
-        _ = phase.wait_for(|phase| *phase == Phase::Closed) => LinkError::ClosedHere,
-    };
-    end.reason.clone()
-}
-
-/// Tells the port that the connection ended, also when the runtime drops the driver.
-struct End<'a> {
-    link: &'a Joined,
-    reason: LinkError,
-}
-
-impl Drop for End<'_> {
-    fn drop(&mut self) {
-        let unwritten = self.link.sever();
-        let Joined { port, pipe, .. } = self.link;
-        port.detach(*pipe, unwritten, &self.reason);
-    }
 }
 
 /// Who listens, by context and name.

@@ -147,9 +147,8 @@ fn join(offer: inproc::Offer, bound: &Arc<Bound>) {
         Ok(link) => {
             let bound = bound.clone();
             tokio::spawn(async move {
-                let _place = place;
-                let mut phase = bound.connections.clone();
-                link.drive(&bound.settings, &mut phase).await;
+                link.drive(&bound.settings).await;
+                drop(place);
             });
         }
         Err(reason) => bound.port.refused(&bound.endpoint, "inproc", &reason),
@@ -196,11 +195,10 @@ fn serve(
     place: Place,
 ) -> impl Future<Output = ()> + Send + 'static {
     async move {
-        let _place = place;
-        let mut phase = bound.connections.clone();
         if let Some(link) = welcome.await {
-            link.drive(&bound.settings, &mut phase).await;
+            link.drive(&bound.settings).await;
         }
+        drop(place);
     }
 }
 

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use tokio::io::DuplexStream;
 
+use super::driver::Turns;
 use super::inproc::Joined;
 use super::link::Wired;
-use super::{Link, PipeId, Port, Settings, driver};
+use super::{Link, PipeId, Port, Settings};
 use crate::error::LinkError;
 use crate::options::Origin;
 use crate::transport::{Wire, WireName};
@@ -42,8 +43,6 @@ pub(crate) fn wired(
 
 /// The turns of a link's driver, until the link ends by itself.
 pub(crate) async fn drive(link: &Link, settings: &Settings) -> LinkError {
-    match link {
-        Link::Wired(wired) => driver::run(wired, settings).await,
-        Link::Joined(joined) => poll_fn(|context| joined.poll(context)).await,
-    }
+    let mut turns = Turns::new(link, settings);
+    poll_fn(|context| turns.poll(context)).await
 }

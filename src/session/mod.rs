@@ -33,13 +33,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::watch;
 
 use crate::context::Context;
 use crate::error::{GivenUp, LinkError};
 use crate::options::{ConnectionOptions, Identity, Options, SocketType, TransportOptions};
 use crate::pipe::{Batch, Fate};
 
+use driver::Driver;
 use inproc::Joined;
 use link::Wired;
 
@@ -173,10 +173,7 @@ impl Link {
     }
 
     /// Drives the link to its end.
-    async fn drive(&self, settings: &Settings, phase: &mut watch::Receiver<Phase>) -> LinkError {
-        match self {
-            Self::Wired(wired) => driver::drive(wired, settings, phase).await,
-            Self::Joined(joined) => inproc::drive(joined, phase).await,
-        }
+    fn drive<'a>(&'a self, settings: &'a Settings) -> Driver<'a> {
+        Driver::new(self, settings)
     }
 }

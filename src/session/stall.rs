@@ -32,7 +32,8 @@ pub(super) struct Stall {
     /// The limit holds to the instant: an option asks for it. Otherwise what is stuck is
     /// noticed a period later, and a link that flows again and again costs no clock.
     exact: bool,
-    watch: Option<Watch>,
+    /// Boxed, as hardly any write has to wait.
+    watch: Option<Box<Watch>>,
 }
 
 struct Watch {
@@ -55,7 +56,9 @@ impl Stall {
     /// Ready when the peer has taken nothing for too long; to be asked while a write waits.
     pub(super) fn poll(&mut self, intake: Intake, context: &mut Context<'_>) -> Poll<()> {
         let limit = self.limit;
-        let watch = self.watch.get_or_insert_with(|| Watch::new(intake, limit));
+        let watch = self
+            .watch
+            .get_or_insert_with(|| Box::new(Watch::new(intake, limit)));
         if limit.is_some() && self.exact && intake.written != watch.since.written {
             watch.restart(intake, limit);
         }

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::core::Core;
 use super::handle::Handle;
 use super::stats::Stats;
+use crate::error::LinkError;
 use crate::session::{Link, Phase, Writer};
 
 /// What `close` achieved.
@@ -104,9 +105,10 @@ impl Closing {
     }
 
     fn announce(&self, phase: Phase) {
-        if phase == Phase::Closed {
-            self.core.give_up();
-        }
+        let links = match phase {
+            Phase::Closed => self.core.give_up(),
+            Phase::Open | Phase::Finishing => Vec::new(),
+        };
         for sender in &self.phases {
             sender.send_if_modified(|current| {
                 let grows = *current < phase;
@@ -114,6 +116,10 @@ impl Closing {
                 grows
             });
         }
+        // Behind it, so that no endpoint is dialled again.
+        links
+            .iter()
+            .for_each(|link| link.fail(LinkError::ClosedHere));
     }
 
     async fn ended(&self) {
@@ -144,14 +150,16 @@ impl Core {
     }
 
     /// What waits for a connection is given up. What waits on one goes with
-    /// it: its writer may be at work.
-    fn give_up(&self) {
+    /// it: its writer may be at work. Returns the connections; there will be no others.
+    fn give_up(&self) -> Vec<Arc<Link>> {
         let mut state = self.state.lock();
         state.phase = Phase::Closed;
         let unconnected = state.pipes.iter().filter(|(_, pipe)| pipe.link.is_none());
         for index in unconnected.map(|(index, _)| index).collect::<Vec<_>>() {
             state.discard_outgoing(index);
         }
+        let links = state.pipes.iter().filter_map(|(_, pipe)| pipe.link.clone());
+        links.collect()
     }
 
     /// Nothing more happens: all sessions have ended, or there never was one.

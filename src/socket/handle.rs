@@ -13,7 +13,7 @@ use super::monitor::{Event, Monitor};
 use super::peer::PeerInfo;
 use super::stats::Stats;
 use crate::endpoint::{Endpoint, IntoEndpoint};
-use crate::error::{BindError, ConnectError};
+use crate::error::{BindError, ConnectError, LinkError};
 use crate::message::Message;
 use crate::options::{Identity, Options, SocketType};
 use crate::pipe::Ticket;
@@ -234,9 +234,13 @@ impl Handle {
                 pipe.link.clone()
             })
         };
+        session.phase.send_replace(Phase::Closed);
         match link {
             // Its driver gives up the pipe when the connection has ended.
-            Some(link) => link.flush_now(Writer::Flush),
+            Some(link) => {
+                link.flush_now(Writer::Flush);
+                link.fail(LinkError::ClosedHere);
+            }
             None => {
                 let mut state = core.state.lock();
                 if state.pipe(id).is_some_and(|pipe| pipe.link.is_none()) {
@@ -249,7 +253,6 @@ impl Handle {
                 waiting.into_iter().for_each(Waker::wake);
             }
         }
-        session.phase.send_replace(Phase::Closed);
         true
     }
 

@@ -8,7 +8,7 @@ use crate::options::{Identity, SocketType};
 use crate::zmtp::command::{Command, CommandError};
 use crate::zmtp::frame::{FrameError, Header};
 use crate::zmtp::greeting::{self, Greeting, GreetingError};
-use crate::zmtp::metadata::Metadata;
+use crate::zmtp::metadata::{IDENTITY, Metadata, SOCKET_TYPE};
 
 /// The handshake of one link, the same in both roles.
 ///
@@ -215,12 +215,6 @@ impl Handshake {
         })
     }
 }
-
-/// The property with the name of a socket's type.
-const SOCKET_TYPE: &str = "Socket-Type";
-
-/// The property with the name by which a ROUTER is to know the peer.
-const IDENTITY: &str = "Identity";
 
 /// Whether an identity means something from a socket of this type (37/ZMTP).
 fn brings_identity(socket_type: SocketType) -> bool {

@@ -1,15 +1,24 @@
 //! The properties that READY carries: names and values, bounded.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
-use crate::options::is_property_name;
+use crate::options::{SocketType, is_property_name};
 
 /// The properties of a peer, or ours. Names are unique but for their case.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Metadata {
-    /// At most [`MAX_PROPERTIES`], in the order in which they came.
-    properties: Vec<(Box<str>, Bytes)>,
+    /// At most [`MAX_PROPERTIES`], in the order in which they came. The names that each peer
+    /// has are there already.
+    properties: Vec<(Cow<'static, str>, Bytes)>,
 }
+
+/// The property with the name of a socket's type.
+pub(super) const SOCKET_TYPE: &str = "Socket-Type";
+
+/// The property with the name by which a ROUTER is to know the peer.
+pub(super) const IDENTITY: &str = "Identity";
 
 /// The most properties of a READY.
 pub(crate) const MAX_PROPERTIES: usize = 64;
@@ -60,7 +69,7 @@ impl Metadata {
             if metadata.properties.len() == MAX_PROPERTIES {
                 return Err(MetadataError::TooMuch);
             }
-            metadata.insert(name, Bytes::copy_from_slice(value));
+            metadata.insert(name, kept(value));
             octets = rest;
         }
         Ok(metadata)
@@ -68,7 +77,12 @@ impl Metadata {
 
     /// Appends a property. The name is one of ours, or was checked.
     pub(crate) fn insert(&mut self, name: &str, value: Bytes) {
-        self.properties.push((name.into(), value));
+        let name = match name {
+            SOCKET_TYPE => SOCKET_TYPE.into(),
+            IDENTITY => IDENTITY.into(),
+            other => other.to_owned().into(),
+        };
+        self.properties.push((name, value));
     }
 
     /// The value of a property; the case of the name does not matter (37/ZMTP).
@@ -93,6 +107,14 @@ impl Metadata {
             out.extend_from_slice(&length.to_be_bytes());
             out.extend_from_slice(value);
         }
+    }
+}
+
+/// A value that lives as long as the link: types of sockets are there already.
+fn kept(value: &[u8]) -> Bytes {
+    match SocketType::from_name(value) {
+        Some(known) => Bytes::from_static(known.name().as_bytes()),
+        None => Bytes::copy_from_slice(value),
     }
 }
 
