@@ -40,7 +40,7 @@ use crate::row::Row;
 struct Arguments {
     #[command(subcommand)]
     process: Option<Process>,
-    /// What to measure; everything where not given
+    /// What to measure; the rows of the README where not given
     #[arg(long, value_parser = Row::find, value_delimiter = ',')]
     rows: Vec<&'static Row>,
     /// Who takes part; all where not given
@@ -163,7 +163,7 @@ fn read(files: &[PathBuf]) -> Result<Results> {
             reports.push(report);
         }
     }
-    let place = |report: &Report| row::ROWS.iter().position(|row| row == report.row);
+    let place = |report: &Report| Row::all().position(|row| row == report.row);
     reports.sort_by_key(place);
     let machine = machine.context("there is no file")?;
     Ok(Results { machine, reports })

@@ -24,6 +24,8 @@ pub(crate) enum Part {
     Second,
     Both,
     Device,
+    /// A device behind that one.
+    Behind,
 }
 
 /// Does the work of one process, and says what came of it.
@@ -38,6 +40,7 @@ pub(crate) fn work(part: Part, rival: Rival, task: Task) -> Result<()> {
         Part::Second => rival.second(task),
         Part::Both => rival.both(task),
         Part::Device => rival.device(task, || println!("ready")),
+        Part::Behind => rival.behind(task, || println!("ready")),
     }?;
     if outcome.cpu.is_none() {
         outcome.cpu = Some(resources::cpu_seconds()?);
@@ -79,6 +82,7 @@ impl Process {
             Part::Second => "second",
             Part::Both => "both",
             Part::Device => "device",
+            Part::Behind => "behind",
         };
         let mut child = command
             .args(["part", part, "--rival", rival.name(), "--row", row.name])

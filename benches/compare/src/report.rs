@@ -99,7 +99,7 @@ impl Report {
             Work::Gather(_) | Work::Topics(_) => &SCALE,
             Work::Idle(_) => &IDLE,
             _ if self.row.is_round_trip() => &ROUND_TRIP,
-            _ if self.row.size >= 1 << 15 => &RATE_AND_MEMORY,
+            _ if self.row.content.largest() >= 1 << 15 => &RATE_AND_MEMORY,
             _ => &RATE,
         }
     }

@@ -11,8 +11,7 @@ pub(crate) struct Row {
     pub(crate) group: Group,
     pub(crate) work: Work,
     pub(crate) transport: Transport,
-    /// Octets of a message, at least eight.
-    pub(crate) size: usize,
+    pub(crate) content: Content,
     /// The processors that the first processes and the last are bound to, where the row is about wake-ups.
     pub(crate) cores: Option<[&'static str; 2]>,
     /// The row that does the same on a smaller scale.
@@ -31,11 +30,24 @@ pub(crate) enum Group {
     Scale,
 }
 
+/// What a message is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// One frame of so many octets, at least eight.
+    Octets(usize),
+    /// One frame of 16 octets to 16 KiB, by its number; of each doubling there are as many.
+    Mixed,
+    /// Two frames of 16 octets before one of 64.
+    Parts,
+}
+
 /// What the ends do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Work {
     /// PUSH to PULL, as fast as it goes.
     Flow,
+    /// One PUSH to so many PULL.
+    Scatter(usize),
     /// Of so many PUSH to one PULL, each in its turn a burst.
     Gather(usize),
     /// PUB to so many SUB, nothing dropped.
@@ -46,6 +58,8 @@ pub(crate) enum Work {
     Ask(usize),
     /// The same through a device of ROUTER and DEALER, to two workers.
     Device(usize),
+    /// The same through two devices in a row.
+    Chain(usize),
     /// A ROUTER with so many peers that say nothing.
     Idle(usize),
 }
@@ -72,7 +86,7 @@ const fn row(
         group,
         work,
         transport,
-        size,
+        content: Content::Octets(size),
         cores: None,
         smaller: None,
     }
@@ -85,6 +99,10 @@ const fn bound(row: Row, cores: [&'static str; 2]) -> Row {
     }
 }
 
+const fn of(row: Row, content: Content) -> Row {
+    Row { content, ..row }
+}
+
 const fn larger(row: Row, smaller: &'static str) -> Row {
     Row {
         smaller: Some(smaller),
@@ -92,7 +110,7 @@ const fn larger(row: Row, smaller: &'static str) -> Row {
     }
 }
 
-/// All rows, in the order in which they run.
+/// The rows that run where none are named, in their order.
 #[rustfmt::skip]
 pub(crate) static ROWS: [Row; 20] = {
     use Group as G;
@@ -124,17 +142,51 @@ pub(crate) static ROWS: [Row; 20] = {
     ]
 };
 
+/// The rows that run where they are named: other sizes, other numbers of peers.
+#[rustfmt::skip]
+static MORE: [Row; 18] = {
+    use Group as G;
+    use Transport::{Inproc, Tcp};
+    use Work::{Ask, Chain, Device, Flow, Gather, Publish, Scatter};
+    const ONE: [&str; 2] = ["0", "0"];
+    [
+        row(G::OneWay, "push-pull-16", "one way, tcp, 16 B", Flow, Tcp, 16),
+        row(G::OneWay, "push-pull-256", "one way, tcp, 256 B", Flow, Tcp, 256),
+        row(G::OneWay, "push-pull-4k", "one way, tcp, 4 KiB", Flow, Tcp, 4 << 10),
+        row(G::OneWay, "push-pull-256k", "one way, tcp, 256 KiB", Flow, Tcp, 256 << 10),
+        row(G::OneWay, "push-pull-1k-inproc", "one way, inproc, 1 KiB", Flow, Inproc, 1 << 10),
+        of(row(G::OneWay, "push-pull-mixed", "one way, tcp, 16 B to 16 KiB", Flow, Tcp, 0), Content::Mixed),
+        of(row(G::OneWay, "push-pull-parts", "one way, tcp, 3 frames", Flow, Tcp, 0), Content::Parts),
+        row(G::OneWay, "scatter-3", "to 3 receivers in turns, tcp, 64 B", Scatter(3), Tcp, 64),
+        row(G::OneWay, "scatter-20", "to 20 receivers in turns, tcp, 64 B", Scatter(20), Tcp, 64),
+        row(G::Publish, "publish-3", "to 3 subscribers, tcp, 64 B", Publish(3), Tcp, 64),
+        row(G::Publish, "publish-20", "to 20 subscribers, tcp, 64 B", Publish(20), Tcp, 64),
+        row(G::InFlight, "ask-8", "8 requests in flight, tcp, 64 B", Ask(8), Tcp, 64),
+        row(G::InFlight, "ask-1000", "1,000 requests in flight, tcp, 64 B", Ask(1_000), Tcp, 64),
+        row(G::Device, "device-1000", "through a device, 1,000 in flight, two workers, tcp, 64 B", Device(1_000), Tcp, 64),
+        row(G::Device, "chain-64", "through two devices in a row, 64 in flight, two workers, tcp, 64 B", Chain(64), Tcp, 64),
+        bound(row(G::Device, "chain-1", "through two devices in a row, round trip, tcp, 64 B, one core", Chain(1), Tcp, 64), ONE),
+        row(G::Scale, "gather-3", "from 3 peers, bursts of 64, tcp, 64 B", Gather(3), Tcp, 64),
+        row(G::Scale, "gather-20", "from 20 peers, bursts of 64, tcp, 64 B", Gather(20), Tcp, 64),
+    ]
+};
+
 impl Row {
+    /// All rows, in the order of a report.
+    pub(crate) fn all() -> impl Iterator<Item = &'static Self> {
+        ROWS.iter().chain(&MORE)
+    }
+
     /// The row of this name.
     pub(crate) fn find(name: &str) -> Result<&'static Self> {
-        let names = || ROWS.each_ref().map(|row| row.name).join(", ");
-        let found = ROWS.iter().find(|row| row.name == name);
-        found.with_context(|| format!("there is no row `{name}`, but {}", names()))
+        let names = || Self::all().map(|row| row.name).collect::<Vec<_>>();
+        let found = Self::all().find(|row| row.name == name);
+        found.with_context(|| format!("there is no row `{name}`, but {}", names().join(", ")))
     }
 
     /// Whether what counts is the time of one message, not how many there are in a second.
     pub(crate) fn is_round_trip(&self) -> bool {
-        matches!(self.work, Work::Ask(1) | Work::Device(1))
+        matches!(self.work, Work::Ask(1) | Work::Device(1) | Work::Chain(1))
     }
 
     /// Whether nothing moves, and what counts is what that costs.
@@ -150,7 +202,7 @@ impl Row {
     /// How many probes each receiver gets before the messages: all links are there then.
     pub(crate) fn probes(&self) -> u64 {
         match self.work {
-            Work::Publish(_) | Work::Topics(_) => 1,
+            Work::Publish(_) | Work::Topics(_) | Work::Scatter(_) => 1,
             Work::Gather(peers) => peers as u64,
             _ => 0,
         }
@@ -167,7 +219,7 @@ impl Row {
     /// Whether messages take more than one link, between which there is no order.
     pub(crate) fn has_several_links(&self) -> bool {
         match self.work {
-            Work::Device(in_flight) => in_flight > 1,
+            Work::Device(in_flight) | Work::Chain(in_flight) => in_flight > 1,
             Work::Gather(peers) => peers > 1,
             _ => false,
         }
@@ -175,7 +227,32 @@ impl Row {
 
     /// A payload to be numbered with [`number`](crate::tally::number) before each send.
     pub(crate) fn payload(&self) -> Vec<u8> {
-        vec![0x5a; self.size]
+        vec![0x5a; self.content.largest()]
+    }
+}
+
+impl Content {
+    /// Octets of the last frame of the message with this number.
+    pub(crate) fn octets(self, number: u64) -> usize {
+        match self {
+            Self::Octets(octets) => octets,
+            Self::Mixed => {
+                // From 2^4 to 2^14, by bits that look drawn.
+                let drawn = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                let least = 16_usize << ((drawn >> 32) % 10);
+                least + (drawn >> 48) as usize % least
+            }
+            Self::Parts => 64,
+        }
+    }
+
+    /// The most that it has.
+    pub(crate) fn largest(self) -> usize {
+        match self {
+            Self::Octets(octets) => octets,
+            Self::Mixed => 16 << 10,
+            Self::Parts => 64,
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::row::{Row, Transport, Work};
 pub(crate) struct Run {
     #[serde(serialize_with = "write_name", deserialize_with = "read_name")]
     pub(crate) rival: Rival,
-    /// The end that binds, the one that connects, and the device between them.
+    /// The end that binds, the one that connects, and the devices between them.
     pids: Vec<u32>,
     #[serde(flatten)]
     pub(crate) outcome: Outcome,
@@ -44,7 +44,7 @@ impl Run {
         let run = match row.work {
             _ if row.transport == Transport::Inproc => cast.in_one(),
             Work::Ask(_) => cast.asking(),
-            Work::Device(_) => cast.through_a_device(),
+            Work::Device(_) | Work::Chain(_) => cast.through_devices(),
             Work::Idle(_) => cast.idle(),
             _ => cast.flowing(),
         };
@@ -127,12 +127,12 @@ struct Cast<'a> {
 impl Cast<'_> {
     fn start(&self, part: Part) -> Result<Process> {
         let cores = self.row.cores.map(|[first, second]| match part {
-            Part::First | Part::Device => first,
+            Part::First | Part::Device | Part::Behind => first,
             Part::Second | Part::Both => second,
         });
         let (rival, row, messages) = (self.rival, self.row, self.messages);
         let mut process = Process::start(part, rival, row, messages, self.endpoints, cores)?;
-        if matches!(part, Part::First | Part::Device) {
+        if matches!(part, Part::First | Part::Device | Part::Behind) {
             process.line("ready")?;
         }
         Ok(process)
@@ -172,13 +172,22 @@ impl Cast<'_> {
         Ok(self.run(&[&first, &second], outcome))
     }
 
-    fn through_a_device(&self) -> Result<Run> {
+    fn through_devices(&self) -> Result<Run> {
         let mut device = self.start(Part::Device)?;
+        let mut behind = match self.row.work {
+            Work::Chain(_) => Some(self.start(Part::Behind)?),
+            _ => None,
+        };
         let mut workers = self.start(Part::First)?;
         let mut client = self.start(Part::Second)?;
         let asked = client.outcome()?;
-        let outcome = workers.stop()?.with(device.stop()?).with(asked);
-        Ok(self.run(&[&workers, &client, &device], outcome))
+        let mut outcome = workers.stop()?.with(device.stop()?);
+        if let Some(behind) = &mut behind {
+            outcome = outcome.with(behind.stop()?);
+        }
+        let mut processes = vec![&workers, &client, &device];
+        processes.extend(&behind);
+        Ok(self.run(&processes, outcome.with(asked)))
     }
 
     fn idle(&self) -> Result<Run> {
@@ -203,9 +212,10 @@ struct Place {
 impl Place {
     fn new(row: &Row) -> Result<Self> {
         let count = match row.work {
-            Work::Publish(subscribers) => subscribers,
+            Work::Publish(receivers) | Work::Scatter(receivers) => receivers,
             // A service has one for each direction, a device one more for its workers.
             Work::Ask(_) | Work::Device(_) => 3,
+            Work::Chain(_) => 4,
             _ => 1,
         };
         let folder = match row.transport {

@@ -2,12 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use crate::row::Content;
+
 /// Publications with this number only show that a subscription is there.
 pub(crate) const PROBE: u64 = u64::MAX;
 
-/// Writes the message's number into its first eight octets.
-pub(crate) fn number(payload: &mut [u8], sequence: u64) {
+/// Writes the message's number into its first eight octets. Returns as many as such a message has.
+pub(crate) fn number(payload: &mut [u8], content: Content, sequence: u64) -> &[u8] {
     payload[..8].copy_from_slice(&sequence.to_le_bytes());
+    &payload[..content.octets(sequence)]
 }
 
 /// What a receiver has seen. The clock runs from the first message to the last.
@@ -53,7 +56,9 @@ fn add_up(sum: u64, sequence: u64, size: usize) -> u64 {
     sum.wrapping_add((sequence + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15 ^ size as u64))
 }
 
-/// The sum over so many messages of this size.
-pub(crate) fn sum_of(messages: u64, size: usize) -> u64 {
-    (0..messages).fold(0, |sum, sequence| add_up(sum, sequence, size))
+/// The sum over so many messages.
+pub(crate) fn sum_of(messages: u64, content: Content) -> u64 {
+    (0..messages).fold(0, |sum, sequence| {
+        add_up(sum, sequence, content.octets(sequence))
+    })
 }

@@ -8,11 +8,11 @@ use tokio::time::timeout;
 
 use super::device::until_stopped;
 use super::orders::Orders;
-use super::{LONGEST, Outcome};
+use super::{LONGEST, Outcome, send};
 use crate::resources;
 use crate::rivals::{Kind, Socket};
 use crate::row::Row;
-use crate::tally::{PROBE, Tally, number, sum_of};
+use crate::tally::{PROBE, Tally, sum_of};
 
 /// Requests before the clock starts.
 const WARM_UP: u64 = 1_000;
@@ -39,9 +39,8 @@ pub(super) async fn ask<S: Socket>(
 ) -> Result<Outcome> {
     let mut dealer = S::connect(Kind::Dealer, endpoints).await?;
     let mut payload = row.payload();
-    number(&mut payload, PROBE);
     for _ in 0..WARM_UP {
-        dealer.send(&payload).await?;
+        send(&mut dealer, row, &mut payload, PROBE).await?;
         dealer.receive(&mut |_| {}).await?;
     }
     let mut tally = Tally::default();
@@ -53,8 +52,7 @@ pub(super) async fn ask<S: Socket>(
         while tally.received < messages {
             let asked = Instant::now();
             while sent < messages && sent < tally.received + in_flight {
-                number(&mut payload, sent);
-                dealer.send(&payload).await?;
+                send(&mut dealer, row, &mut payload, sent).await?;
                 sent += 1;
             }
             dealer.receive(&mut |reply| tally.note(reply)).await?;
@@ -77,7 +75,7 @@ pub(super) async fn ask<S: Socket>(
         seconds,
         median: microseconds(&times, 0.5),
         p99: microseconds(&times, 0.99),
-        sound: tally.checksum == sum_of(messages, row.size),
+        sound: tally.checksum == sum_of(messages, row.content),
         cpu: Some(cpu),
         ..Outcome::default()
     })

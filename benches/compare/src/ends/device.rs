@@ -5,7 +5,7 @@ use tokio::task::JoinSet;
 
 use super::Outcome;
 use super::orders::Orders;
-use crate::rivals::Socket;
+use crate::rivals::{Front, Socket};
 
 /// Forwards between the first endpoints, for clients, and the next, for workers.
 pub(crate) async fn device<S: Socket>(
@@ -16,7 +16,21 @@ pub(crate) async fn device<S: Socket>(
     let mut work = JoinSet::new();
     work.spawn(async move {
         let (front, back) = endpoints.split_at(S::ENDPOINTS);
-        S::device(front, &back[0], ready).await
+        S::device(Front::Bound(front), &back[0], ready).await
+    });
+    until_stopped(work, orders).await
+}
+
+/// Forwards between that device, as a worker of it, and the workers.
+pub(crate) async fn behind<S: Socket>(
+    endpoints: Vec<String>,
+    orders: Orders,
+    ready: impl FnOnce() + Send + 'static,
+) -> Result<Outcome> {
+    let mut work = JoinSet::new();
+    work.spawn(async move {
+        let back = &endpoints[S::ENDPOINTS..];
+        S::device(Front::Behind(&back[0]), &back[1], ready).await
     });
     until_stopped(work, orders).await
 }

@@ -1,17 +1,21 @@
 //! One way: a sender or many, a receiver or several, as fast as it goes.
 
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
 
 use super::orders::Orders;
-use super::{LONGEST, Outcome};
+use super::{LONGEST, Outcome, send};
 use crate::resources;
 use crate::rivals::{Kind, Socket};
 use crate::row::{Row, Work};
-use crate::tally::{PROBE, Tally, number, sum_of};
+use crate::tally::{PROBE, Tally, sum_of};
 
 /// Between two probes.
 const PROBING: Duration = Duration::from_millis(5);
@@ -50,30 +54,72 @@ pub(super) async fn receive<S: Socket>(
     }
     println!("linked");
     let cpu_before = resources::cpu_seconds()?;
+    let shared = matches!(row.work, Work::Scatter(_)).then(Arc::<Shared>::default);
     let mut tasks = JoinSet::new();
     for receiver in receivers {
-        tasks.spawn(count(receiver, messages));
+        tasks.spawn(count(receiver, messages, shared.clone()));
     }
-    let expected = sum_of(messages, row.size);
+    let expected = sum_of(messages, row.content);
     let mut outcome = Outcome::done();
+    let mut together = 0_u64;
     while let Some(received) = tasks.join_next().await {
         let (tally, elapsed) = received??;
         outcome.received += tally.received;
         outcome.reordered += tally.reordered;
-        outcome.sound &= tally.checksum == expected;
+        together = together.wrapping_add(tally.checksum);
+        outcome.sound &= shared.is_some() || tally.checksum == expected;
         outcome.seconds = outcome.seconds.max(elapsed.as_secs_f64());
     }
+    outcome.sound &= shared.is_none() || together == expected;
     outcome.cpu = Some(resources::cpu_seconds()? - cpu_before);
     Ok(outcome)
 }
 
-/// Receives so many messages, or what comes within the time.
-async fn count<S: Socket>(mut receiver: S, messages: u64) -> Result<(Tally, Duration)> {
+/// What several receivers, each of which gets a share, know of all.
+#[derive(Default)]
+struct Shared {
+    received: AtomicU64,
+    /// All is received.
+    done: Notify,
+}
+
+/// Receives so many messages, or what comes within the time; a receiver that has a share, until all
+/// have that many together.
+async fn count<S: Socket>(
+    mut receiver: S,
+    messages: u64,
+    shared: Option<Arc<Shared>>,
+) -> Result<(Tally, Duration)> {
     let mut tally = Tally::default();
     // One clock for the whole of it: one for each batch would be part of what is measured.
     let all = timeout(LONGEST, async {
-        while tally.received < messages {
-            receiver.receive(&mut |payload| tally.note(payload)).await?;
+        match shared {
+            None => {
+                while tally.received < messages {
+                    receiver.receive(&mut |payload| tally.note(payload)).await?;
+                }
+            }
+            Some(shared) => {
+                let done = pin!(shared.done.notified());
+                let share = async {
+                    loop {
+                        let before = tally.received;
+                        receiver.receive(&mut |payload| tally.note(payload)).await?;
+                        let more = tally.received - before;
+                        let others = shared.received.fetch_add(more, Ordering::Relaxed);
+                        if others + more == messages {
+                            shared.done.notify_waiters();
+                            return anyhow::Ok(());
+                        }
+                    }
+                };
+                tokio::select! {
+                    // Whoever waits first hears of the end, whenever it comes.
+                    biased;
+                    () = done => {}
+                    ended = share => ended?,
+                }
+            }
         }
         anyhow::Ok(())
     });
@@ -106,7 +152,25 @@ pub(super) async fn push<S: Socket>(
     orders: Orders,
 ) -> Result<Outcome> {
     let push = S::connect(Kind::Push, &endpoints).await?;
-    send(push, row, messages, orders).await
+    send_all(push, row, messages, orders).await
+}
+
+/// Sends all from one socket to many, once each of them is there and has had a probe.
+pub(super) async fn scatter<S: Socket>(
+    row: &'static Row,
+    endpoints: Vec<String>,
+    messages: u64,
+    mut orders: Orders,
+) -> Result<Outcome> {
+    let mut push = S::connect(Kind::Push, &endpoints).await?;
+    let mut probe = row.payload();
+    let mut ticks = interval(PROBING);
+    while !orders.have_come()? {
+        send(&mut push, row, &mut probe, PROBE).await?;
+        push.flush().await?;
+        ticks.tick().await;
+    }
+    send_all(push, row, messages, orders).await
 }
 
 /// Sends from many sockets, each a burst in its turn.
@@ -122,9 +186,8 @@ pub(super) async fn push_in_turns<S: Socket>(
         sockets.push(S::connect(Kind::Push, &endpoints).await?);
     }
     let mut payload = row.payload();
-    number(&mut payload, PROBE);
     for socket in &mut sockets {
-        socket.send(&payload).await?;
+        send(socket, row, &mut payload, PROBE).await?;
         socket.flush().await?;
     }
     orders.wait_for("go").await?;
@@ -134,8 +197,7 @@ pub(super) async fn push_in_turns<S: Socket>(
         for socket in &mut sockets {
             let end = messages.min(sequence + BURST);
             while sequence < end {
-                number(&mut payload, sequence);
-                socket.send(&payload).await?;
+                send(socket, row, &mut payload, sequence).await?;
                 sequence += 1;
             }
             socket.flush().await?;
@@ -150,7 +212,7 @@ pub(super) async fn push_in_turns<S: Socket>(
 }
 
 /// Sends all, and stays until the other end has them: how a socket closes is no part of this.
-async fn send<S: Socket>(
+async fn send_all<S: Socket>(
     mut socket: S,
     row: &Row,
     messages: u64,
@@ -159,8 +221,7 @@ async fn send<S: Socket>(
     let mut payload = row.payload();
     let cpu_before = resources::cpu_seconds()?;
     for sequence in 0..messages {
-        number(&mut payload, sequence);
-        socket.send(&payload).await?;
+        send(&mut socket, row, &mut payload, sequence).await?;
     }
     socket.flush().await?;
     orders.wait_for("stop").await?;
@@ -187,14 +248,13 @@ pub(super) async fn publish<S: Socket>(
 ) -> Result<Outcome> {
     let mut publisher = S::connect(Kind::Pub, &endpoints).await?;
     let mut probe = row.payload();
-    number(&mut probe, PROBE);
     let mut ticks = interval(PROBING);
     while !orders.have_come()? {
-        publisher.send(&probe).await?;
+        send(&mut publisher, row, &mut probe, PROBE).await?;
         publisher.flush().await?;
         ticks.tick().await;
     }
-    let mut outcome = send(publisher, row, messages, orders).await?;
+    let mut outcome = send_all(publisher, row, messages, orders).await?;
     outcome.sent *= row.copies();
     Ok(outcome)
 }

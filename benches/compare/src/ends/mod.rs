@@ -13,10 +13,31 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc::UnboundedSender, oneshot};
 
 use crate::rivals::Socket;
-use crate::row::{Row, Work};
+use crate::row::{Content, Row, Work};
+use crate::tally::number;
 
-pub(crate) use device::device;
+pub(crate) use device::{behind, device};
 pub(crate) use orders::Orders;
+
+/// What stands before the last frame of a message of several.
+const ENVELOPE: [&[u8]; 2] = [b"0123456789abcdef", b"fedcba9876543210"];
+
+/// Sends the message with this number, whose octets are written into `payload`.
+async fn send<S: Socket>(
+    socket: &mut S,
+    row: &Row,
+    payload: &mut [u8],
+    sequence: u64,
+) -> Result<()> {
+    let last = number(payload, row.content, sequence);
+    match row.content {
+        Content::Octets(_) | Content::Mixed => socket.send(last).await,
+        Content::Parts => {
+            let [first, second] = ENVELOPE;
+            socket.send_parts([first, second, last]).await
+        }
+    }
+}
 
 /// No end works for longer; what is missing then is reported as lost.
 const LONGEST: Duration = Duration::from_secs(30);
@@ -53,12 +74,15 @@ pub(crate) async fn first<S: Socket>(
     ready: impl FnOnce() + Send,
 ) -> Result<Outcome> {
     match row.work {
-        Work::Flow | Work::Gather(_) | Work::Publish(_) | Work::Topics(_) => {
+        Work::Flow | Work::Scatter(_) | Work::Gather(_) | Work::Publish(_) | Work::Topics(_) => {
             flow::receive::<S>(row, endpoints, messages, ready).await
         }
         Work::Ask(_) => ask::echo::<S>(&endpoints[..S::ENDPOINTS], orders, ready).await,
         Work::Device(_) => {
             device::workers::<S>(&endpoints[S::ENDPOINTS..][..1], orders, ready).await
+        }
+        Work::Chain(_) => {
+            device::workers::<S>(&endpoints[S::ENDPOINTS + 1..][..1], orders, ready).await
         }
         Work::Idle(peers) => idle::hold::<S>(&endpoints[..1], peers, orders, ready).await,
     }
@@ -73,13 +97,14 @@ pub(crate) async fn second<S: Socket>(
 ) -> Result<Outcome> {
     match row.work {
         Work::Flow => flow::push::<S>(row, endpoints, messages, orders).await,
+        Work::Scatter(_) => flow::scatter::<S>(row, endpoints, messages, orders).await,
         Work::Gather(peers) => {
             flow::push_in_turns::<S>(row, endpoints, messages, peers, orders).await
         }
         Work::Publish(_) | Work::Topics(_) => {
             flow::publish::<S>(row, endpoints, messages, orders).await
         }
-        Work::Ask(in_flight) | Work::Device(in_flight) => {
+        Work::Ask(in_flight) | Work::Device(in_flight) | Work::Chain(in_flight) => {
             ask::ask::<S>(row, &endpoints[..S::ENDPOINTS], messages, in_flight as u64).await
         }
         Work::Idle(count) => idle::peers(&endpoints[0], count, S::SPEAKS_ZMTP, orders).await,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use super::Kind;
+use super::{Front, Kind};
 
 /// How long a socket waits before it gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -71,9 +71,16 @@ impl<const MARK: i32> super::Socket for Socket<MARK> {
         Ok(self.socket.send(payload, 0)?)
     }
 
+    async fn send_parts(&mut self, frames: [&[u8]; 3]) -> Result<()> {
+        Ok(self.socket.send_multipart(frames, 0)?)
+    }
+
     async fn receive(&mut self, note: &mut (dyn FnMut(&[u8]) + Send)) -> Result<()> {
         // Into a buffer of ours: faster than a message object, which is made and freed each time.
-        let length = self.socket.recv_into(&mut self.buffer, 0)?;
+        let mut length = self.socket.recv_into(&mut self.buffer, 0)?;
+        while self.socket.get_rcvmore()? {
+            length = self.socket.recv_into(&mut self.buffer, 0)?;
+        }
         if length > self.buffer.len() {
             bail!("a message of {length} octets");
         }
@@ -93,12 +100,15 @@ impl<const MARK: i32> super::Socket for Socket<MARK> {
         }
     }
 
-    async fn device(front: &[String], back: &str, ready: impl FnOnce() + Send) -> Result<()> {
+    async fn device(front: Front<'_>, back: &str, ready: impl FnOnce() + Send) -> Result<()> {
         let (router, dealer) = (Self::new(Kind::Router)?, Self::new(Kind::Dealer)?);
         for socket in [&router.socket, &dealer.socket] {
             socket.set_rcvtimeo(-1)?;
         }
-        router.socket.bind(&front[0])?;
+        match front {
+            Front::Bound(_) => router.socket.bind(front.endpoint())?,
+            Front::Behind(_) => router.socket.connect(front.endpoint())?,
+        }
         dealer.socket.bind(back)?;
         ready();
         Ok(zmq::proxy(&router.socket, &dealer.socket)?)

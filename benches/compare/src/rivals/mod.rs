@@ -21,8 +21,8 @@ use std::future::{Future, ready};
 use anyhow::{Result, bail};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::ends::{Orders, Outcome, both, device, first, second};
-use crate::row::{Row, Transport, Work};
+use crate::ends::{Orders, Outcome, behind, both, device, first, second};
+use crate::row::{Content, Row, Transport, Work};
 
 /// What a socket is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +34,25 @@ pub(crate) enum Kind {
     Sub,
     Dealer,
     Router,
+}
+
+/// Where a device has its clients.
+#[derive(Clone, Copy)]
+pub(crate) enum Front<'a> {
+    /// They connect to it.
+    Bound(&'a [String]),
+    /// It connects to another device, whose clients they are.
+    Behind(&'a str),
+}
+
+impl<'a> Front<'a> {
+    /// The first endpoint.
+    fn endpoint(self) -> &'a str {
+        match self {
+            Self::Bound(endpoints) => &endpoints[0],
+            Self::Behind(endpoint) => endpoint,
+        }
+    }
 }
 
 /// A socket of one rival, as a program that wants the most of it would use it.
@@ -64,12 +83,17 @@ pub(crate) trait Socket: Sized + Send + 'static {
     /// Sends one message.
     fn send(&mut self, payload: &[u8]) -> impl Future<Output = Result<()>> + Send;
 
+    /// Sends one message of three frames.
+    fn send_parts(&mut self, _frames: [&[u8]; 3]) -> impl Future<Output = Result<()>> + Send {
+        ready(Err(anyhow::anyhow!("its messages have one frame")))
+    }
+
     /// Has everything leave that was sent, where it does not leave by itself.
     fn flush(&mut self) -> impl Future<Output = Result<()>> + Send {
         ready(Ok(()))
     }
 
-    /// Receives one message or as many as are there, and shows their payloads.
+    /// Receives one message or as many as are there, and shows their last frames.
     fn receive(
         &mut self,
         note: &mut (dyn FnMut(&[u8]) + Send),
@@ -94,7 +118,7 @@ pub(crate) trait Socket: Sized + Send + 'static {
 
     /// Forwards between clients in front and workers at the back, until it fails.
     fn device(
-        _front: &[String],
+        _front: Front<'_>,
         _back: &str,
         _ready: impl FnOnce() + Send,
     ) -> impl Future<Output = Result<()>> + Send {
@@ -292,8 +316,13 @@ impl Rival {
         let inproc = row.transport == Transport::Inproc;
         let publishes = row.is_publication();
         let asks = matches!(row.work, Work::Ask(_));
+        let devices = matches!(row.work, Work::Device(_) | Work::Chain(_));
         let flows = row.work == Work::Flow;
+        let parts = row.content == Content::Parts;
         match self {
+            Self::RawStd | Self::RawCt | Self::RawMt | Self::Model if parts => false,
+            // Its receivers block their threads, and of a share nobody knows how large it is.
+            Self::Libzmq | Self::LibzmqUnbounded if matches!(row.work, Work::Scatter(_)) => false,
             // A row of many seconds, in which nothing happens: in one flavour.
             Self::PushsubMt | Self::ZeromqMt | Self::RzmqMt | Self::OmqMt if row.is_idle() => false,
             // It has no inproc, and its PUB drops what does not fit.
@@ -302,14 +331,13 @@ impl Rival {
             Self::Libzmq => !publishes,
             Self::LibzmqUnbounded => publishes || flows,
             Self::Service => {
-                let devices = matches!(row.work, Work::Device(_));
-                (asks || devices) && row.transport == Transport::Tcp
+                (asks || matches!(row.work, Work::Device(_))) && row.transport == Transport::Tcp
             }
             #[cfg(feature = "rpc")]
             Self::Tarpc | Self::Tonic => asks && row.transport == Transport::Tcp,
             Self::RawStd => !inproc && (flows || asks || matches!(row.work, Work::Publish(_))),
-            Self::RawCt => flows || asks || matches!(row.work, Work::Device(_) | Work::Idle(_)),
-            Self::RawMt => flows || asks || matches!(row.work, Work::Device(_)),
+            Self::RawCt => flows || asks || devices || row.is_idle(),
+            Self::RawMt => flows || asks || devices,
             Self::Model => !inproc && (flows || asks),
             _ => true,
         }
@@ -370,5 +398,16 @@ impl Rival {
         let Task { row, endpoints, .. } = task;
         let orders = Orders::listen();
         of_rival!(self, row, device(endpoints, orders, ready))
+    }
+
+    /// Runs a second device behind that one.
+    pub(crate) fn behind(
+        self,
+        task: Task,
+        ready: impl FnOnce() + Send + 'static,
+    ) -> Result<Outcome> {
+        let Task { row, endpoints, .. } = task;
+        let orders = Orders::listen();
+        of_rival!(self, row, behind(endpoints, orders, ready))
     }
 }

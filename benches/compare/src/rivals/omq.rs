@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use bytes::Bytes;
 use omq_tokio::{Message, OnMute, Options, Proxy, SocketType};
 
-use super::Kind;
+use super::{Front, Kind};
 
 /// How long the end of a socket may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -66,10 +67,18 @@ impl super::Socket for Socket {
         Ok(self.socket.send(Message::from_slice(payload)).await?)
     }
 
+    async fn send_parts(&mut self, frames: [&[u8]; 3]) -> Result<()> {
+        Ok(self
+            .socket
+            .send(Message::multipart(frames.map(Bytes::copy_from_slice)))
+            .await?)
+    }
+
     async fn receive(&mut self, note: &mut (dyn FnMut(&[u8]) + Send)) -> Result<()> {
         self.socket.recv_many_into(BATCH, &mut self.batch).await?;
         for message in self.batch.drain(..) {
-            note(message.part_slice(0).context("a message has a frame")?);
+            let last = message.len().saturating_sub(1);
+            note(message.part_slice(last).context("a message has a frame")?);
         }
         Ok(())
     }
@@ -82,12 +91,15 @@ impl super::Socket for Socket {
         Ok(())
     }
 
-    async fn device(front: &[String], back: &str, ready: impl FnOnce() + Send) -> Result<()> {
+    async fn device(front: Front<'_>, back: &str, ready: impl FnOnce() + Send) -> Result<()> {
         let (router, dealer) = (
             Self::new(Kind::Router).await?.socket,
             Self::new(Kind::Dealer).await?.socket,
         );
-        router.bind(&front[0]).await?;
+        match front {
+            Front::Bound(_) => drop(router.bind(front.endpoint()).await?),
+            Front::Behind(_) => drop(router.connect(front.endpoint()).await?),
+        }
         dealer.bind(back).await?;
         ready();
         Proxy::new(router, dealer).run().await?;

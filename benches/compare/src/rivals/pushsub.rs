@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use bytes::Bytes;
 use pushsub::{Dealer, Message, Options, Overflow, Pub, Pull, Push, Queue, Router, Sub};
 
-use super::Kind;
+use super::{Front, Kind};
 
 /// How long the end of a socket may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -59,6 +59,16 @@ impl Socket {
             batch: Vec::with_capacity(BATCH),
         })
     }
+
+    async fn send_message(&mut self, message: Message) -> Result<()> {
+        match &self.socket {
+            Any::Push(socket) => socket.send(message).await?,
+            Any::Pub(socket) => socket.send(message).await?,
+            Any::Dealer(socket) => socket.send(message).await?,
+            Any::Pull(_) | Any::Sub(_) | Any::Router(_) => bail!("it does not send"),
+        }
+        Ok(())
+    }
 }
 
 impl super::Socket for Socket {
@@ -85,14 +95,14 @@ impl super::Socket for Socket {
     }
 
     async fn send(&mut self, payload: &[u8]) -> Result<()> {
-        let message = Bytes::copy_from_slice(payload);
-        match &self.socket {
-            Any::Push(socket) => socket.send(message).await?,
-            Any::Pub(socket) => socket.send(message).await?,
-            Any::Dealer(socket) => socket.send(message).await?,
-            Any::Pull(_) | Any::Sub(_) | Any::Router(_) => bail!("it does not send"),
-        }
-        Ok(())
+        self.send_message(Bytes::copy_from_slice(payload).into())
+            .await
+    }
+
+    async fn send_parts(&mut self, frames: [&[u8]; 3]) -> Result<()> {
+        let frames = frames.map(Bytes::copy_from_slice).into();
+        let message = Message::from_frames(frames).context("a message has a frame")?;
+        self.send_message(message).await
     }
 
     async fn receive(&mut self, note: &mut (dyn FnMut(&[u8]) + Send)) -> Result<()> {
@@ -104,7 +114,7 @@ impl super::Socket for Socket {
             Any::Push(_) | Any::Pub(_) | Any::Router(_) => bail!("it does not receive"),
         };
         for message in batch.drain(..) {
-            note(message.first());
+            note(message.frames().last().context("a message has a frame")?);
         }
         Ok(())
     }
@@ -128,12 +138,13 @@ impl super::Socket for Socket {
         Ok(())
     }
 
-    async fn device(front: &[String], back: &str, ready: impl FnOnce() + Send) -> Result<()> {
-        let queue = Queue::builder()
-            .front(front[0].as_str())
-            .back(back)
-            .spawn()
-            .await?;
+    async fn device(front: Front<'_>, back: &str, ready: impl FnOnce() + Send) -> Result<()> {
+        let queue = Queue::builder().back(back);
+        let queue = match front {
+            Front::Bound(_) => queue.front(front.endpoint()),
+            Front::Behind(_) => queue.connect_front(front.endpoint()),
+        };
+        let queue = queue.spawn().await?;
         ready();
         std::future::pending::<()>().await;
         drop(queue);

@@ -8,8 +8,8 @@ use tokio::io::{
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinSet;
 
-use super::Kind;
 use super::framing::{Incoming, PREFIX, WRITE, encode};
+use super::{Front, Kind};
 
 /// A connection of either kind.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -148,8 +148,12 @@ impl super::Socket for Socket {
         self.flush().await
     }
 
-    async fn device(front: &[String], back: &str, ready: impl FnOnce() + Send) -> Result<()> {
-        let (mut front, mut back) = (Wire::bind(&front[0]).await?, Wire::bind(back).await?);
+    async fn device(front: Front<'_>, back: &str, ready: impl FnOnce() + Send) -> Result<()> {
+        let mut front = match front {
+            Front::Bound(_) => Wire::bind(front.endpoint()).await?,
+            Front::Behind(_) => Wire::connect(front.endpoint()).await?,
+        };
+        let mut back = Wire::bind(back).await?;
         ready();
         let (front, back) = (front.stream().await?, back.stream().await?);
         copy_bidirectional_with_sizes(front, back, WRITE, WRITE).await?;

@@ -7,7 +7,7 @@ use rzmq::socket::options::{HEARTBEAT_IVL, LINGER, SUBSCRIBE, XPUB_NODROP};
 use rzmq::{Context, Msg, SocketType};
 use tokio::task::JoinSet;
 
-use super::Kind;
+use super::{Front, Kind};
 
 /// How long the end of a socket may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -70,8 +70,16 @@ impl super::Socket for Socket {
         Ok(self.0.send(Msg::from_vec(payload.to_vec())).await?)
     }
 
+    async fn send_parts(&mut self, frames: [&[u8]; 3]) -> Result<()> {
+        let frames = frames.map(|frame| Msg::from_vec(frame.to_vec()));
+        Ok(self.0.send_multipart(frames.into()).await?)
+    }
+
     async fn receive(&mut self, note: &mut (dyn FnMut(&[u8]) + Send)) -> Result<()> {
-        let message = self.0.recv().await?;
+        let mut message = self.0.recv().await?;
+        while message.is_more() {
+            message = self.0.recv().await?;
+        }
         note(message.data().unwrap_or_default());
         Ok(())
     }
@@ -82,12 +90,15 @@ impl super::Socket for Socket {
         Ok(())
     }
 
-    async fn device(front: &[String], back: &str, ready: impl FnOnce() + Send) -> Result<()> {
+    async fn device(front: Front<'_>, back: &str, ready: impl FnOnce() + Send) -> Result<()> {
         let (router, dealer) = (
             Self::new(Kind::Router).await?,
             Self::new(Kind::Dealer).await?,
         );
-        router.0.bind(&front[0]).await?;
+        match front {
+            Front::Bound(_) => router.0.bind(front.endpoint()).await?,
+            Front::Behind(_) => router.0.connect(front.endpoint()).await?,
+        }
         dealer.0.bind(back).await?;
         ready();
         // It has no proxy: a task each way.

@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesOrdered;
 use pushsub::{Broker, Client, Instance, Reply, Request, Server, ServerBuilder};
 
-use super::Kind;
+use super::{Front, Kind};
 
 /// The fewest requests that any row has in flight.
 const HANDLERS: usize = 64;
@@ -83,7 +83,10 @@ impl super::Socket for Socket {
         std::future::pending().await
     }
 
-    async fn device(front: &[String], back: &str, ready: impl FnOnce() + Send) -> Result<()> {
+    async fn device(front: Front<'_>, back: &str, ready: impl FnOnce() + Send) -> Result<()> {
+        let Front::Bound(front) = front else {
+            bail!("a broker has its clients connect")
+        };
         let broker = Broker::builder()
             .front(front[0].as_str())
             .front_responses(front[1].as_str())

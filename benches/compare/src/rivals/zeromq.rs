@@ -1,13 +1,13 @@
 //! The crate `zeromq`, with its defaults.
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use bytes::Bytes;
 use zeromq::{
     DealerSocket, PubSocket, PullSocket, PushSocket, RouterSocket, Socket as _, SocketRecv as _,
-    SocketSend as _, SubSocket,
+    SocketSend as _, SubSocket, ZmqMessage,
 };
 
-use super::Kind;
+use super::{Front, Kind};
 
 pub(crate) enum Socket {
     Push(PushSocket),
@@ -43,6 +43,16 @@ impl Socket {
             Kind::Router => Self::Router(RouterSocket::new()),
         }
     }
+
+    async fn send_message(&mut self, message: ZmqMessage) -> Result<()> {
+        match self {
+            Self::Push(socket) => socket.send(message).await?,
+            Self::Pub(socket) => socket.send(message).await?,
+            Self::Dealer(socket) => socket.send(message).await?,
+            Self::Pull(_) | Self::Sub(_) | Self::Router(_) => bail!("it does not send"),
+        }
+        Ok(())
+    }
 }
 
 impl super::Socket for Socket {
@@ -65,14 +75,14 @@ impl super::Socket for Socket {
     }
 
     async fn send(&mut self, payload: &[u8]) -> Result<()> {
-        let message = Bytes::copy_from_slice(payload).into();
-        match self {
-            Self::Push(socket) => socket.send(message).await?,
-            Self::Pub(socket) => socket.send(message).await?,
-            Self::Dealer(socket) => socket.send(message).await?,
-            Self::Pull(_) | Self::Sub(_) | Self::Router(_) => bail!("it does not send"),
-        }
-        Ok(())
+        self.send_message(Bytes::copy_from_slice(payload).into())
+            .await
+    }
+
+    async fn send_parts(&mut self, frames: [&[u8]; 3]) -> Result<()> {
+        let frames = frames.map(Bytes::copy_from_slice).to_vec();
+        let message = frames.try_into().map_err(|_| anyhow!("it is empty"))?;
+        self.send_message(message).await
     }
 
     async fn receive(&mut self, note: &mut (dyn FnMut(&[u8]) + Send)) -> Result<()> {
@@ -82,7 +92,8 @@ impl super::Socket for Socket {
             Self::Dealer(socket) => socket.recv().await?,
             Self::Push(_) | Self::Pub(_) | Self::Router(_) => bail!("it does not receive"),
         };
-        note(message.get(0).context("a message has a frame")?);
+        let last = message.len().saturating_sub(1);
+        note(message.get(last).context("a message has a frame")?);
         Ok(())
     }
 
@@ -101,9 +112,12 @@ impl super::Socket for Socket {
         Ok(())
     }
 
-    async fn device(front: &[String], back: &str, ready: impl FnOnce() + Send) -> Result<()> {
+    async fn device(front: Front<'_>, back: &str, ready: impl FnOnce() + Send) -> Result<()> {
         let (mut router, mut dealer) = (RouterSocket::new(), DealerSocket::new());
-        router.bind(&front[0]).await?;
+        match front {
+            Front::Bound(_) => drop(router.bind(front.endpoint()).await?),
+            Front::Behind(_) => router.connect(front.endpoint()).await?,
+        }
         dealer.bind(back).await?;
         ready();
         // As its proxy does, whose future cannot be spawned. Either ends when a client leaves.
