@@ -22,9 +22,10 @@ pub(crate) fn cpu_seconds() -> Result<f64> {
     Ok((ticks(11)? + ticks(12)?) / TICKS_PER_SECOND)
 }
 
-/// KiB that are in memory.
+/// KiB that are in memory, but for files: the program's code comes in as it first runs, which is no
+/// peer's doing.
 pub(crate) fn resident() -> Result<f64> {
-    kibibytes("VmRSS:")
+    kibibytes("RssAnon:")
 }
 
 /// The most KiB that ever were in memory.
