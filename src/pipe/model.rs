@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::batch::{Batch, Progress};
-use super::encoded::Encoded;
+use super::encoded::{Encoded, SHARED_FROM};
 use super::marks::Mark;
 use super::parcel::Parcel;
 use super::plain::Plain;
@@ -57,12 +57,15 @@ impl Pair {
 
     fn push(&mut self, batch: &mut Batch) -> Entry {
         let size = match self.random.u8(0..4) {
-            0 => 4_096 + self.random.usize(0..9),
+            0 => SHARED_FROM + self.random.usize(0..9),
             _ => self.random.usize(0..300),
         };
         let mut message = Message::from(vec![self.random.u8(..); size]);
         if self.random.bool() {
-            message.push_front(vec![self.random.u8(..); self.random.usize(0..5_000)]);
+            message.push_front(vec![
+                self.random.u8(..);
+                self.random.usize(0..SHARED_FROM + 1_000)
+            ]);
         }
         let expires = match self.random.bool() {
             true => Some(self.now + Duration::from_millis(self.random.u64(0..40))),

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::encoded::SHARED_FROM;
 use super::{
     Batch, Copied, Encoded, Fate, Incoming, Mark, Outgoing, Parcel, Plain, Slip, Tally, Ticket,
     Waiters,
@@ -39,7 +40,7 @@ enum Step {
 fn message() -> impl Strategy<Value = Message> {
     let octets = prop_oneof![
         3 => 0_usize..300,
-        1 => 4_000_usize..4_200,
+        1 => SHARED_FROM - 100..SHARED_FROM + 100,
         1 => 10_000_usize..30_000,
     ];
     (octets, any::<u8>()).prop_map(|(octets, filling)| vec![filling; octets].into())

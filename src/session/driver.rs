@@ -93,6 +93,7 @@ impl<'a> Turns<'a> {
 /// The turns over a wire.
 pub(super) struct WiredTurns<'a> {
     link: &'a Wired,
+    begun: bool,
     pulse: Pulse<'a>,
     stall: Stall,
     patience: Patience,
@@ -100,18 +101,20 @@ pub(super) struct WiredTurns<'a> {
 
 impl<'a> WiredTurns<'a> {
     fn new(link: &'a Wired, settings: &'a Settings) -> Self {
-        let pulse = Pulse::new(link, &settings.connection);
-        // What came with the handshake is decoded, and the wire's waker set.
-        link.read();
         Self {
             link,
-            pulse,
+            begun: false,
+            pulse: Pulse::new(link, &settings.connection),
             stall: Stall::new(settings),
             patience: Patience::default(),
         }
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<LinkError> {
+        if !std::mem::replace(&mut self.begun, true) {
+            // What came with the handshake is decoded, and the wire's waker set.
+            self.link.read();
+        }
         let ended = self.look(context);
         if ended.is_pending() && self.patience.poll(self.link, context).is_ready() {
             return Poll::Ready(LinkError::OutOfBudget);
@@ -154,10 +157,14 @@ impl<'a> WiredTurns<'a> {
     }
 }
 
-/// Takes what a peer that went has left on the wire.
+/// Takes what a peer that went has left on the wire, and gives one that is left what its wire takes.
 fn ended(link: &Wired, reason: LinkError) -> LinkError {
-    if matches!(reason, LinkError::Io(_) | LinkError::ClosedByPeer) {
-        link.read_rest();
+    match reason {
+        LinkError::Io(_) | LinkError::ClosedByPeer => link.read_rest(),
+        LinkError::ClosedHere => {
+            let _ = link.poll_flush();
+        }
+        _ => {}
     }
     reason
 }

@@ -234,7 +234,6 @@ impl Handle {
                 pipe.link.clone()
             })
         };
-        session.phase.send_replace(Phase::Closed);
         match link {
             // Its driver gives up the pipe when the connection has ended.
             Some(link) => {
@@ -258,10 +257,7 @@ impl Handle {
 
     pub(super) fn unbind(&self, endpoint: &Endpoint) -> bool {
         let session = self.core().endpoints.lock().remove(endpoint, false);
-        session.is_some_and(|session| {
-            session.phase.send_replace(Phase::Closed);
-            true
-        })
+        session.is_some()
     }
 
     pub(super) fn peers(&self) -> Vec<Arc<PeerInfo>> {
@@ -302,11 +298,14 @@ impl Endpoints {
         self.sessions.retain(|session| session.pipe != Some(pipe));
     }
 
+    /// Takes a session out, which is told to end.
     fn remove(&mut self, endpoint: &Endpoint, connected: bool) -> Option<Session> {
         let position = self.sessions.iter().position(|session| {
             session.endpoint == *endpoint && session.pipe.is_some() == connected
         })?;
-        Some(self.sessions.remove(position))
+        let session = self.sessions.remove(position);
+        session.phase.send_replace(Phase::Closed);
+        Some(session)
     }
 }
 

@@ -34,7 +34,11 @@ impl Port for Core {
             Some(id) => id,
             None => state.add_pipe(attach.endpoint.clone(), false, &self.options),
         };
-        if state.pipe(id).is_none() {
+        // That of a dialled endpoint is kept until it is given up, for whatever reason.
+        let wanted = state
+            .pipe(id)
+            .is_some_and(|pipe| pipe.kept || attach.pipe.is_none());
+        if !wanted {
             return Err(LinkError::ClosedHere);
         }
         let identity = match join_pattern(&mut state, id.index, &attach, &self.options) {

@@ -209,7 +209,7 @@ async fn messages_of_any_size_arrive_whole(endpoint: String) -> Result {
     let endpoint = pull.bind(&endpoint).await?;
     let push = Push::new();
     push.connect(&endpoint)?;
-    let sizes = [0, 1, 255, 256, 4_095, 4_096, 65_536, 1 << 20, 16 << 20];
+    let sizes = [0, 1, 255, 256, 8_191, 8_192, 65_536, 1 << 20, 16 << 20];
     let sending = async {
         for size in sizes {
             let mut message = pushsub::Message::from(vec![7; size / 2]);

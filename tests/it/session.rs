@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pushsub::testing::{Listening, dial};
 use pushsub::{Dealer, Event, LinkError, Options, Pub, Pull, Push, Sub, XPub};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::support::peer::{Peer, command, frame, greeting, ready};
 use crate::support::{Result, connected, event, in_virtual_time, memory_name};
@@ -207,6 +207,34 @@ fn subscriptions_are_told_in_the_words_of_the_peers_version() -> Result {
             let mut peer = Peer::shaken(listening.accept().await?, "PUB", minor).await?;
             assert_eq!(peer.frame().await?, expected);
             sub.disconnect(&endpoint);
+        }
+        Ok(())
+    })
+}
+
+/// PL02: whichever of the two the task that dials sees first, in many rounds.
+#[test]
+fn a_handshake_that_ends_as_its_endpoint_is_disconnected_connects_nothing() -> Result {
+    in_virtual_time(async {
+        for _ in 0..20 {
+            let name = memory_name();
+            let mut listening = Listening::bind(&name)?;
+            let pull = Pull::new();
+            let endpoint = format!("memory://{name}").parse()?;
+            pull.connect(&endpoint)?;
+            let mut first = Peer::shaken(listening.accept().await?, "PUSH", 1).await?;
+            first.write(&frame(false, b"not received")).await?;
+            while pull.stats().received.queued == 0 {
+                tokio::task::yield_now().await;
+            }
+            drop(first);
+            let mut second = Peer::new(listening.accept().await?);
+            second
+                .write(&[greeting(1), ready("PUSH", b"")].concat())
+                .await?;
+            assert!(pull.disconnect(&endpoint));
+            timeout(Duration::from_secs(1), second.read_to_end()).await??;
+            assert!(pull.peers().is_empty());
         }
         Ok(())
     })
