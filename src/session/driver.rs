@@ -93,6 +93,7 @@ impl<'a> Turns<'a> {
 /// The turns over a wire.
 pub(super) struct WiredTurns<'a> {
     link: &'a Wired,
+    /// There has been a turn.
     begun: bool,
     pulse: Pulse<'a>,
     stall: Stall,
