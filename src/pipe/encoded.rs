@@ -18,8 +18,8 @@ use crate::zmtp::frame;
 /// A frame of this many octets or more is shared with whoever sent it; a
 /// smaller one is copied, which costs less than an entry of its own in a vectored write, and frees
 /// the sender's memory while it is in the cache: of 4 KiB a fifth more messages in a second go so,
-/// of 8 KiB a quarter fewer (`benches/compare --rows push-pull-4k`, and that with 8 KiB, with 4, 8
-/// and 16 KiB here).
+/// of 8 KiB a quarter fewer (`benches/compare --rows push-pull-4k,push-pull-8k`, with 4, 8 and 16 KiB
+/// here).
 pub(super) const SHARED_FROM: usize = 8 << 10;
 
 /// An emptied arena above this is given back, so that a link at rest costs little.

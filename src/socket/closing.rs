@@ -116,7 +116,7 @@ impl Closing {
                 grows
             });
         }
-        // Behind it, so that no endpoint is dialled again.
+        // Once the phases are told, so that no endpoint is dialled again.
         links
             .iter()
             .for_each(|link| link.fail(LinkError::ClosedHere));

@@ -9,8 +9,8 @@ use crate::options::{SocketType, is_property_name};
 /// The properties of a peer, or ours. Names are unique but for their case.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Metadata {
-    /// At most [`MAX_PROPERTIES`], in the order in which they came. The names that each peer
-    /// has are there already.
+    /// At most [`MAX_PROPERTIES`], in the order in which they came. The names that every
+    /// peer has are constants, which cost none of them anything.
     properties: Vec<(Cow<'static, str>, Bytes)>,
 }
 
@@ -69,7 +69,7 @@ impl Metadata {
             if metadata.properties.len() == MAX_PROPERTIES {
                 return Err(MetadataError::TooMuch);
             }
-            metadata.insert(name, kept(value));
+            metadata.insert(name, property_value(value));
             octets = rest;
         }
         Ok(metadata)
@@ -110,8 +110,8 @@ impl Metadata {
     }
 }
 
-/// A value that lives as long as the link: types of sockets are there already.
-fn kept(value: &[u8]) -> Bytes {
+/// A value that lives as long as the link; the names of socket types are constants, too.
+fn property_value(value: &[u8]) -> Bytes {
     match SocketType::from_name(value) {
         Some(known) => Bytes::from_static(known.name().as_bytes()),
         None => Bytes::copy_from_slice(value),
