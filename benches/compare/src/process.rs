@@ -39,8 +39,8 @@ pub(crate) fn work(part: Part, rival: Rival, task: Task) -> Result<()> {
         Part::First => rival.first(task, || println!("ready")),
         Part::Second => rival.second(task),
         Part::Both => rival.both(task),
-        Part::Device => rival.device(task, || println!("ready")),
-        Part::Behind => rival.behind(task, || println!("ready")),
+        Part::Device => rival.device(task, false, || println!("ready")),
+        Part::Behind => rival.device(task, true, || println!("ready")),
     }?;
     if outcome.cpu.is_none() {
         outcome.cpu = Some(resources::cpu_seconds()?);

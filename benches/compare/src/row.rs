@@ -144,7 +144,7 @@ pub(crate) static ROWS: [Row; 20] = {
 
 /// The rows that run where they are named: other sizes, other numbers of peers.
 #[rustfmt::skip]
-static MORE: [Row; 18] = {
+static MORE: [Row; 20] = {
     use Group as G;
     use Transport::{Inproc, Tcp};
     use Work::{Ask, Chain, Device, Flow, Gather, Publish, Scatter};
@@ -153,7 +153,9 @@ static MORE: [Row; 18] = {
         row(G::OneWay, "push-pull-16", "one way, tcp, 16 B", Flow, Tcp, 16),
         row(G::OneWay, "push-pull-256", "one way, tcp, 256 B", Flow, Tcp, 256),
         row(G::OneWay, "push-pull-4k", "one way, tcp, 4 KiB", Flow, Tcp, 4 << 10),
+        row(G::OneWay, "push-pull-8k", "one way, tcp, 8 KiB", Flow, Tcp, 8 << 10),
         row(G::OneWay, "push-pull-256k", "one way, tcp, 256 KiB", Flow, Tcp, 256 << 10),
+        row(G::OneWay, "push-pull-1m", "one way, tcp, 1 MiB", Flow, Tcp, 1 << 20),
         row(G::OneWay, "push-pull-1k-inproc", "one way, inproc, 1 KiB", Flow, Inproc, 1 << 10),
         of(row(G::OneWay, "push-pull-mixed", "one way, tcp, 16 B to 16 KiB", Flow, Tcp, 0), Content::Mixed),
         of(row(G::OneWay, "push-pull-parts", "one way, tcp, 3 frames", Flow, Tcp, 0), Content::Parts),

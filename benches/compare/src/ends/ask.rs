@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::device::until_stopped;
 use super::orders::Orders;
-use super::{LONGEST, Outcome, send};
+use super::{LONGEST, Outcome, receive, send};
 use crate::resources;
 use crate::rivals::{Kind, Socket};
 use crate::row::Row;
@@ -41,7 +41,7 @@ pub(super) async fn ask<S: Socket>(
     let mut payload = row.payload();
     for _ in 0..WARM_UP {
         send(&mut dealer, row, &mut payload, PROBE).await?;
-        dealer.receive(&mut |_| {}).await?;
+        receive(&mut dealer, row, &mut |_| {}).await?;
     }
     let mut tally = Tally::default();
     let mut times = Vec::with_capacity(if in_flight == 1 { messages as usize } else { 0 });
@@ -55,7 +55,7 @@ pub(super) async fn ask<S: Socket>(
                 send(&mut dealer, row, &mut payload, sent).await?;
                 sent += 1;
             }
-            dealer.receive(&mut |reply| tally.note(reply)).await?;
+            receive(&mut dealer, row, &mut |reply| tally.note(reply)).await?;
             if in_flight == 1 {
                 times.push(asked.elapsed());
             }

@@ -7,30 +7,22 @@ use super::Outcome;
 use super::orders::Orders;
 use crate::rivals::{Front, Socket};
 
-/// Forwards between the first endpoints, for clients, and the next, for workers.
+/// Forwards between the first endpoints, for clients, and the next, for workers: or, `behind` the
+/// device that does so, between the latter, as its worker, and those after them.
 pub(crate) async fn device<S: Socket>(
     endpoints: Vec<String>,
+    behind: bool,
     orders: Orders,
     ready: impl FnOnce() + Send + 'static,
 ) -> Result<Outcome> {
     let mut work = JoinSet::new();
     work.spawn(async move {
-        let (front, back) = endpoints.split_at(S::ENDPOINTS);
-        S::device(Front::Bound(front), &back[0], ready).await
-    });
-    until_stopped(work, orders).await
-}
-
-/// Forwards between that device, as a worker of it, and the workers.
-pub(crate) async fn behind<S: Socket>(
-    endpoints: Vec<String>,
-    orders: Orders,
-    ready: impl FnOnce() + Send + 'static,
-) -> Result<Outcome> {
-    let mut work = JoinSet::new();
-    work.spawn(async move {
-        let back = &endpoints[S::ENDPOINTS..];
-        S::device(Front::Behind(&back[0]), &back[1], ready).await
+        let (clients, workers) = endpoints.split_at(S::ENDPOINTS);
+        let (front, back) = match behind {
+            true => (Front::Behind(&workers[0]), &workers[1]),
+            false => (Front::Bound(clients), &workers[0]),
+        };
+        S::device(front, back, ready).await
     });
     until_stopped(work, orders).await
 }

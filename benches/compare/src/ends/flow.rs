@@ -49,7 +49,7 @@ pub(super) async fn receive<S: Socket>(
     for receiver in &mut receivers {
         let mut tally = Tally::default();
         while tally.probes < row.probes() {
-            receiver.receive(&mut |payload| tally.note(payload)).await?;
+            super::receive(receiver, row, &mut |payload| tally.note(payload)).await?;
         }
     }
     println!("linked");
@@ -57,7 +57,7 @@ pub(super) async fn receive<S: Socket>(
     let shared = matches!(row.work, Work::Scatter(_)).then(Arc::<Shared>::default);
     let mut tasks = JoinSet::new();
     for receiver in receivers {
-        tasks.spawn(count(receiver, messages, shared.clone()));
+        tasks.spawn(count(receiver, row, messages, shared.clone()));
     }
     let expected = sum_of(messages, row.content);
     let mut outcome = Outcome::done();
@@ -87,6 +87,7 @@ struct Shared {
 /// have that many together.
 async fn count<S: Socket>(
     mut receiver: S,
+    row: &'static Row,
     messages: u64,
     shared: Option<Arc<Shared>>,
 ) -> Result<(Tally, Duration)> {
@@ -96,7 +97,7 @@ async fn count<S: Socket>(
         match shared {
             None => {
                 while tally.received < messages {
-                    receiver.receive(&mut |payload| tally.note(payload)).await?;
+                    super::receive(&mut receiver, row, &mut |payload| tally.note(payload)).await?;
                 }
             }
             Some(shared) => {
@@ -104,7 +105,8 @@ async fn count<S: Socket>(
                 let share = async {
                     loop {
                         let before = tally.received;
-                        receiver.receive(&mut |payload| tally.note(payload)).await?;
+                        super::receive(&mut receiver, row, &mut |payload| tally.note(payload))
+                            .await?;
                         let more = tally.received - before;
                         let others = shared.received.fetch_add(more, Ordering::Relaxed);
                         if others + more == messages {

@@ -16,7 +16,7 @@ use crate::rivals::Socket;
 use crate::row::{Content, Row, Work};
 use crate::tally::number;
 
-pub(crate) use device::{behind, device};
+pub(crate) use device::device;
 pub(crate) use orders::Orders;
 
 /// What stands before the last frame of a message of several.
@@ -36,6 +36,18 @@ async fn send<S: Socket>(
             let [first, second] = ENVELOPE;
             socket.send_parts([first, second, last]).await
         }
+    }
+}
+
+/// Receives what [`send`] has sent.
+async fn receive<S: Socket>(
+    socket: &mut S,
+    row: &Row,
+    note: &mut (dyn FnMut(&[u8]) + Send),
+) -> Result<()> {
+    match row.content {
+        Content::Octets(_) | Content::Mixed => socket.receive(note).await,
+        Content::Parts => socket.receive_parts(note).await,
     }
 }
 

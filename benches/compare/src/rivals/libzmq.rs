@@ -43,7 +43,7 @@ impl<const MARK: i32> Socket<MARK> {
         socket.set_heartbeat_ivl(i32::try_from(HEARTBEAT.as_millis())?)?;
         Ok(Self {
             socket,
-            buffer: vec![0; 64 << 10],
+            buffer: vec![0; 1 << 20],
         })
     }
 }
@@ -77,12 +77,18 @@ impl<const MARK: i32> super::Socket for Socket<MARK> {
 
     async fn receive(&mut self, note: &mut (dyn FnMut(&[u8]) + Send)) -> Result<()> {
         // Into a buffer of ours: faster than a message object, which is made and freed each time.
+        let length = self.socket.recv_into(&mut self.buffer, 0)?;
+        if length > self.buffer.len() {
+            bail!("a message of {length} octets");
+        }
+        note(&self.buffer[..length]);
+        Ok(())
+    }
+
+    async fn receive_parts(&mut self, note: &mut (dyn FnMut(&[u8]) + Send)) -> Result<()> {
         let mut length = self.socket.recv_into(&mut self.buffer, 0)?;
         while self.socket.get_rcvmore()? {
             length = self.socket.recv_into(&mut self.buffer, 0)?;
-        }
-        if length > self.buffer.len() {
-            bail!("a message of {length} octets");
         }
         note(&self.buffer[..length]);
         Ok(())

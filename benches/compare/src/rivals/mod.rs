@@ -21,7 +21,7 @@ use std::future::{Future, ready};
 use anyhow::{Result, bail};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::ends::{Orders, Outcome, behind, both, device, first, second};
+use crate::ends::{Orders, Outcome, both, device, first, second};
 use crate::row::{Content, Row, Transport, Work};
 
 /// What a socket is for.
@@ -98,6 +98,14 @@ pub(crate) trait Socket: Sized + Send + 'static {
         &mut self,
         note: &mut (dyn FnMut(&[u8]) + Send),
     ) -> impl Future<Output = Result<()>> + Send;
+
+    /// The same where messages have several frames; by itself as where they have one.
+    fn receive_parts(
+        &mut self,
+        note: &mut (dyn FnMut(&[u8]) + Send),
+    ) -> impl Future<Output = Result<()>> + Send {
+        self.receive(note)
+    }
 
     /// Sends what was received back to where it came from: one message or as many as are there.
     fn echo(&mut self) -> impl Future<Output = Result<()>> + Send;
@@ -389,25 +397,15 @@ impl Rival {
         of_rival!(self, row, both(row, endpoints, messages))
     }
 
-    /// Runs what stands between clients and workers, which says when it is ready.
+    /// Runs what stands between clients and workers, or `behind` such a one, and says when it is ready.
     pub(crate) fn device(
         self,
         task: Task,
+        behind: bool,
         ready: impl FnOnce() + Send + 'static,
     ) -> Result<Outcome> {
         let Task { row, endpoints, .. } = task;
         let orders = Orders::listen();
-        of_rival!(self, row, device(endpoints, orders, ready))
-    }
-
-    /// Runs a second device behind that one.
-    pub(crate) fn behind(
-        self,
-        task: Task,
-        ready: impl FnOnce() + Send + 'static,
-    ) -> Result<Outcome> {
-        let Task { row, endpoints, .. } = task;
-        let orders = Orders::listen();
-        of_rival!(self, row, behind(endpoints, orders, ready))
+        of_rival!(self, row, device(endpoints, behind, orders, ready))
     }
 }

@@ -76,11 +76,15 @@ impl super::Socket for Socket {
     }
 
     async fn receive(&mut self, note: &mut (dyn FnMut(&[u8]) + Send)) -> Result<()> {
-        let mut message = self.0.recv().await?;
-        while message.is_more() {
-            message = self.0.recv().await?;
-        }
+        let message = self.0.recv().await?;
         note(message.data().unwrap_or_default());
+        Ok(())
+    }
+
+    async fn receive_parts(&mut self, note: &mut (dyn FnMut(&[u8]) + Send)) -> Result<()> {
+        let frames = self.0.recv_multipart().await?;
+        let last = frames.last().context("a message has a frame")?;
+        note(last.data().unwrap_or_default());
         Ok(())
     }
 
