@@ -74,7 +74,7 @@ impl Alarm {
 }
 
 /// Whether the runtime's clock is that of the system: a clock that is paused, or was, is another.
-fn time_is_real() -> bool {
+pub(super) fn time_is_real() -> bool {
     let before = Instant::now();
     let now = time::Instant::now().into_std();
     before <= now && now <= Instant::now()

@@ -82,6 +82,7 @@ impl Reading {
     ) -> Result<Option<Command>, ProtocolError> {
         let decoded = self.decoder.decode(&mut self.buffer, messages);
         self.busy |= !messages.is_empty();
+        self.looks.note_messages(messages.len());
         decoded
     }
 
@@ -155,7 +156,7 @@ impl Reading {
             Poll::Ready(Ok(octets)) => octets,
             Poll::Ready(Err(error)) => return Err(LinkError::io(error)),
         };
-        self.looks.note(octets);
+        self.looks.note_read(octets);
         let filled = octets == room;
         if filled {
             self.chunk = (self.chunk * 2).min(READ_MOST);
