@@ -28,6 +28,10 @@ pub(super) struct Reading {
     decoder: Decoder,
     /// How much is read at once at present.
     chunk: usize,
+    /// The large frame that is being read, in octets; 0 is none.
+    large: usize,
+    /// The largest that came whole since the driver last had memory given back.
+    largest: usize,
     lease: Lease,
     /// The last look at the budget found nothing.
     starved: bool,
@@ -44,6 +48,8 @@ impl Reading {
             buffer: early,
             decoder: Decoder::new(settings.max_message_size, settings.max_frames),
             chunk: READ_LEAST,
+            large: 0,
+            largest: 0,
             lease: settings.context.lease(),
             starved: false,
             busy: false,
@@ -81,7 +87,11 @@ impl Reading {
         messages: &mut Vec<Message>,
     ) -> Result<Option<Command>, ProtocolError> {
         let decoded = self.decoder.decode(&mut self.buffer, messages);
-        self.busy |= !messages.is_empty();
+        if !messages.is_empty() {
+            self.busy = true;
+            self.largest = self.largest.max(self.large);
+            self.large = 0;
+        }
         self.looks.note_messages(messages.len());
         decoded
     }
@@ -92,6 +102,7 @@ impl Reading {
         let room = self.buffer.capacity() - length;
         let wanted = self.decoder.wanted();
         if length + wanted >= READ_MOST {
+            self.large = length + wanted;
             // Not an octet more than the frame: the message keeps all of the memory alive.
             return room >= wanted.min(self.chunk / 2).max(1) || self.grow_to_frame(wanted);
         }
@@ -101,10 +112,13 @@ impl Reading {
         }
     }
 
-    /// A large frame may double what has come of it, whatever it announces.
+    /// A large frame may double what has come of it, whatever it announces; as much as one before it has
+    /// filled it may have at once.
     fn grow_to_frame(&mut self, wanted: usize) -> bool {
         let length = self.buffer.len();
-        let steps = [length.max(self.chunk), GRANULE.max(length / 8)];
+        let double = length.max(self.chunk);
+        let proven = self.largest.saturating_sub(length);
+        let steps = [double.max(proven), double, GRANULE.max(length / 8)];
         let octets = steps.map(|step| step.min(wanted));
         let covered = octets
             .into_iter()
@@ -182,7 +196,61 @@ impl Reading {
     /// Gives the buffer back that waits for the next message, until one comes.
     pub(super) fn shed(&mut self) {
         self.busy = false;
+        self.largest = 0;
         self.rest();
         self.settle();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+    use std::task::Waker;
+
+    use super::*;
+    use crate::options::{Options, SocketType};
+    use crate::zmtp::frame::encode_frame;
+
+    const LARGE: usize = 1 << 20;
+
+    /// One of messages of a megabyte, as many as are read.
+    fn reading() -> Reading {
+        let mut frame = Vec::new();
+        encode_frame(0, &vec![0; LARGE], &mut frame);
+        let wire = Box::new(Cursor::new(frame.repeat(3)));
+        let settings = Settings::new(SocketType::Pull, &Options::default());
+        Reading::new(wire, BytesMut::new(), &settings)
+    }
+
+    /// Reads a message, which is kept. Returns how often it was given other memory on the way.
+    fn moves(reading: &mut Reading, kept: &mut Vec<Message>) -> usize {
+        let (mut messages, mut moves) = (Vec::new(), 0);
+        while messages.is_empty() {
+            let before = reading.buffer.as_ptr();
+            assert!(reading.make_room());
+            moves += usize::from(reading.buffer.as_ptr() != before);
+            let filled = reading.fill(&mut Context::from_waker(Waker::noop()));
+            assert!(filled.is_ok_and(|filled| filled.is_some()));
+            let decoded = reading.decode(&mut messages);
+            assert!(decoded.is_ok_and(|command| command.is_none()));
+        }
+        kept.append(&mut messages);
+        moves
+    }
+
+    #[test]
+    fn a_large_frame_gets_at_once_what_one_before_it_has_filled() {
+        let (mut reading, mut kept) = (reading(), Vec::new());
+        assert!(moves(&mut reading, &mut kept) > 4);
+        let second = moves(&mut reading, &mut kept);
+        assert_eq!(second, 2, "for its header, and for all of it");
+    }
+
+    #[test]
+    fn what_a_large_frame_has_filled_is_forgotten_by_and_by() {
+        let (mut reading, mut kept) = (reading(), Vec::new());
+        moves(&mut reading, &mut kept);
+        reading.shed();
+        assert!(moves(&mut reading, &mut kept) > 4);
     }
 }
