@@ -38,12 +38,12 @@ impl Looks {
     /// So many octets were read at once.
     pub(super) fn note_read(&mut self, octets: usize) {
         self.stream.note(octets);
-        self.exchange.octets += octets;
+        self.exchange.large |= octets >= SMALL;
     }
 
     /// So many messages came of it.
     pub(super) fn note_messages(&mut self, count: usize) {
-        self.exchange.messages += count;
+        self.exchange.note(count);
     }
 
     /// Nothing was there. Returns whether to look again, and not to sleep.
@@ -126,9 +126,10 @@ const BLIND_AT_MOST: u16 = 1023;
 /// Looks for what follows a message that came alone, for some time.
 struct Exchange {
     looking: Looking,
-    /// What was read since the wire was last found empty.
-    octets: usize,
-    messages: usize,
+    /// What was read since the wire was last found empty: how many messages, of which two are as good as
+    /// more, and whether there was much of it.
+    messages: u8,
+    large: bool,
     /// Messages that came alone, in a row.
     row: u8,
     /// Those of them that came late.
@@ -152,13 +153,17 @@ impl Exchange {
     fn new(looks: bool) -> Self {
         Self {
             looking: if looks { Looking::No } else { Looking::Never },
-            octets: 0,
             messages: 0,
+            large: false,
             row: 0,
             late: 0,
             blind: 0,
             next_blind: BLIND_AT_FIRST,
         }
+    }
+
+    fn note(&mut self, messages: usize) {
+        self.messages = (usize::from(self.messages) + messages).min(2) as u8;
     }
 
     fn again(&mut self, now: impl FnOnce() -> Instant) -> bool {
@@ -180,8 +185,8 @@ impl Exchange {
 
     /// Something has come. Returns whether to look for what follows.
     fn begin(&mut self, now: impl FnOnce() -> Instant) -> bool {
-        let lone = self.messages == 1 && self.octets < SMALL;
-        (self.messages, self.octets) = (0, 0);
+        let lone = self.messages == 1 && !self.large;
+        (self.messages, self.large) = (0, false);
         match self.looking {
             Looking::Never => return false,
             Looking::Since(then) if now() - then < SOON => {
@@ -284,8 +289,7 @@ mod tests {
 
         /// So many messages are read at once. Returns whether the receiver looks for more, and not sleeps.
         fn reads(&mut self, messages: usize) -> bool {
-            self.exchange.messages += messages;
-            self.exchange.octets += 66 * messages;
+            self.exchange.note(messages);
             self.again()
         }
 
@@ -328,7 +332,7 @@ mod tests {
     #[test]
     fn what_follows_a_large_message_is_slept_for() {
         let mut receiver = Receiver::new();
-        receiver.exchange.octets = SMALL;
+        receiver.exchange.large = true;
         assert!(!receiver.reads(1));
     }
 

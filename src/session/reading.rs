@@ -28,9 +28,7 @@ pub(super) struct Reading {
     decoder: Decoder,
     /// How much is read at once at present.
     chunk: usize,
-    /// The large frame that is being read, in octets; 0 is none.
-    large: usize,
-    /// The largest that came whole since the driver last had memory given back.
+    /// The most octets that a large frame has filled since the driver last had memory given back.
     largest: usize,
     lease: Lease,
     /// The last look at the budget found nothing.
@@ -48,7 +46,6 @@ impl Reading {
             buffer: early,
             decoder: Decoder::new(settings.max_message_size, settings.max_frames),
             chunk: READ_LEAST,
-            large: 0,
             largest: 0,
             lease: settings.context.lease(),
             starved: false,
@@ -86,11 +83,14 @@ impl Reading {
         &mut self,
         messages: &mut Vec<Message>,
     ) -> Result<Option<Command>, ProtocolError> {
+        let held = self.buffer.len();
         let decoded = self.decoder.decode(&mut self.buffer, messages);
         if !messages.is_empty() {
             self.busy = true;
-            self.largest = self.largest.max(self.large);
-            self.large = 0;
+            // Only for a frame there is more in it than is read at once.
+            if held > READ_MOST {
+                self.largest = self.largest.max(held);
+            }
         }
         self.looks.note_messages(messages.len());
         decoded
@@ -102,7 +102,6 @@ impl Reading {
         let room = self.buffer.capacity() - length;
         let wanted = self.decoder.wanted();
         if length + wanted >= READ_MOST {
-            self.large = length + wanted;
             // Not an octet more than the frame: the message keeps all of the memory alive.
             return room >= wanted.min(self.chunk / 2).max(1) || self.grow_to_frame(wanted);
         }
