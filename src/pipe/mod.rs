@@ -19,7 +19,6 @@ mod receipt;
 mod waiters;
 
 pub(crate) use batch::{Batch, Progress};
-pub(crate) use encoded::Encoded;
 pub(crate) use incoming::{Incoming, OVERHEAD};
 pub(crate) use marks::Mark;
 pub(crate) use outgoing::Outgoing;

@@ -5,11 +5,9 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::batch::{Batch, Progress};
-use super::encoded::Encoded;
 use super::keyed::Keyed;
 use super::marks::Mark;
 use super::parcel::{Copied, Parcel};
-use super::plain::Plain;
 use super::receipt::Fate;
 use crate::context::{Growth, Lease};
 use crate::error::GivenUp;
@@ -64,11 +62,7 @@ impl Held {
 impl Outgoing {
     /// `plain`: the peer is in this process, and nothing is encoded.
     pub(crate) fn new(limit: Limit, plain: bool, lease: Lease) -> Self {
-        let waiting = if plain {
-            Batch::Plain(Plain::default())
-        } else {
-            Batch::Encoded(Encoded::default())
-        };
+        let waiting = if plain { Batch::PLAIN } else { Batch::ENCODED };
         Self {
             waiting,
             keyed: None,
@@ -432,7 +426,7 @@ mod tests {
 
     fn encoded(batch: &mut Batch) -> &mut Encoded {
         match batch {
-            Batch::Encoded(encoded) => encoded,
+            Batch::Encoded(encoded) => encoded.made(),
             Batch::Plain(_) => unreachable!("the pipe encodes"),
         }
     }
@@ -493,7 +487,7 @@ mod tests {
         };
         let (mut outgoing, _) = filled(limit, 2);
         assert!(!outgoing.has_room_behind_a_write(), "nobody writes");
-        let mut batch = Batch::Encoded(Encoded::default());
+        let mut batch = Batch::ENCODED;
         assert!(outgoing.take(&mut batch));
         for _ in 0..2 {
             assert!(!outgoing.has_room());
@@ -547,7 +541,7 @@ mod tests {
             },
             2,
         );
-        let mut batch = Batch::Encoded(Encoded::default());
+        let mut batch = Batch::ENCODED;
         assert!(outgoing.take(&mut batch));
         assert!(!outgoing.has_room());
         let progress = encoded(&mut batch).advance(10);
@@ -569,14 +563,14 @@ mod tests {
         for text in ["one", "two"] {
             outgoing.push(Parcel::Whole(&mut Some(Message::from(text))));
         }
-        let mut batch = Batch::Encoded(Encoded::default());
+        let mut batch = Batch::ENCODED;
         outgoing.take(&mut batch);
         let progress = encoded(&mut batch).advance(2);
         outgoing.written(progress);
         outgoing.push(Parcel::Whole(&mut Some(Message::from("three"))));
         assert_eq!(outgoing.restore(batch), 1);
         assert_eq!(outgoing.messages(), 2);
-        let mut next = Batch::Encoded(Encoded::default());
+        let mut next = Batch::ENCODED;
         outgoing.take(&mut next);
         let mut slices = [std::io::IoSlice::new(&[]); 8];
         let count = encoded(&mut next).slices(&mut slices);

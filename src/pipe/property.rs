@@ -13,10 +13,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::encoded::SHARED_FROM;
-use super::{
-    Batch, Copied, Encoded, Fate, Incoming, Mark, Outgoing, Parcel, Plain, Slip, Tally, Ticket,
-    Waiters,
-};
+use super::{Batch, Copied, Fate, Incoming, Mark, Outgoing, Parcel, Slip, Tally, Ticket, Waiters};
 use crate::context::Context;
 use crate::error::GivenUp;
 use crate::message::Message;
@@ -83,7 +80,7 @@ impl Half {
         };
         Self {
             outgoing: Outgoing::new(limits, false, context.lease()),
-            writer: Batch::Encoded(Encoded::default()),
+            writer: Batch::ENCODED,
             limit,
             start: Instant::now(),
             reserved: 0,
@@ -148,6 +145,7 @@ impl Half {
         let Batch::Encoded(encoded) = &mut self.writer else {
             unreachable!("it encodes")
         };
+        let encoded = encoded.made();
         let octets = octets.min(encoded.octets());
         let mut slices = vec![IoSlice::new(&[]); 200];
         let count = encoded.slices(&mut slices);
@@ -242,12 +240,13 @@ proptest! {
         let mut wanted = Vec::new();
         frame::encode_message(&message, &mut wanted);
         for _ in 0..queues {
-            let mut batch = Batch::Encoded(Encoded::default());
+            let mut batch = Batch::ENCODED;
             let cost = batch.cost(copied);
             prop_assert_eq!(cost, batch.cost((&message).into()));
             batch.push(Parcel::Copy(copied));
             prop_assert_eq!((batch.octets(), batch.pinned()), (wanted.len(), cost));
-            let Batch::Encoded(encoded) = &batch else { unreachable!("it was made so") };
+            let Batch::Encoded(encoded) = &mut batch else { unreachable!("it was made so") };
+            let encoded = encoded.made();
             let mut slices = [IoSlice::new(&[]); 64];
             let count = encoded.slices(&mut slices);
             let octets: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.to_vec()).collect();
@@ -353,9 +352,10 @@ proptest! {
             outgoing.push_keyed(name, vec![value].into(), None);
             prop_assert_eq!(outgoing.messages(), newest.len());
         }
-        let mut batch = Batch::Plain(Plain::default());
+        let mut batch = Batch::PLAIN;
         outgoing.take(&mut batch);
         let Batch::Plain(plain) = &mut batch else { unreachable!("nothing is encoded") };
+        let plain = plain.made();
         for (_, value) in newest {
             let (message, _) = plain.pop().expect("it waits");
             prop_assert_eq!(&message.first()[..], &[value]);

@@ -28,7 +28,7 @@ use super::{Link, Settings};
 use crate::context::Context as Owner;
 use crate::endpoint::Endpoint;
 use crate::error::LinkError;
-use crate::pipe::{Batch, Fate, Plain};
+use crate::pipe::{Batch, Fate};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{AtomicWaker, Mutex};
 use crate::transport::WireName;
@@ -87,7 +87,7 @@ impl Joined {
             outgoing: Mutex::new(Direction {
                 peer: None,
                 ended: false,
-                batch: Batch::Plain(Plain::default()),
+                batch: Batch::PLAIN,
             }),
             driver: AtomicWaker::new(),
             finishing: AtomicBool::new(false),
@@ -162,6 +162,7 @@ impl Joined {
         let Batch::Plain(messages) = batch else {
             unreachable!("what stays in the process is not encoded")
         };
+        let messages = messages.made();
         peer.obey(&messages.take_commands());
         let progress = peer.port.accept(peer.pipe, messages);
         let mut left = Left::Something;

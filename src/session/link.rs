@@ -25,7 +25,7 @@ use super::stall::Intake;
 use crate::context::Budget;
 use crate::error::LinkError;
 use crate::message::Message;
-use crate::pipe::{Batch, Encoded, Fate};
+use crate::pipe::{Batch, Fate};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use crate::transport::{Wire, WriteHalf};
@@ -136,7 +136,7 @@ impl Wired {
             version: peer.version,
             writer: Mutex::new(Writer {
                 wire: Some(wire.write),
-                batch: Batch::Encoded(Encoded::default()),
+                batch: Batch::ENCODED,
                 refused: false,
                 waker: Waker::from(driver.clone()),
             }),
@@ -312,6 +312,7 @@ impl Wired {
         let Batch::Encoded(encoded) = batch else {
             unreachable!("what goes on a wire is encoded")
         };
+        let encoded = encoded.made();
         if std::mem::take(refused) {
             self.port.writing(self.pipe, true);
         }

@@ -18,7 +18,7 @@ use crate::endpoint::Endpoint;
 use crate::error::{LinkError, RecvError, SendError};
 use crate::message::Message;
 use crate::options::{Options, SocketType};
-use crate::pipe::{Batch, Encoded};
+use crate::pipe::Batch;
 use crate::session::{self, Attach, Link, Metadata, PipeId, Port, Taken, WireName, Writer};
 use crate::zmtp::Peer;
 
@@ -103,9 +103,10 @@ impl Stage {
 
     /// Writes what waits, as a driver does.
     fn write(core: &Core, pipe: PipeId) {
-        let mut batch = Batch::Encoded(Encoded::default());
+        let mut batch = Batch::ENCODED;
         while let Taken::Growing | Taken::Waiting = core.take(pipe, &mut batch, Writer::Driver) {}
         if let Batch::Encoded(encoded) = &mut batch
+            && let Some(encoded) = encoded.get_mut()
             && encoded.octets() > 0
         {
             let progress = encoded.advance(encoded.octets());
@@ -123,7 +124,7 @@ impl Stage {
 impl Drop for Stage {
     /// The link holds its socket, and the socket its link, until it is detached.
     fn drop(&mut self) {
-        let nothing = Batch::Encoded(Encoded::default());
+        let nothing = Batch::ENCODED;
         self.core.detach(self.pipe, nothing, &LinkError::ClosedHere);
     }
 }

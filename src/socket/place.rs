@@ -483,7 +483,7 @@ mod tests {
     use super::{GROWN_AT, Leaves, Pipe};
     use crate::message::Message;
     use crate::options::Options;
-    use crate::pipe::{Batch, Encoded};
+    use crate::pipe::Batch;
     use crate::session::{Taken, Writer};
 
     fn pipe(mark: usize) -> Pipe {
@@ -498,7 +498,7 @@ mod tests {
 
     /// What the driver is told in so many turns, of which the first come with a message more.
     fn turns(pipe: &mut Pipe, growing: usize, turns: usize) -> Vec<Taken> {
-        let mut batch = Batch::Encoded(Encoded::default());
+        let mut batch = Batch::ENCODED;
         let turn = |turn| {
             if turn < growing {
                 push(pipe);
@@ -515,7 +515,7 @@ mod tests {
         let another = Message::from("another");
         push(&mut pipe);
         assert!(!pipe.admits((&another).into()));
-        let mut batch = Batch::Encoded(Encoded::default());
+        let mut batch = Batch::ENCODED;
         assert_eq!(pipe.take(&mut batch, Writer::Sender), Taken::Batch);
         assert!(pipe.admits((&another).into()));
         pipe.outgoing.set_writing(false);
