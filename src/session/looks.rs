@@ -48,7 +48,8 @@ impl Looks {
 
     /// Nothing was there. Returns whether to look again, and not to sleep.
     pub(super) fn again(&mut self) -> bool {
-        // The future of a `block_on` beside workers has nobody ask the kernel between its looks.
+        // What is no task, as the future of a `block_on` beside workers, has nobody ask the kernel between
+        // its looks.
         let asks = self.alone || task::try_id().is_some();
         let exchange = asks && self.exchange.again(Instant::now);
         self.stream.again() || exchange
@@ -115,7 +116,7 @@ const PATIENCE: Duration = Duration::from_micros(50);
 /// What came within this time was worth looking for: to be woken up would have cost as much.
 const SOON: Duration = Duration::from_micros(25);
 
-/// So often in a row it may come later: a peer that looks as well answers soon from then on.
+/// So often it may come later until one comes soon: a peer that looks as well does from then on.
 const LATE: u8 = 4;
 
 /// After looking in vain so many lone messages are followed by sleep, and twice as many each further
@@ -132,7 +133,7 @@ struct Exchange {
     large: bool,
     /// Messages that came alone, in a row.
     row: u8,
-    /// Those of them that came late.
+    /// Those of them that came late since one came soon.
     late: u8,
     /// Lone messages behind which it sleeps.
     blind: u16,
@@ -144,7 +145,7 @@ struct Exchange {
 enum Looking {
     Never,
     No,
-    /// From the next look on, which comes when the message was seen to.
+    /// From the next look on, behind all that can run, which the message may have set going.
     Soon,
     Since(Instant),
 }
@@ -201,7 +202,11 @@ impl Exchange {
             }
             Looking::No | Looking::Soon => {}
         }
-        self.row = if lone { IN_A_ROW.min(self.row + 1) } else { 0 };
+        if lone {
+            self.row = IN_A_ROW.min(self.row + 1);
+        } else {
+            (self.row, self.late) = (0, 0);
+        }
         let exchanges = self.row == IN_A_ROW;
         let looks = exchanges && self.blind == 0;
         self.blind = self.blind.saturating_sub(exchanges.into());

@@ -85,12 +85,11 @@ impl Reading {
     ) -> Result<Option<Command>, ProtocolError> {
         let held = self.buffer.len();
         let decoded = self.decoder.decode(&mut self.buffer, messages);
-        if !messages.is_empty() {
-            self.busy = true;
-            // Only for a frame there is more in it than is read at once.
-            if held > READ_MOST {
-                self.largest = self.largest.max(held);
-            }
+        self.busy |= !messages.is_empty();
+        // What is taken off at once, and is more than is read at once, is mostly a frame.
+        let taken = held - self.buffer.len();
+        if taken > READ_MOST {
+            self.largest = self.largest.max(taken);
         }
         self.looks.note_messages(messages.len());
         decoded
@@ -212,26 +211,33 @@ mod tests {
 
     const LARGE: usize = 1 << 20;
 
-    /// One of messages of a megabyte, as many as are read.
-    fn reading() -> Reading {
-        let mut frame = Vec::new();
-        encode_frame(0, &vec![0; LARGE], &mut frame);
-        let wire = Box::new(Cursor::new(frame.repeat(3)));
-        let settings = Settings::new(SocketType::Pull, &Options::default());
-        Reading::new(wire, BytesMut::new(), &settings)
+    /// One of messages of these sizes, within a budget.
+    fn reading(sizes: &[usize], context: &crate::Context) -> Reading {
+        let mut octets = Vec::new();
+        for size in sizes {
+            encode_frame(0, &vec![0; *size], &mut octets);
+        }
+        let settings = Settings::new(SocketType::Pull, &Options::default().context(context));
+        Reading::new(Box::new(Cursor::new(octets)), BytesMut::new(), &settings)
+    }
+
+    /// Reads once. Returns whether it was given other memory for that.
+    fn step(reading: &mut Reading, messages: &mut Vec<Message>) -> bool {
+        let before = reading.buffer.as_ptr();
+        assert!(reading.make_room());
+        let moved = reading.buffer.as_ptr() != before;
+        let filled = reading.fill(&mut Context::from_waker(Waker::noop()));
+        assert!(filled.is_ok_and(|filled| filled.is_some()));
+        let decoded = reading.decode(messages);
+        assert!(decoded.is_ok_and(|command| command.is_none()));
+        moved
     }
 
     /// Reads a message, which is kept. Returns how often it was given other memory on the way.
     fn moves(reading: &mut Reading, kept: &mut Vec<Message>) -> usize {
         let (mut messages, mut moves) = (Vec::new(), 0);
         while messages.is_empty() {
-            let before = reading.buffer.as_ptr();
-            assert!(reading.make_room());
-            moves += usize::from(reading.buffer.as_ptr() != before);
-            let filled = reading.fill(&mut Context::from_waker(Waker::noop()));
-            assert!(filled.is_ok_and(|filled| filled.is_some()));
-            let decoded = reading.decode(&mut messages);
-            assert!(decoded.is_ok_and(|command| command.is_none()));
+            moves += usize::from(step(reading, &mut messages));
         }
         kept.append(&mut messages);
         moves
@@ -239,15 +245,40 @@ mod tests {
 
     #[test]
     fn a_large_frame_gets_at_once_what_one_before_it_has_filled() {
-        let (mut reading, mut kept) = (reading(), Vec::new());
+        let (mut reading, mut kept) = (reading(&[LARGE; 2], &crate::Context::new()), Vec::new());
         assert!(moves(&mut reading, &mut kept) > 4);
         let second = moves(&mut reading, &mut kept);
         assert_eq!(second, 2, "for its header, and for all of it");
     }
 
     #[test]
+    fn a_frame_larger_than_any_before_grows_on_from_there() {
+        let sizes = [LARGE, 4 * LARGE];
+        let (mut reading, mut kept) = (reading(&sizes, &crate::Context::new()), Vec::new());
+        moves(&mut reading, &mut kept);
+        let second = moves(&mut reading, &mut kept);
+        assert_eq!(
+            second, 4,
+            "for its header, and for one, two and four megabytes"
+        );
+    }
+
+    #[test]
+    fn where_the_budget_has_no_room_for_all_of_it_a_large_frame_grows_as_the_first() {
+        let context = crate::Context::builder().budget(LARGE + LARGE / 2).build();
+        let (mut reading, mut kept) = (reading(&[LARGE; 2], &context), Vec::new());
+        moves(&mut reading, &mut kept);
+        reading.settle();
+        let mut other = context.lease();
+        assert!(other.try_cover(LARGE));
+        step(&mut reading, &mut kept);
+        step(&mut reading, &mut kept);
+        assert_eq!(reading.buffer.capacity(), LARGE / 4, "twice what had come");
+    }
+
+    #[test]
     fn what_a_large_frame_has_filled_is_forgotten_by_and_by() {
-        let (mut reading, mut kept) = (reading(), Vec::new());
+        let (mut reading, mut kept) = (reading(&[LARGE; 2], &crate::Context::new()), Vec::new());
         moves(&mut reading, &mut kept);
         reading.shed();
         assert!(moves(&mut reading, &mut kept) > 4);
