@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn what_is_no_workers_sleeps_for_answers() {
+    async fn what_is_no_task_sleeps_for_answers() {
         assert!(!looks_in_an_exchange());
     }
 }

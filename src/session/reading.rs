@@ -205,6 +205,8 @@ mod tests {
     use std::io::Cursor;
     use std::task::Waker;
 
+    use tokio::io::AsyncWriteExt;
+
     use super::*;
     use crate::options::{Options, SocketType};
     use crate::zmtp::frame::encode_frame;
@@ -282,5 +284,20 @@ mod tests {
         moves(&mut reading, &mut kept);
         reading.shed();
         assert!(moves(&mut reading, &mut kept) > 4);
+    }
+
+    #[tokio::test]
+    async fn where_messages_come_one_at_a_time_it_looks_for_the_next() {
+        let (mut peer, wire) = tokio::io::duplex(1 << 10);
+        let settings = Settings::new(SocketType::Pull, &Options::default());
+        let mut reading = Reading::new(Box::new(wire), BytesMut::new(), &settings);
+        let (mut frame, mut looks) = (Vec::new(), Vec::new());
+        encode_frame(0, b"answer", &mut frame);
+        for _ in 0..4 {
+            peer.write_all(&frame).await.expect("it is there");
+            step(&mut reading, &mut Vec::new());
+            looks.push(reading.looks_again());
+        }
+        assert_eq!(looks, [false, false, false, true]);
     }
 }
