@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 use rustc_hash::FxHashMap;
 
 use crate::options::Identity;
@@ -17,7 +17,15 @@ pub(crate) struct Identities<K> {
     drawn: FxHashMap<u32, K>,
     /// The counter of the identity that is drawn next.
     next: u32,
+    /// Room for the next that are drawn, which share their memory.
+    room: BytesMut,
 }
+
+/// Octets of an identity that is drawn.
+const DRAWN: usize = 5;
+
+/// Identities that share their memory, which is free when none of them is left.
+const TOGETHER: usize = 64;
 
 /// The counter of an identity that was drawn.
 #[inline]
@@ -42,6 +50,7 @@ impl<K: Copy + Eq> Identities<K> {
             brought: HashMap::new(),
             drawn: FxHashMap::default(),
             next: start,
+            room: BytesMut::new(),
         }
     }
 
@@ -70,8 +79,12 @@ impl<K: Copy + Eq> Identities<K> {
             // Taken ones are met after 2^32 draws only, and are fewer than that.
             if let Entry::Vacant(entry) = self.drawn.entry(counter) {
                 entry.insert(key);
-                let [a, b, c, d] = counter.to_be_bytes();
-                return Bytes::copy_from_slice(&[0, a, b, c, d]);
+                if self.room.capacity() < DRAWN {
+                    self.room = BytesMut::with_capacity(DRAWN * TOGETHER);
+                }
+                self.room.put_u8(0);
+                self.room.put_u32(counter);
+                return self.room.split().freeze();
             }
         }
     }

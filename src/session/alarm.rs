@@ -13,8 +13,9 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, LazyLock};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -36,20 +37,20 @@ enum Keeper {
 }
 
 impl Alarm {
-    /// One that is not set, whose bell wakes the task that polls it.
-    pub(super) fn new(bell: Arc<Bell>) -> Self {
+    /// One that is not set.
+    pub(super) fn new() -> Self {
         static TIMES: LazyLock<Arc<Times>> = LazyLock::new(|| Times::new(IDLE));
         if time_is_real() {
-            Self(Keeper::Thread(Slot::new(TIMES.clone(), bell)))
+            Self(Keeper::Thread(Slot::new(TIMES.clone())))
         } else {
             Self(Keeper::Runtime(None))
         }
     }
 
-    /// Sets it to another time, or to none.
-    pub(super) fn set(&mut self, at: Option<time::Instant>) {
+    /// Sets it to another time, or to none. It is always the same that it rings.
+    pub(super) fn set<B: Rings>(&mut self, ringing: &Arc<B>, at: Option<time::Instant>) {
         if let Keeper::Thread(slot) = &mut self.0 {
-            if slot.set(at.map(time::Instant::into_std)) {
+            if slot.set(ringing, at.map(time::Instant::into_std)) {
                 return;
             }
             self.0 = Keeper::Runtime(None);
@@ -64,9 +65,9 @@ impl Alarm {
     }
 
     /// Ready when it has rung since it was set.
-    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll(&mut self, ringing: &impl Rings, context: &mut Context<'_>) -> Poll<()> {
         match &mut self.0 {
-            Keeper::Thread(slot) if slot.has_rung() => Poll::Ready(()),
+            Keeper::Thread(_) if ringing.bell().has_rung() => Poll::Ready(()),
             Keeper::Runtime(Some(timer)) => timer.as_mut().poll(context),
             Keeper::Thread(_) | Keeper::Runtime(None) => Poll::Pending,
         }
@@ -90,12 +91,12 @@ struct Times {
 
 #[derive(Default)]
 struct Queue {
-    due: BTreeMap<Place, Arc<Bell>>,
+    due: BTreeMap<Place, Arc<dyn Rings>>,
     running: bool,
 }
 
-/// Where an alarm stands: by its time, and by the address of its bell.
-type Place = (Instant, usize);
+/// Where an alarm stands: by its time, and by a number of its own.
+type Place = (Instant, u64);
 
 /// Wakes a driver, and tells it whether its alarm has rung.
 pub(super) struct Bell {
@@ -103,10 +104,15 @@ pub(super) struct Bell {
     rung: AtomicBool,
 }
 
+/// What has a bell. It lives as long as its alarm is set.
+pub(super) trait Rings: Send + Sync + 'static {
+    fn bell(&self) -> &Bell;
+}
+
 /// An alarm that the thread rings.
 struct Slot {
     times: Arc<Times>,
-    bell: Arc<Bell>,
+    number: u64,
     set: Option<Instant>,
 }
 
@@ -138,7 +144,7 @@ impl Times {
         let mut queue = self.queue.lock();
         loop {
             if let Some(bell) = queue.take_due(Instant::now()) {
-                MutexGuard::unlocked(&mut queue, || bell.ring());
+                MutexGuard::unlocked(&mut queue, || bell.bell().ring());
                 continue;
             }
             if let Some((at, _)) = queue.due.keys().next().copied() {
@@ -157,23 +163,32 @@ impl Times {
 
 impl Queue {
     /// Takes out the first, if its time has come.
-    fn take_due(&mut self, now: Instant) -> Option<Arc<Bell>> {
+    fn take_due(&mut self, now: Instant) -> Option<Arc<dyn Rings>> {
         let first = self.due.first_entry()?;
         (first.key().0 <= now).then(|| first.remove())
     }
 }
 
 impl Bell {
-    pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self {
+    pub(super) fn new() -> Self {
+        Self {
             driver: AtomicWaker::new(),
             rung: AtomicBool::new(false),
-        })
+        }
+    }
+
+    /// Wakes the driver for any other reason.
+    pub(super) fn wake(&self) {
+        self.driver.wake();
     }
 
     /// It is the waker's task that it wakes from now on.
     pub(super) fn register(&self, waker: &Waker) {
         self.driver.register(waker);
+    }
+
+    fn has_rung(&self) -> bool {
+        self.rung.load(Ordering::Acquire)
     }
 
     fn ring(&self) {
@@ -182,48 +197,35 @@ impl Bell {
     }
 }
 
-/// Wakes the driver for any other reason.
-impl Wake for Bell {
-    fn wake(self: Arc<Self>) {
-        self.driver.wake();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.driver.wake();
-    }
-}
-
 impl Slot {
-    fn new(times: Arc<Times>, bell: Arc<Bell>) -> Self {
+    fn new(times: Arc<Times>) -> Self {
+        static NUMBERS: AtomicU64 = AtomicU64::new(0);
         Self {
             times,
-            bell,
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             set: None,
         }
     }
 
-    fn has_rung(&self) -> bool {
-        self.bell.rung.load(Ordering::Acquire)
-    }
-
     fn place(&self, at: Instant) -> Place {
-        (at, Arc::as_ptr(&self.bell).addr())
+        (at, self.number)
     }
 
     /// Returns whether it will ring then. One that rings while it is set anew rings early.
-    fn set(&mut self, at: Option<Instant>) -> bool {
-        if at == self.set && !self.has_rung() {
+    fn set<B: Rings>(&mut self, ringing: &Arc<B>, at: Option<Instant>) -> bool {
+        let bell = ringing.bell();
+        if at == self.set && !bell.has_rung() {
             return true;
         }
         let mut queue = self.times.queue.lock();
         if let Some(before) = self.set.take() {
             queue.due.remove(&self.place(before));
         }
-        self.bell.rung.store(false, Ordering::Release);
+        bell.rung.store(false, Ordering::Release);
         let Some(at) = at else { return true };
         self.set = Some(at);
         let place = self.place(at);
-        queue.due.insert(place, self.bell.clone());
+        queue.due.insert(place, ringing.clone());
         self.times.attend(&mut queue, place)
     }
 }
@@ -245,21 +247,27 @@ mod tests {
 
     use tokio::time;
 
-    use super::{Alarm, Bell, IDLE, Keeper, Slot, Times};
+    use super::{Alarm, Bell, IDLE, Keeper, Rings, Slot, Times};
 
     const SOON: Duration = Duration::from_millis(20);
     const LATE: Duration = Duration::from_secs(3_600);
 
+    impl Rings for Bell {
+        fn bell(&self) -> &Bell {
+            self
+        }
+    }
+
     /// Waits until it has rung, as a driver does, and says when.
     async fn rings(times: &Arc<Times>, ats: &[Instant]) -> Instant {
-        let bell = Bell::new();
-        let mut slot = Slot::new(times.clone(), bell.clone());
+        let bell = Arc::new(Bell::new());
+        let mut slot = Slot::new(times.clone());
         for at in ats {
-            assert!(slot.set(Some(*at)));
+            assert!(slot.set(&bell, Some(*at)));
         }
         poll_fn(|context| {
             bell.register(context.waker());
-            match slot.has_rung() {
+            match bell.has_rung() {
                 true => Poll::Ready(Instant::now()),
                 false => Poll::Pending,
             }
@@ -301,11 +309,12 @@ mod tests {
     #[test]
     fn one_that_is_dropped_or_set_to_no_time_is_forgotten() {
         let times = Times::new(IDLE);
-        let mut slots = [0, 1].map(|_| Slot::new(times.clone(), Bell::new()));
-        for slot in &mut slots {
-            assert!(slot.set(Some(Instant::now() + LATE)));
+        let bells = [0, 1].map(|_| Arc::new(Bell::new()));
+        let mut slots = [0, 1].map(|_| Slot::new(times.clone()));
+        for (slot, bell) in slots.iter_mut().zip(&bells) {
+            assert!(slot.set(bell, Some(Instant::now() + LATE)));
         }
-        assert!(slots[0].set(None));
+        assert!(slots[0].set(&bells[0], None));
         assert_eq!(times.queue.lock().due.len(), 1);
         drop(slots);
         assert!(times.queue.lock().due.is_empty());
@@ -315,30 +324,31 @@ mod tests {
     fn its_thread_ends_when_none_is_set_and_begins_anew() {
         let times = Times::new(Duration::ZERO);
         for _ in 0..3 {
-            let mut slot = Slot::new(times.clone(), Bell::new());
-            assert!(slot.set(Some(Instant::now())));
+            let bell = Arc::new(Bell::new());
+            let mut slot = Slot::new(times.clone());
+            assert!(slot.set(&bell, Some(Instant::now())));
             let mut queue = times.queue.lock();
             while queue.running {
                 let waited = times.changed.wait_for(&mut queue, LATE);
                 assert!(!waited.timed_out());
             }
-            assert!(slot.has_rung());
+            assert!(bell.has_rung());
         }
     }
 
     #[tokio::test]
     async fn where_time_is_real_the_thread_keeps_it() {
-        let alarm = Alarm::new(Bell::new());
+        let alarm = Alarm::new();
         assert!(matches!(alarm.0, Keeper::Thread(_)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn where_time_is_virtual_the_runtime_keeps_it() {
-        let mut alarm = Alarm::new(Bell::new());
+        let (mut alarm, bell) = (Alarm::new(), Arc::new(Bell::new()));
         assert!(matches!(alarm.0, Keeper::Runtime(None)));
         let begun = time::Instant::now();
-        alarm.set(Some(begun + LATE));
-        poll_fn(|context| alarm.poll(context)).await;
+        alarm.set(&bell, Some(begun + LATE));
+        poll_fn(|context| alarm.poll(&*bell, context)).await;
         assert_eq!(begun.elapsed(), LATE);
     }
 }

@@ -8,8 +8,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::backoff::Backoff;
 use super::handshake::shake_hands;
-use super::link::Wired;
-use super::port::{Attach, Phase, PipeId, Port};
+use super::port::{Phase, PipeId, Port};
 use super::{Link, Settings, inproc};
 use crate::endpoint::Endpoint;
 use crate::error::LinkError;
@@ -26,6 +25,7 @@ pub(crate) async fn dial(
     settings: Settings,
     mut phase: watch::Receiver<Phase>,
 ) {
+    let endpoint = Arc::new(endpoint);
     let _released = Released {
         port: &port,
         endpoint: &endpoint,
@@ -121,13 +121,13 @@ async fn over(port: &Arc<dyn Port>, pipe: PipeId, phase: &mut watch::Receiver<Ph
 /// One attempt. `None`: the session is over.
 async fn connect(
     port: &Arc<dyn Port>,
-    endpoint: &Endpoint,
+    endpoint: &Arc<Endpoint>,
     pipe: PipeId,
     settings: &Settings,
     phase: &mut watch::Receiver<Phase>,
-) -> Option<Result<Arc<Link>, LinkError>> {
+) -> Option<Result<Link, LinkError>> {
     let attempt = async {
-        if let Endpoint::Inproc(name) = endpoint {
+        if let Endpoint::Inproc(name) = &**endpoint {
             return inproc::connect(port, endpoint, name, pipe, settings).await;
         }
         let dialled = timeout(
@@ -137,23 +137,8 @@ async fn connect(
         .await;
         let dialled = dialled.map_err(|_| LinkError::ConnectTimeout)?;
         let mut wire = dialled.map_err(LinkError::io)?;
-        let (peer, early) = shake_hands(&mut wire, settings).await?;
-        let (address, credentials) = (wire.address.clone(), wire.origin.credentials());
-        let name = wire.name;
-        let attach = Attach {
-            pipe: Some(pipe),
-            endpoint,
-            address: &address,
-            wire: name,
-            credentials,
-            peer: &peer,
-        };
-        let mut parts = Some((wire, early));
-        port.attach(attach, &mut |pipe| {
-            let (wire, early) = parts.take().expect("attach makes one link");
-            let wired = Wired::new(port, pipe, wire, &peer, early, settings);
-            Arc::new(Link::Wired(wired))
-        })
+        let shaken = shake_hands(&mut wire, settings).await?;
+        Link::attach(port, Some(pipe), endpoint, wire, shaken, settings)
     };
     tokio::select! {
         result = attempt => Some(result),

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Poll, ready};
 
 use bytes::BytesMut;
+use futures::FutureExt;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 
@@ -19,19 +20,15 @@ use crate::zmtp::{Handshake, Local, Peer};
 const CHUNK: usize = 512;
 
 /// Shakes hands. Returns the peer and what it sent behind its READY.
-pub(super) async fn shake_hands(
+///
+/// No async function, which would hold its arguments twice: there may be very many of them at once.
+pub(super) fn shake_hands(
     wire: &mut Wire,
     settings: &Settings,
-) -> Result<(Peer, BytesMut), LinkError> {
-    match timeout(
-        settings.connection.handshake_timeout,
-        exchange(wire, Handshake::new(local(settings))),
-    )
-    .await
-    {
-        Ok(result) => result,
-        Err(_) => Err(LinkError::HandshakeTimeout),
-    }
+) -> impl Future<Output = Result<(Peer, BytesMut), LinkError>> {
+    let exchange = exchange(wire, Handshake::new(local(settings)));
+    let shaken = timeout(settings.connection.handshake_timeout, exchange);
+    shaken.map(|shaken| shaken.unwrap_or(Err(LinkError::HandshakeTimeout)))
 }
 
 /// What a socket says of itself.
@@ -71,21 +68,27 @@ pub(super) fn introduce(
     }
 }
 
-async fn exchange(
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an async function holds its arguments twice"
+)]
+fn exchange(
     wire: &mut Wire,
     mut handshake: Handshake,
-) -> Result<(Peer, BytesMut), LinkError> {
-    let mut input = BytesMut::new();
-    loop {
-        send(wire, &mut handshake).await?;
-        let received = handshake.receive(&mut input);
-        // An ERROR that tells the peer why goes out before the wire is closed (N09).
-        send(wire, &mut handshake).await?;
-        if let Some(peer) = received.map_err(refusal)? {
-            return Ok((peer, input));
-        }
-        if receive(wire, &mut input).await.map_err(LinkError::io)? == 0 {
-            return Err(LinkError::ClosedByPeer);
+) -> impl Future<Output = Result<(Peer, BytesMut), LinkError>> {
+    async move {
+        let mut input = BytesMut::new();
+        loop {
+            send(wire, &mut handshake).await?;
+            let received = handshake.receive(&mut input);
+            // An ERROR that tells the peer why goes out before the wire is closed (N09).
+            send(wire, &mut handshake).await?;
+            if let Some(peer) = received.map_err(refusal)? {
+                return Ok((peer, input));
+            }
+            if receive(wire, &mut input).await.map_err(LinkError::io)? == 0 {
+                return Err(LinkError::ClosedByPeer);
+            }
         }
     }
 }

@@ -8,7 +8,8 @@
 //!  the peer's PING ─── its time to live, nothing heard ──▶ dead
 //! ```
 //!
-//! It takes `now` and has no timer: its driver asks when to look again.
+//! It takes `now` and has no timer: its driver asks when to look again. The options, which are those of
+//! a socket, are told each time: one of these is kept for each link.
 
 use std::time::Duration;
 
@@ -23,14 +24,13 @@ const MOST_UNANSWERED: u8 = 3;
 const SILENT_INTERVALS: u32 = 2;
 
 /// What is known of both sides' patience.
-pub(super) struct Heartbeat<'a> {
-    asking: Option<Asking<'a>>,
+pub(super) struct Heartbeat {
+    asking: Option<Asking>,
     /// When the peer has said it is dead if nothing more is heard (H05).
     promised: Option<Instant>,
 }
 
-struct Asking<'a> {
-    options: &'a ConnectionOptions,
+struct Asking {
     next: Instant,
     /// When the first PING was sent since the last sign of life, and how many were.
     unanswered: Option<Instant>,
@@ -55,13 +55,12 @@ pub(super) enum Due {
     Cut,
 }
 
-impl<'a> Heartbeat<'a> {
+impl Heartbeat {
     /// `asks`: the peer knows PINGs.
-    pub(super) fn new(now: Instant, options: &'a ConnectionOptions, asks: bool) -> Self {
+    pub(super) fn new(now: Instant, options: &ConnectionOptions, asks: bool) -> Self {
         let interval = options.heartbeat_interval.filter(|_| asks);
         Self {
             asking: interval.map(|interval| Asking {
-                options,
                 next: now + interval,
                 unanswered: None,
                 pings: 0,
@@ -76,14 +75,14 @@ impl<'a> Heartbeat<'a> {
     }
 
     /// When to look again.
-    pub(super) fn next(&self) -> Option<Instant> {
+    pub(super) fn next(&self, options: &ConnectionOptions) -> Option<Instant> {
         let asking = self.asking.as_ref();
         let ping = asking.map(|asking| asking.next);
-        let silence = asking.and_then(Asking::patience);
+        let silence = asking.and_then(|asking| asking.patience(options));
         [ping, silence, self.promised].into_iter().flatten().min()
     }
 
-    pub(super) fn look(&mut self, now: Instant, signs: Signs) -> Due {
+    pub(super) fn look(&mut self, now: Instant, signs: Signs, options: &ConnectionOptions) -> Due {
         if signs.kept {
             self.promised = None;
         }
@@ -95,14 +94,14 @@ impl<'a> Heartbeat<'a> {
             asking.unanswered = None;
             asking.pings = 0;
         }
-        let ends = [promised, asking.patience()];
+        let ends = [promised, asking.patience(options)];
         if ends.into_iter().flatten().any(|end| end <= now) {
             return Due::Cut;
         }
         if asking.next > now {
             return Due::Nothing;
         }
-        asking.next = now + interval(asking.options);
+        asking.next = now + interval(options);
         asking.unanswered.get_or_insert(now);
         if asking.pings == MOST_UNANSWERED {
             return Due::Nothing;
@@ -112,10 +111,10 @@ impl<'a> Heartbeat<'a> {
     }
 }
 
-impl Asking<'_> {
+impl Asking {
     /// When the peer is dead.
-    fn patience(&self) -> Option<Instant> {
-        self.unanswered.map(|since| since + timeout(self.options))
+    fn patience(&self, options: &ConnectionOptions) -> Option<Instant> {
+        self.unanswered.map(|since| since + timeout(options))
     }
 }
 
@@ -164,8 +163,8 @@ mod tests {
         let start = Instant::now();
         let mut heartbeat = Heartbeat::new(start, options, true);
         let mut course = Vec::new();
-        while let Some(now) = heartbeat.next() {
-            let due = heartbeat.look(now, SILENCE);
+        while let Some(now) = heartbeat.next(options) {
+            let due = heartbeat.look(now, SILENCE, options);
             course.push(((now - start).as_secs(), due));
             if due == Due::Cut {
                 break;
@@ -214,8 +213,8 @@ mod tests {
         let options = seconds(10, None);
         let mut heartbeat = Heartbeat::new(start, &options, true);
         for _ in 0..100 {
-            let now = heartbeat.next().expect("it asks for ever");
-            assert_eq!(heartbeat.look(now, LIFE), Due::Ping);
+            let now = heartbeat.next(&options).expect("it asks for ever");
+            assert_eq!(heartbeat.look(now, LIFE, &options), Due::Ping);
         }
     }
 
@@ -235,16 +234,16 @@ mod tests {
                 ..ConnectionOptions::default()
             };
             let mut heartbeat = Heartbeat::new(start, &none, true);
-            assert_eq!(heartbeat.next(), None);
+            assert_eq!(heartbeat.next(&none), None);
             heartbeat.promise(start, deciseconds);
-            let end = heartbeat.next().expect("the peer has promised");
+            let end = heartbeat.next(&none).expect("the peer has promised");
             assert_eq!(end - start, Duration::from_millis(milliseconds));
             let early = end - Duration::from_millis(1);
-            assert_eq!(heartbeat.look(early, SILENCE), Due::Nothing);
-            assert_eq!(heartbeat.look(end, SILENCE), Due::Cut);
+            assert_eq!(heartbeat.look(early, SILENCE, &none), Due::Nothing);
+            assert_eq!(heartbeat.look(end, SILENCE, &none), Due::Cut);
             heartbeat.promise(start, deciseconds);
-            assert_eq!(heartbeat.look(end, LIFE), Due::Nothing);
-            assert_eq!(heartbeat.next(), None, "until its next PING");
+            assert_eq!(heartbeat.look(end, LIFE, &none), Due::Nothing);
+            assert_eq!(heartbeat.next(&none), None, "until its next PING");
         }
     }
 

@@ -328,9 +328,9 @@ impl Offer {
     pub(super) fn accept(
         self,
         port: &Arc<dyn Port>,
-        endpoint: &Endpoint,
+        endpoint: &Arc<Endpoint>,
         local: Local,
-    ) -> Result<Arc<Link>, LinkError> {
+    ) -> Result<Link, LinkError> {
         let (ours, theirs) = introduce(local, self.local);
         // Nobody has a pipe whom the other does not take.
         let attached = ours.and_then(|peer| {
@@ -360,11 +360,11 @@ impl Offer {
 /// Waits for somebody who listens under `name`, and joins the two sockets.
 pub(super) async fn connect(
     port: &Arc<dyn Port>,
-    endpoint: &Endpoint,
+    endpoint: &Arc<Endpoint>,
     name: &str,
     pipe: PipeId,
     settings: &Settings,
-) -> Result<Arc<Link>, LinkError> {
+) -> Result<Link, LinkError> {
     let (answer, answered) = oneshot::channel();
     let offers = listener(&(settings.context.id(), name.to_owned())).await;
     let wire = WireName::next();
@@ -401,10 +401,10 @@ async fn listener(name: &Name) -> mpsc::Sender<Offer> {
 fn attach(
     port: &Arc<dyn Port>,
     pipe: Option<PipeId>,
-    endpoint: &Endpoint,
+    endpoint: &Arc<Endpoint>,
     wire: WireName,
     peer: &Peer,
-) -> Result<(Arc<Link>, Arc<Joined>), LinkError> {
+) -> Result<(Link, Arc<Joined>), LinkError> {
     let attach = Attach {
         pipe,
         endpoint,
@@ -416,7 +416,7 @@ fn attach(
     let mut made = None;
     let link = port.attach(attach, &mut |pipe| {
         let joined = made.insert(Joined::new(port, pipe));
-        Arc::new(Link::Joined(joined.clone()))
+        Link::Joined(joined.clone())
     })?;
     let joined = made.expect("attach has made the link");
     Ok((link, joined))

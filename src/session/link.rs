@@ -8,15 +8,16 @@
 use std::io::IoSlice;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
 use bytes::BytesMut;
+use futures::task::{ArcWake, waker_ref};
 use tokio::io::AsyncWrite;
 use tokio::time;
 
 use super::Settings;
-use super::alarm::Bell;
+use super::alarm::{Bell, Rings};
 use super::expire;
 use super::heartbeat::Signs;
 use super::port::{self, Left, PipeId, Port, Subscription, Taken};
@@ -46,7 +47,8 @@ pub(crate) struct Wired {
     pub(super) version: (u8, u8),
     writer: Mutex<Writer>,
     reader: Mutex<Reader>,
-    driver: Arc<Bell>,
+    /// Wakes the driver.
+    driver: Bell,
     /// PINGs that came, and octets that were written, both roughly: who asks
     /// and asks and never reads the answers is told by them.
     pings: AtomicU64,
@@ -62,10 +64,18 @@ pub(crate) struct Wired {
     promise: AtomicU16,
     /// What is queued is to be written, then the connection ends.
     finishing: AtomicBool,
-    failure: Mutex<Option<LinkError>>,
-    /// Since when the rest of a message has had no place in the budget.
-    starved: Mutex<Option<time::Instant>>,
+    /// Boxed, as hardly any link has any.
+    trouble: Mutex<Option<Box<Trouble>>>,
     budget: Arc<Budget>,
+}
+
+/// What a driver looks for at each of its turns.
+#[derive(Default)]
+struct Trouble {
+    /// Why the connection ends.
+    failure: Option<LinkError>,
+    /// Since when the rest of a message has had no place in the budget.
+    starved: Option<time::Instant>,
 }
 
 struct Writer {
@@ -74,7 +84,7 @@ struct Writer {
     batch: Batch,
     /// The wire took nothing of the batch when it was asked last.
     refused: bool,
-    /// Wakes the driver, whoever wrote.
+    /// Wakes the driver, whoever wrote; nobody before its first turn, which looks at everything.
     waker: Waker,
 }
 
@@ -82,23 +92,18 @@ struct Reader {
     reading: Reading,
     /// Scratch: emptied by each delivery.
     messages: Vec<Message>,
-    /// Tells the port that there is something to read.
-    waker: Waker,
 }
 
-/// Tells the socket that a link can be read.
-struct ReadableWaker {
-    port: Arc<dyn Port>,
-    pipe: PipeId,
-}
-
-impl Wake for ReadableWaker {
-    fn wake(self: Arc<Self>) {
-        self.port.readable(self.pipe);
+/// As the waker of its wire: tells the port that there is something to read.
+impl ArcWake for Wired {
+    fn wake_by_ref(link: &Arc<Self>) {
+        link.port.readable(link.pipe);
     }
+}
 
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.port.readable(self.pipe);
+impl Rings for Wired {
+    fn bell(&self) -> &Bell {
+        &self.driver
     }
 }
 
@@ -124,12 +129,6 @@ impl Wired {
         early: BytesMut,
         settings: &Settings,
     ) -> Self {
-        let reading = Reading::new(wire.read, early, settings);
-        let driver = Bell::new();
-        let readable = Arc::new(ReadableWaker {
-            port: port.clone(),
-            pipe,
-        });
         Self {
             pipe,
             port: port.clone(),
@@ -138,14 +137,13 @@ impl Wired {
                 wire: Some(wire.write),
                 batch: Batch::ENCODED,
                 refused: false,
-                waker: Waker::from(driver.clone()),
+                waker: Waker::noop().clone(),
             }),
             reader: Mutex::new(Reader {
-                reading,
+                reading: Reading::new(wire.read, early, settings),
                 messages: Vec::new(),
-                waker: Waker::from(readable),
             }),
-            driver,
+            driver: Bell::new(),
             pings: AtomicU64::new(0),
             asked: AtomicU32::new(0),
             written: AtomicU64::new(0),
@@ -153,20 +151,14 @@ impl Wired {
             heard_since_ping: AtomicBool::new(true),
             promise: AtomicU16::new(0),
             finishing: AtomicBool::new(false),
-            failure: Mutex::new(None),
-            starved: Mutex::new(None),
+            trouble: Mutex::new(None),
             budget: settings.context.shared_budget().clone(),
         }
     }
 
     /// Wakes the driver, which looks at everything.
     pub(crate) fn wake(&self) {
-        self.driver.wake_by_ref();
-    }
-
-    /// What wakes the driver.
-    pub(super) fn bell(&self) -> Arc<Bell> {
-        self.driver.clone()
+        self.driver.wake();
     }
 
     pub(super) fn register_driver(&self, waker: &Waker) {
@@ -224,12 +216,15 @@ impl Wired {
     }
 
     pub(super) fn failure(&self) -> Option<LinkError> {
-        self.failure.lock().clone()
+        self.trouble.lock().as_ref()?.failure.clone()
     }
 
     /// Ends the connection for this reason, unless it has one already.
     pub(crate) fn fail(&self, reason: LinkError) {
-        self.failure.lock().get_or_insert(reason);
+        let mut trouble = self.trouble.lock();
+        let failure = &mut trouble.get_or_insert_default().failure;
+        failure.get_or_insert(reason);
+        drop(trouble);
         self.wake();
     }
 
@@ -265,7 +260,7 @@ impl Wired {
     }
 
     /// Writes all that waits. Ready when nothing is left. For the driver.
-    pub(super) fn poll_flush(&self) -> Poll<Result<(), LinkError>> {
+    pub(super) fn poll_flush(&self, context: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
         let mut writer = self.writer.lock();
         let Writer {
             wire,
@@ -276,21 +271,21 @@ impl Wired {
         let Some(wire) = wire else {
             return Poll::Ready(Err(LinkError::ClosedByPeer));
         };
-        let mut context = Context::from_waker(waker);
+        waker.clone_from(context.waker());
         let mut asks = port::Writer::Driver;
         loop {
             if batch.is_empty() {
                 let taken = self.port.take(self.pipe, batch, asks);
                 if taken != Taken::Batch {
                     match taken {
-                        Taken::Growing => wake_behind_others(&mut context),
+                        Taken::Growing => wake_behind_others(context),
                         Taken::Waiting => context.waker().wake_by_ref(),
                         Taken::Batch | Taken::Nothing => {}
                     }
                     return Poll::Ready(Ok(()));
                 }
             }
-            ready!(self.write_some(wire, batch, refused, &mut context))?;
+            ready!(self.write_some(wire, batch, refused, context))?;
             asks = port::Writer::DriverAgain;
         }
     }
@@ -358,23 +353,15 @@ impl Wired {
     }
 
     /// Ends our direction of the wire, so that the peer reads to the end. For the driver.
-    pub(super) fn poll_shutdown(&self) -> Poll<()> {
-        let mut writer = self.writer.lock();
-        let Writer {
-            wire: Some(wire),
-            waker,
-            ..
-        } = &mut *writer
-        else {
-            return Poll::Ready(());
-        };
-        Pin::new(wire)
-            .poll_shutdown(&mut Context::from_waker(waker))
-            .map(drop)
+    pub(super) fn poll_shutdown(&self, context: &mut Context<'_>) -> Poll<()> {
+        match &mut self.writer.lock().wire {
+            Some(wire) => Pin::new(wire).poll_shutdown(context).map(drop),
+            None => Poll::Ready(()),
+        }
     }
 
     /// Reads what the wire has, once, and delivers it. Failures end the link.
-    pub(crate) fn read(&self) {
+    pub(crate) fn read(self: &Arc<Self>) {
         let mut reader = self.reader.lock();
         let step = self.read_step(&mut reader);
         if step.is_err() {
@@ -394,12 +381,12 @@ impl Wired {
     /// The link ends because it cannot be written to: what the peer wrote
     /// before it went is there to be read, whether the pipe is full or not. It
     /// is as much as the kernel held, or as tokio lets a task read in one turn.
-    pub(super) fn read_rest(&self) {
+    pub(super) fn read_rest(self: &Arc<Self>) {
         let mut reader = self.reader.lock();
         while let Ok(Step::More | Step::Paused) = self.read_step(&mut reader) {}
     }
 
-    fn read_step(&self, reader: &mut Reader) -> Result<Step, LinkError> {
+    fn read_step(self: &Arc<Self>, reader: &mut Reader) -> Result<Step, LinkError> {
         // What is decoded before the wire is asked: the octets that came with
         // the handshake, or a rest left by a pause.
         if reader.reading.has_undecoded()
@@ -410,8 +397,10 @@ impl Wired {
         if !self.make_room(&mut reader.reading) {
             return Ok(Step::Starved);
         }
-        let Some(filled) = reader.fill()? else {
-            reader.rest();
+        let waker = waker_ref(self);
+        let mut context = Context::from_waker(&waker);
+        let Some(filled) = reader.reading.fill(&mut context)? else {
+            reader.rest(&mut context);
             return Ok(Step::Pending);
         };
         self.hear();
@@ -425,9 +414,9 @@ impl Wired {
         if !self.make_room(&mut reader.reading) {
             return Ok(Step::Starved);
         }
-        match reader.fill()? {
+        match reader.reading.fill(&mut context)? {
             None => {
-                reader.rest();
+                reader.rest(&mut context);
                 Ok(Step::Pending)
             }
             Some(_) => {
@@ -452,7 +441,7 @@ impl Wired {
         if made == reading.is_starved() {
             reading.set_starved(!made);
             let since = (!made && reading.holds_a_part()).then(time::Instant::now);
-            *self.starved.lock() = since;
+            self.trouble.lock().get_or_insert_default().starved = since;
             // It keeps the time.
             self.wake();
         }
@@ -476,7 +465,7 @@ impl Wired {
 
     /// Since when the rest of a message has had no place in the budget.
     pub(super) fn starved(&self) -> Option<time::Instant> {
-        *self.starved.lock()
+        self.trouble.lock().as_ref()?.starved
     }
 
     /// Decodes all of the buffer and delivers it, or as much as one turn may take.
@@ -552,6 +541,7 @@ impl Wired {
         self.budget.tell();
         let mut writer = self.writer.lock();
         writer.wire = None;
+        writer.waker = Waker::noop().clone();
         let none = writer.batch.another();
         std::mem::replace(&mut writer.batch, none)
     }
@@ -570,18 +560,12 @@ const SCRATCH: usize = 4_096;
 impl Reader {
     /// Nothing is there to read. A link at rest is to cost little, but a stream is not at rest
     /// between its parts.
-    fn rest(&mut self) {
+    fn rest(&mut self, context: &mut Context<'_>) {
         if self.reading.looks_again() {
-            wake_behind_others(&mut Context::from_waker(&self.waker));
+            wake_behind_others(context);
             return;
         }
         self.reading.rest();
         self.messages.shrink_to(SCRATCH);
-    }
-
-    /// Reads once. `None`: nothing is there, the waker is set. Otherwise
-    /// whether the read took all the room it had, so that more may be there.
-    fn fill(&mut self) -> Result<Option<bool>, LinkError> {
-        self.reading.fill(&mut Context::from_waker(&self.waker))
     }
 }

@@ -3,22 +3,21 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::BytesMut;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::sleep;
 
+use super::driver::Driver;
 use super::handshake::{local, shake_hands};
 use super::hosts::{Hosts, OfHost};
-use super::link::Wired;
-use super::port::{Attach, Phase, Port};
+use super::port::{Phase, Port};
 use super::{Link, Settings, inproc};
 use crate::endpoint::Endpoint;
 use crate::error::LinkError;
 use crate::options::Origin;
 use crate::transport::{self, Wire};
-use crate::zmtp::Peer;
 
 /// The waits after a failed accept, as when descriptors have run out.
 const ACCEPT_WAIT_LEAST: Duration = Duration::from_millis(10);
@@ -27,7 +26,7 @@ const ACCEPT_WAIT_MOST: Duration = Duration::from_secs(1);
 /// What a listener works for.
 pub(crate) struct Bound {
     port: Arc<dyn Port>,
-    endpoint: Endpoint,
+    endpoint: Arc<Endpoint>,
     settings: Settings,
     /// Of the connections: they outlive the listener.
     connections: watch::Receiver<Phase>,
@@ -39,7 +38,8 @@ pub(crate) struct Bound {
 /// The place of a connection among those of its listener and of its host.
 struct Place {
     _connection: OwnedSemaphorePermit,
-    _of_host: Option<OfHost>,
+    /// Boxed, as programs of this machine have none, of which there may be most.
+    _of_host: Option<Box<OfHost>>,
 }
 
 impl Bound {
@@ -53,7 +53,7 @@ impl Bound {
         let hosts = Hosts::new(settings.transport.connections_of_host);
         Self {
             port,
-            endpoint,
+            endpoint: Arc::new(endpoint),
             settings,
             connections,
             places: Arc::new(Semaphore::new(places)),
@@ -63,7 +63,8 @@ impl Bound {
 
     fn take_place(&self, origin: Origin) -> Result<Place, LinkError> {
         let of_host = self.hosts.take_place(origin);
-        let _of_host = of_host.map_err(|_| LinkError::TooManyOfHost)?;
+        let of_host = of_host.map_err(|_| LinkError::TooManyOfHost)?;
+        let _of_host = of_host.map(Box::new);
         let connection = self.places.clone().try_acquire_owned();
         let _connection = connection.map_err(|_| LinkError::TooManyConnections)?;
         Ok(Place {
@@ -166,13 +167,20 @@ async fn accept_for_ever(listener: &mut transport::Listener, bound: &Arc<Bound>)
         match listener.accept().await {
             Ok(wire) => {
                 wait = ACCEPT_WAIT_LEAST;
-                match bound.take_place(wire.origin) {
+                match bound.take_place(wire.origin()) {
                     Ok(place) => {
                         // Boxed, so that a link at rest does not keep the room of its handshake.
-                        let welcome = Box::pin(welcome(wire, bound.clone(), permit));
-                        tokio::spawn(serve(welcome, bound.clone(), place));
+                        let welcome = welcome(wire, bound.clone(), permit);
+                        tokio::spawn(Connection {
+                            stage: Stage::Welcome(Box::pin(welcome)),
+                            bound: bound.clone(),
+                            _place: place,
+                        });
                     }
-                    Err(reason) => bound.port.refused(&bound.endpoint, &wire.address, &reason),
+                    Err(reason) => {
+                        let address = wire.address();
+                        bound.port.refused(&bound.endpoint, &address, &reason);
+                    }
                 }
             }
             Err(error) => {
@@ -184,70 +192,94 @@ async fn accept_for_ever(listener: &mut transport::Listener, bound: &Arc<Bound>)
     }
 }
 
-/// One accepted connection, from its handshake, which `welcome` is, to its last octet.
-#[expect(
-    clippy::manual_async_fn,
-    reason = "an async function holds its arguments twice, for as long as the link lives"
-)]
-fn serve(
-    welcome: Pin<Box<impl Future<Output = Option<Arc<Link>>> + Send + 'static>>,
+/// One accepted connection, from its handshake to its last octet. Each link at rest keeps one: with this and
+/// no more a task takes 256 octets, and the next size is 384.
+struct Connection {
+    // The fields are dropped in this order: the link ends before its place is free.
+    stage: Stage,
     bound: Arc<Bound>,
-    place: Place,
-) -> impl Future<Output = ()> + Send + 'static {
-    async move {
-        if let Some(link) = welcome.await {
-            link.drive(&bound.settings).await;
+    _place: Place,
+}
+
+enum Stage {
+    /// Boxed, so that a link at rest does not keep the room of its handshake: it lies where that of
+    /// another was.
+    Welcome(Pin<Box<dyn Future<Output = Option<Link>> + Send>>),
+    Driven(Driver),
+}
+
+impl Future for Connection {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let Self { stage, bound, .. } = &mut *self;
+        if let Stage::Welcome(welcome) = stage {
+            let Some(link) = ready!(welcome.as_mut().poll(context)) else {
+                return Poll::Ready(());
+            };
+            *stage = Stage::Driven(Driver::new(link, &bound.settings));
         }
-        drop(place);
+        match stage {
+            Stage::Driven(driver) => driver.poll(&bound.settings, context).map(drop),
+            Stage::Welcome(_) => Poll::Pending,
+        }
     }
 }
 
 /// Takes a fresh wire to its link, or tells why there is none.
-async fn welcome(
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an async function holds its arguments twice, and of these there may be very many at once"
+)]
+fn welcome(
     mut wire: Wire,
     bound: Arc<Bound>,
     half_open: OwnedSemaphorePermit,
-) -> Option<Arc<Link>> {
-    if !bound.port.has_place() {
-        // Said before the handshake, so that the peer sends nothing into the void.
-        let (endpoint, reason) = (&bound.endpoint, LinkError::SecondPeer);
-        bound.port.refused(endpoint, &wire.address, &reason);
-        return None;
-    }
-    let mut watched = bound.connections.clone();
-    let shaken = tokio::select! {
-        shaken = admit(&mut wire, &bound.settings) => shaken,
-        _ = watched.wait_for(|phase| *phase != Phase::Open) => Err(LinkError::ClosedHere),
-    };
-    drop(half_open);
-    let (address, credentials) = (wire.address.clone(), wire.origin.credentials());
-    let name = wire.name;
-    let attached = shaken.and_then(|(peer, early)| {
-        let attach = Attach {
-            pipe: None,
-            endpoint: &bound.endpoint,
-            address: &address,
-            wire: name,
-            credentials,
-            peer: &peer,
+) -> impl Future<Output = Option<Link>> {
+    async move {
+        if !bound.port.has_place() {
+            // Said before the handshake, so that the peer sends nothing into the void.
+            let (endpoint, reason) = (&bound.endpoint, LinkError::SecondPeer);
+            bound.port.refused(endpoint, &wire.address(), &reason);
+            return None;
+        }
+        // To those whom the filters leave out not a word is said.
+        let shaken = if bound.settings.transport.accepted.admit(&wire.origin()) {
+            let mut watched = bound.connections.clone();
+            tokio::select! {
+                shaken = shake_hands(&mut wire, &bound.settings) => shaken,
+                _ = watched.wait_for(|phase| *phase != Phase::Open) => Err(LinkError::ClosedHere),
+            }
+        } else {
+            Err(LinkError::NotAdmitted)
         };
-        let mut parts = Some((wire, early));
-        bound.port.attach(attach, &mut |pipe| {
-            let (wire, early) = parts.take().expect("attach makes one link");
-            let wired = Wired::new(&bound.port, pipe, wire, &peer, early, &bound.settings);
-            Arc::new(Link::Wired(wired))
-        })
-    });
-    attached
-        .inspect_err(|reason| bound.port.refused(&bound.endpoint, &address, reason))
-        .ok()
+        drop(half_open);
+        let address = wire.address();
+        let Bound {
+            port,
+            endpoint,
+            settings,
+            ..
+        } = &*bound;
+        shaken
+            .and_then(|shaken| Link::attach(port, None, endpoint, wire, shaken, settings))
+            .inspect_err(|reason| port.refused(endpoint, &address, reason))
+            .ok()
+    }
 }
 
-/// Shakes hands with a peer whom the filters let in; to others not a word is said.
-async fn admit(wire: &mut Wire, settings: &Settings) -> Result<(Peer, BytesMut), LinkError> {
-    if settings.transport.accepted.admit(&wire.origin) {
-        shake_hands(wire, settings).await
-    } else {
-        Err(LinkError::NotAdmitted)
+#[cfg(all(test, target_pointer_width = "64"))]
+mod tests {
+    use super::Connection;
+
+    /// What tokio adds to the future of a task, which it rounds up to a multiple of 128.
+    const OF_TOKIO: usize = 104;
+
+    #[test]
+    fn the_task_of_a_link_at_rest_takes_256_octets() {
+        assert_eq!(
+            (size_of::<Connection>() + OF_TOKIO).next_multiple_of(128),
+            256
+        );
     }
 }

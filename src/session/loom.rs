@@ -11,13 +11,12 @@ use super::inproc::Joined;
 use super::link::Wired;
 use super::{Link, PipeId, Port, Settings};
 use crate::error::LinkError;
-use crate::options::Origin;
-use crate::transport::{Wire, WireName};
+use crate::transport::{ReadHalf, Remote, Wire, WriteHalf};
 use crate::zmtp::Peer;
 
 /// An end of a connection in the process, whose other end is not joined yet.
-pub(crate) fn joined(port: &Arc<dyn Port>, pipe: PipeId) -> Arc<Link> {
-    Arc::new(Link::Joined(Joined::new(port, pipe)))
+pub(crate) fn joined(port: &Arc<dyn Port>, pipe: PipeId) -> Link {
+    Link::Joined(Joined::new(port, pipe))
 }
 
 /// An end of a wire, on which `early` has come, and the other one.
@@ -27,22 +26,20 @@ pub(crate) fn wired(
     peer: &Peer,
     early: BytesMut,
     settings: &Settings,
-) -> (Arc<Link>, DuplexStream) {
+) -> (Link, DuplexStream) {
     let (ours, theirs) = tokio::io::duplex(1 << 10);
     let (read, write) = tokio::io::split(ours);
     let wire = Wire {
-        read: Box::new(read),
-        write: Box::new(write),
-        address: "model".into(),
-        origin: Origin::Here,
-        name: WireName::Unnamed,
+        read: ReadHalf::Memory(read),
+        write: WriteHalf::Memory(write),
+        remote: Remote::Here(0),
     };
     let wired = Wired::new(port, pipe, wire, peer, early, settings);
-    (Arc::new(Link::Wired(wired)), theirs)
+    (Link::Wired(Arc::new(wired)), theirs)
 }
 
 /// The turns of a link's driver, until the link ends by itself.
 pub(crate) async fn drive(link: &Link, settings: &Settings) -> LinkError {
-    let mut turns = Turns::new(link, settings);
-    poll_fn(|context| turns.poll(context)).await
+    let mut turns = Turns::new(link.clone(), settings);
+    poll_fn(|context| turns.poll(settings, context)).await
 }

@@ -29,12 +29,14 @@ mod port;
 mod reading;
 mod stall;
 
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::context::Context;
+use crate::endpoint::Endpoint;
 use crate::error::{GivenUp, LinkError};
 use crate::options::{ConnectionOptions, Identity, Options, SocketType, TransportOptions};
 use crate::pipe::{Batch, Fate};
@@ -42,6 +44,9 @@ use crate::pipe::{Batch, Fate};
 use driver::Driver;
 use inproc::Joined;
 use link::Wired;
+
+use crate::transport::Wire;
+use crate::zmtp::Peer;
 
 pub(crate) use crate::transport::WireName;
 pub(crate) use crate::zmtp::Metadata;
@@ -94,19 +99,42 @@ fn expire(batch: &mut Batch, port: &dyn Port, pipe: PipeId, now: Instant) {
     }
 }
 
-/// The live connection of a pipe, as its socket sees it.
-#[allow(
-    clippy::large_enum_variant,
-    reason = "each stands behind an Arc of its own, and another step to every wire costs more"
-)]
+/// The live connection of a pipe, as its socket sees it. A clone is the same one.
+#[derive(Clone)]
 pub(crate) enum Link {
     /// Over a wire.
-    Wired(Wired),
+    Wired(Arc<Wired>),
     /// To a socket in this process.
     Joined(Arc<Joined>),
 }
 
 impl Link {
+    /// Joins a wire to its pipe, or to a new one. Its peer has shaken hands, and sent something behind that.
+    fn attach(
+        port: &Arc<dyn Port>,
+        pipe: Option<PipeId>,
+        endpoint: &Arc<Endpoint>,
+        wire: Wire,
+        (peer, early): (Peer, BytesMut),
+        settings: &Settings,
+    ) -> Result<Self, LinkError> {
+        let attach = Attach {
+            pipe,
+            endpoint,
+            address: &wire.address(),
+            wire: wire.name(),
+            credentials: wire.origin().credentials(),
+            peer: &peer,
+        };
+        let mut parts = Some((wire, early));
+        port.attach(attach, &mut |pipe| {
+            let (wire, early) = parts.take().expect("attach makes one link");
+            Self::Wired(Arc::new(Wired::new(
+                port, pipe, wire, &peer, early, settings,
+            )))
+        })
+    }
+
     /// What the peer speaks; commands are encoded by it.
     pub(crate) fn version(&self) -> (u8, u8) {
         match self {
@@ -173,7 +201,8 @@ impl Link {
     }
 
     /// Drives the link to its end.
-    fn drive<'a>(&'a self, settings: &'a Settings) -> Driver<'a> {
-        Driver::new(self, settings)
+    fn drive(self, settings: &Settings) -> impl Future<Output = LinkError> {
+        let mut driver = Driver::new(self, settings);
+        poll_fn(move |context| driver.poll(settings, context))
     }
 }

@@ -15,8 +15,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Counts the time of a link that has no place in the budget.
 #[derive(Default)]
 pub(super) struct Patience {
-    /// Since when, and the timer for it.
-    waiting: Option<(Instant, Pin<Box<Sleep>>)>,
+    /// Boxed, as hardly any link has to wait.
+    waiting: Option<Box<Waiting>>,
+}
+
+/// For the budget.
+struct Waiting {
+    since: Instant,
+    timer: Pin<Box<Sleep>>,
 }
 
 impl Patience {
@@ -26,14 +32,11 @@ impl Patience {
             self.waiting = None;
             return Poll::Pending;
         };
-        if self
-            .waiting
-            .as_ref()
-            .is_none_or(|(other, _)| *other != since)
-        {
-            self.waiting = Some((since, Box::pin(sleep_until(since + PATIENCE))));
-        }
-        let timer = self.waiting.as_mut().map(|(_, timer)| timer);
-        timer.map_or(Poll::Pending, |timer| timer.as_mut().poll(context))
+        let waiting = self.waiting.take_if(|waiting| waiting.since == since);
+        let waiting = self.waiting.insert(waiting.unwrap_or_else(|| {
+            let timer = Box::pin(sleep_until(since + PATIENCE));
+            Box::new(Waiting { since, timer })
+        }));
+        waiting.timer.as_mut().poll(context)
     }
 }

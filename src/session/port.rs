@@ -97,7 +97,7 @@ pub(crate) struct Attach<'a> {
     /// The pipe of the connected endpoint; `None` for an accepted connection.
     pub(crate) pipe: Option<PipeId>,
     /// The endpoint that was connected or bound.
-    pub(crate) endpoint: &'a Endpoint,
+    pub(crate) endpoint: &'a Arc<Endpoint>,
     /// The other end, for people to read.
     pub(crate) address: &'a str,
     /// The connection, as both its ends know it.
@@ -125,8 +125,8 @@ pub(crate) trait Port: Send + Sync {
     fn attach(
         &self,
         attach: Attach<'_>,
-        link: &mut dyn FnMut(PipeId) -> Arc<Link>,
-    ) -> Result<Arc<Link>, LinkError>;
+        link: &mut dyn FnMut(PipeId) -> Link,
+    ) -> Result<Link, LinkError>;
 
     /// Whether another peer may come at present. It may have changed when it has shaken hands.
     fn has_place(&self) -> bool;

@@ -202,10 +202,9 @@ impl Reading {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Cursor;
     use std::task::Waker;
 
-    use tokio::io::AsyncWriteExt;
+    use tokio::io::{AsyncWriteExt, DuplexStream, duplex, split};
 
     use super::*;
     use crate::options::{Options, SocketType};
@@ -213,14 +212,22 @@ mod tests {
 
     const LARGE: usize = 1 << 20;
 
+    fn of(wire: DuplexStream, options: &Options) -> Reading {
+        let settings = Settings::new(SocketType::Pull, options);
+        let (wire, _) = split(wire);
+        Reading::new(ReadHalf::Memory(wire), BytesMut::new(), &settings)
+    }
+
     /// One of messages of these sizes, within a budget.
     fn reading(sizes: &[usize], context: &crate::Context) -> Reading {
         let mut octets = Vec::new();
         for size in sizes {
             encode_frame(0, &vec![0; *size], &mut octets);
         }
-        let settings = Settings::new(SocketType::Pull, &Options::default().context(context));
-        Reading::new(Box::new(Cursor::new(octets)), BytesMut::new(), &settings)
+        let (mut peer, wire) = duplex(octets.len());
+        let mut noop = Context::from_waker(Waker::noop());
+        assert!(pin!(peer.write_all(&octets)).poll(&mut noop).is_ready());
+        of(wire, &Options::default().context(context))
     }
 
     /// Reads once. Returns whether it was given other memory for that.
@@ -288,9 +295,8 @@ mod tests {
 
     #[tokio::test]
     async fn where_messages_come_one_at_a_time_it_looks_for_the_next() {
-        let (mut peer, wire) = tokio::io::duplex(1 << 10);
-        let settings = Settings::new(SocketType::Pull, &Options::default());
-        let mut reading = Reading::new(Box::new(wire), BytesMut::new(), &settings);
+        let (mut peer, wire) = duplex(1 << 10);
+        let mut reading = of(wire, &Options::default());
         let (mut frame, mut looks) = (Vec::new(), Vec::new());
         encode_frame(0, b"answer", &mut frame);
         for _ in 0..4 {

@@ -26,12 +26,8 @@ pub(super) struct Intake {
 ///
 /// Its timer is set when a write first has to wait, and looked at only while
 /// one does: a link that flows pays nothing.
+#[derive(Default)]
 pub(super) struct Stall {
-    /// `Options::stall_timeout`.
-    limit: Option<Duration>,
-    /// The limit holds to the instant: an option asks for it. Otherwise what is stuck is
-    /// noticed a period later, and a link that flows again and again costs no clock.
-    exact: bool,
     /// Boxed, as hardly any write has to wait.
     watch: Option<Box<Watch>>,
 }
@@ -45,21 +41,21 @@ struct Watch {
 }
 
 impl Stall {
-    pub(super) fn new(settings: &Settings) -> Self {
-        Self {
-            limit: settings.stall,
-            exact: settings.transport.stall != StallLimit::OfPattern,
-            watch: None,
-        }
-    }
-
     /// Ready when the peer has taken nothing for too long; to be asked while a write waits.
-    pub(super) fn poll(&mut self, intake: Intake, context: &mut Context<'_>) -> Poll<()> {
-        let limit = self.limit;
+    pub(super) fn poll(
+        &mut self,
+        intake: Intake,
+        settings: &Settings,
+        context: &mut Context<'_>,
+    ) -> Poll<()> {
+        let limit = settings.stall;
+        // The limit holds to the instant: an option asks for it. Otherwise what is stuck is
+        // noticed a period later, and a link that flows again and again costs no clock.
+        let exact = settings.transport.stall != StallLimit::OfPattern;
         let watch = self
             .watch
             .get_or_insert_with(|| Box::new(Watch::new(intake, limit)));
-        if limit.is_some() && self.exact && intake.written != watch.since.written {
+        if limit.is_some() && exact && intake.written != watch.since.written {
             watch.restart(intake, limit);
         }
         while watch.timer.as_mut().poll(context).is_ready() {

@@ -95,7 +95,7 @@ impl State {
         self.pipes[index].received.received += 1;
         if admitted {
             self.enqueue(index, message);
-            self.pipes[index].time_last();
+            self.pipes[index].time_last(options);
         } else {
             self.pipes[index].received.dropped += 1;
         }

@@ -19,7 +19,7 @@ pub(super) struct Allowance {
     made: u64,
     /// Not only for what is fed to a sink.
     for_all: bool,
-    messages: usize,
+    messages: u32,
     /// By what each is sure to hold at most.
     octets: usize,
 }
@@ -29,7 +29,7 @@ impl Allowance {
         Self {
             made: visits,
             for_all,
-            messages,
+            messages: u32::try_from(messages).unwrap_or(u32::MAX),
             octets,
         }
     }

@@ -32,7 +32,7 @@ pub struct Closed {
 pub(super) struct Closing {
     core: Arc<Core>,
     /// What was connected when it began; later connections know that they are to end.
-    links: Vec<Arc<Link>>,
+    links: Vec<Link>,
     /// Of all sessions, the accepted connections among them.
     phases: Vec<watch::Sender<Phase>>,
     before: Stats,
@@ -151,7 +151,7 @@ impl Core {
 
     /// What waits for a connection is given up. What waits on one goes with
     /// it: its writer may be at work. Returns the connections; there will be no others.
-    fn give_up(&self) -> Vec<Arc<Link>> {
+    fn give_up(&self) -> Vec<Link> {
         let mut state = self.state.lock();
         state.phase = Phase::Closed;
         let unconnected = state.pipes.iter().filter(|(_, pipe)| pipe.link.is_none());

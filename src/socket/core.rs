@@ -393,7 +393,7 @@ impl Core {
         &self,
         context: &mut Context<'_>,
         ticket: &mut Ticket,
-        mut take: impl FnMut(&mut State, &mut Vec<Arc<Link>>) -> Option<T>,
+        mut take: impl FnMut(&mut State, &mut Vec<Link>) -> Option<T>,
     ) -> Poll<Result<T, RecvError>> {
         let turn = ready!(self.poll_turn(context));
         // Each link is read once at most before the task yields, and a few of them: one that

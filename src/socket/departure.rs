@@ -35,14 +35,14 @@ const BURST: u64 = 8;
 /// Answers to what was read at once that share a write, if they are made as quickly: a write costs
 /// as much as some of them. Of many it is a quarter, as the peer works on those that it has while
 /// the others are made.
-const GATHERED: usize = 32;
+const GATHERED: u32 = 32;
 
 /// How long the first of them may wait for the others, by the pace at which they were made so far:
 /// up to [`UNTIMED`] that take longer all at once are not noticed.
 const HELD: Duration = Duration::from_micros(200);
 
 /// Answers between two looks at the clock, at most.
-const UNTIMED: usize = 16;
+const UNTIMED: u32 = 16;
 
 /// Who writes a message that found no writer on its way.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -63,17 +63,17 @@ pub(super) struct Departure {
     asked: bool,
     /// Messages that were read several at once, less those sent since: what is sent before
     /// their receiver waits again is taken for their answers.
-    owed: usize,
+    owed: u32,
     /// It stands in the list of those that owe.
     owing: bool,
     /// Such answers that wait for the next, as they share a write.
-    gathered: usize,
+    gathered: u32,
     /// How many of them make a write.
-    share: usize,
+    share: u32,
     /// When what they answer was read, or the last of them written; none where that is unknown.
     since: Option<Instant>,
     /// So many will be made, at the pace of the last, before the first has waited too long.
-    paced: usize,
+    paced: u32,
     /// Who has just sent leaves what waits to the driver: more is about to follow.
     deferred: bool,
     /// What is being written is all there is to say: an answer, several that were gathered,
@@ -114,12 +114,12 @@ impl Departure {
             _ if !self.flushing => 0,
             0 if self.asked || self.answers => 0,
             0 => usize::MAX,
-            owed if self.gathered == 0 => owed,
+            owed if self.gathered == 0 => owed as usize,
             // Who makes the last of a share writes it.
-            owed => owed
-                .min(self.share.saturating_sub(self.gathered))
-                .saturating_sub(1)
-                .min(self.paced),
+            owed => {
+                let share = self.share.saturating_sub(self.gathered);
+                owed.min(share).saturating_sub(1).min(self.paced) as usize
+            }
         }
     }
 
@@ -128,7 +128,7 @@ impl Departure {
     pub(super) fn followed(&mut self) {
         if self.flushing && self.owed > 0 {
             self.owed -= 1;
-            self.gathered += usize::from(self.gathered > 0);
+            self.gathered += u32::from(self.gathered > 0);
         }
     }
 
@@ -201,10 +201,11 @@ impl Departure {
     fn is_late(&mut self, now: impl Fn() -> Instant) -> bool {
         let now = now();
         let held = now.saturating_duration_since(*self.since.get_or_insert(now));
-        let pace = held / u32::try_from(self.gathered).unwrap_or(u32::MAX);
+        let pace = held / self.gathered;
         let left = HELD.saturating_sub(held);
         let more = left.as_nanos().checked_div(pace.as_nanos());
-        self.paced = more.map_or(UNTIMED, |more| UNTIMED.min(more as usize));
+        let more = more.and_then(|more| u32::try_from(more).ok());
+        self.paced = UNTIMED.min(more.unwrap_or(UNTIMED));
         let late = self.paced == 0;
         if late {
             self.since = Some(now);
@@ -221,7 +222,8 @@ impl Departure {
         if self.owed == 0 {
             self.since = Some(now());
         }
-        self.owed += count;
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        self.owed = self.owed.saturating_add(count);
         self.share = GATHERED.max(self.owed / 4);
         !std::mem::replace(&mut self.owing, true)
     }

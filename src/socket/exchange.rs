@@ -1,7 +1,6 @@
 //! The requests of a REQ: one at a time, and none that is given up blocks the next.
 
 use std::future::poll_fn;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use super::core::Core;
@@ -147,10 +146,7 @@ impl State {
         }
     }
 
-    fn take_reply(
-        &mut self,
-        resumed: &mut Vec<Arc<Link>>,
-    ) -> Option<Result<Message, RequestError>> {
+    fn take_reply(&mut self, resumed: &mut Vec<Link>) -> Option<Result<Message, RequestError>> {
         match self.lockstep().settle()? {
             End::Answered => {
                 let (reply, link) = self.pop()?;
@@ -161,13 +157,13 @@ impl State {
         }
     }
 
-    fn give_up_request(&mut self) -> Option<Arc<Link>> {
+    fn give_up_request(&mut self) -> Option<Link> {
         let answered = self.lockstep().give_up();
         answered.then(|| self.drop_next()).flatten()
     }
 
     /// Returns the link that is to be cut; its pipe takes nothing until it is.
-    fn reset_given_up(&mut self) -> Option<Arc<Link>> {
+    fn reset_given_up(&mut self) -> Option<Link> {
         let id = self.lockstep().take_given_up()?;
         let pipe = self.pipe(id)?;
         if let Some(link) = pipe.link.clone() {

@@ -189,7 +189,7 @@ impl Handle {
             return Err(ConnectError::Closed);
         }
         // The queue is there before the peer is (DL02, PS02).
-        let pipe = state.add_pipe(endpoint.clone(), true, &core.options);
+        let pipe = state.add_pipe(Arc::new(endpoint.clone()), true, &core.options);
         state.pattern.expect(pipe.index);
         if let Some(identity) = identity
             && !state.assign(pipe.index, identity)

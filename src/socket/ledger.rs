@@ -190,13 +190,13 @@ impl Entry {
     pub(super) fn attached(&self, attach: &Attach<'_>, id: PipeId, pipe: &Pipe) {
         let end = End {
             socket: self.socket,
-            endpoint: attach.endpoint.clone(),
+            endpoint: Endpoint::clone(attach.endpoint),
             pipe: id,
             before: Count::of(pipe),
             after: None,
         };
         let name = match attach.wire {
-            WireName::Unnamed => Name::Endpoint(attach.endpoint.clone()),
+            WireName::Unnamed => Name::Endpoint(Endpoint::clone(attach.endpoint)),
             wire => Name::Wire(wire),
         };
         let dialled = attach.pipe.is_some();

@@ -26,7 +26,7 @@ use crate::zmtp::Peer;
 struct Stage {
     core: Arc<Core>,
     context: Context,
-    link: Arc<Link>,
+    link: Link,
     pipe: PipeId,
     wire: Option<DuplexStream>,
 }

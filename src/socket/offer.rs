@@ -1,7 +1,5 @@
 //! Where a message goes: the pattern names the pipes, and those that have room take it.
 
-use std::sync::Arc;
-
 use slab::Slab;
 
 use super::departure::Leaves;
@@ -67,8 +65,8 @@ pub(super) struct Flush {
 
 enum Links {
     None,
-    One(Arc<Link>),
-    Many(Vec<Arc<Link>>),
+    One(Link),
+    Many(Vec<Link>),
 }
 
 impl Flush {
@@ -81,13 +79,13 @@ impl Flush {
     }
 
     #[inline]
-    pub(super) fn add(&mut self, link: Option<Arc<Link>>) {
+    pub(super) fn add(&mut self, link: Option<Link>) {
         if let Some(link) = link {
             self.add_one(link);
         }
     }
 
-    fn add_one(&mut self, link: Arc<Link>) {
+    fn add_one(&mut self, link: Link) {
         self.links = match std::mem::replace(&mut self.links, Links::None) {
             Links::None => Links::One(link),
             Links::One(first) => Links::Many(vec![first, link]),
@@ -98,7 +96,7 @@ impl Flush {
         };
     }
 
-    fn into_links(self) -> impl Iterator<Item = Arc<Link>> {
+    fn into_links(self) -> impl Iterator<Item = Link> {
         let (one, many) = match self.links {
             Links::None => (None, Vec::new()),
             Links::One(link) => (Some(link), Vec::new()),
@@ -136,7 +134,7 @@ impl State {
     }
 
     /// The next link to write because a sink is flushed.
-    pub(super) fn next_fed(&mut self) -> Option<Arc<Link>> {
+    pub(super) fn next_fed(&mut self) -> Option<Link> {
         while let Some(id) = self.fed.pop() {
             let Some(pipe) = self.pipe(id) else { continue };
             pipe.departure.is_fed_no_more();

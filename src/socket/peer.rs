@@ -42,7 +42,7 @@ impl PeerInfo {
     pub(super) fn new(connection: u64, attach: &Attach<'_>, identity: Bytes) -> Self {
         Self {
             connection,
-            endpoint: attach.endpoint.clone(),
+            endpoint: Endpoint::clone(attach.endpoint),
             accepted: attach.pipe.is_none(),
             address: attach.address.to_owned(),
             socket_type: attach.peer.socket_type,

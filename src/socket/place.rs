@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -24,18 +24,20 @@ use crate::session::{Left, Link, Taken, Writer, encode_pong};
 /// PING is queued; of the answers to the peer's own PINGs one waits at most.
 const COMMANDS_KEPT: usize = 64 << 10;
 
+/// Who was there before: each with the number of the first message that is not of it, ascending.
+type Former = VecDeque<(u64, Arc<PeerInfo>)>;
+
 /// One peer, or the place of one that is dialled.
 pub(super) struct Pipe {
     pub(super) serial: u64,
-    pub(super) endpoint: Endpoint,
+    pub(super) endpoint: Arc<Endpoint>,
     /// The pipe of a connected endpoint: it survives its connections.
     pub(super) kept: bool,
-    pub(super) link: Option<Arc<Link>>,
+    pub(super) link: Option<Link>,
     /// Who is there, or was last.
     pub(super) peer: Option<Arc<PeerInfo>>,
-    /// By whom came what still waits and was not sent by `peer`: each with the
-    /// number of the first message that is not of it, ascending.
-    former: VecDeque<(u64, Arc<PeerInfo>)>,
+    /// By whom came what still waits and was not sent by `peer`. Boxed, as hardly any pipe has them.
+    former: Option<Box<Former>>,
     /// The first frame of what a ROUTER delivers of it.
     pub(super) identity: Bytes,
     pub(super) outgoing: Outgoing,
@@ -48,8 +50,8 @@ pub(super) struct Pipe {
     immediate: bool,
     /// Of all that wait only the newest is kept.
     conflate: bool,
-    /// How long a message may wait to be received.
-    time_to_live: Option<Duration>,
+    /// What comes may wait to be received for so long only as its socket's options say.
+    expires: bool,
     /// It stands in the fair queue.
     pub(super) queued: bool,
     /// Its link has something to read.
@@ -65,7 +67,8 @@ pub(super) struct Pipe {
     pub(super) resetting: bool,
     /// What the newest PING of the present connection wants back, until it is
     /// written: a peer that asks faster than it reads gets fewer answers.
-    pong: Option<Bytes>,
+    /// Boxed, as it waits for a moment only.
+    pong: Option<Box<Bytes>>,
     pub(super) sent: Sent,
     pub(super) received: Received,
     /// Of those received, what this socket told its application itself.
@@ -75,8 +78,8 @@ pub(super) struct Pipe {
 }
 
 impl Pipe {
-    pub(super) fn new(serial: u64, endpoint: Endpoint, kept: bool, options: &Options) -> Self {
-        let plain = matches!(endpoint, Endpoint::Inproc(_));
+    pub(super) fn new(serial: u64, endpoint: Arc<Endpoint>, kept: bool, options: &Options) -> Self {
+        let plain = matches!(*endpoint, Endpoint::Inproc(_));
         let mut receive_limit = options.receive_limit;
         if options.pattern.conflate {
             // One message waits at most: nothing is to be left unread for it.
@@ -89,7 +92,7 @@ impl Pipe {
             kept,
             link: None,
             peer: None,
-            former: VecDeque::new(),
+            former: None,
             identity: Bytes::new(),
             outgoing: Outgoing::new(options.send_limit, plain, options.context.lease()),
             incoming: Incoming::new(receive_limit, options.context.lease()),
@@ -97,7 +100,7 @@ impl Pipe {
             asks: options.pattern.manual.then(Box::default),
             immediate: options.pattern.immediate,
             conflate: options.pattern.conflate,
-            time_to_live: options.time_to_live,
+            expires: options.time_to_live.is_some(),
             queued: false,
             readable: false,
             listed: false,
@@ -114,7 +117,7 @@ impl Pipe {
     }
 
     /// Takes a new connection. What waits came by the last one.
-    pub(super) fn meet(&mut self, link: Arc<Link>, peer: Arc<PeerInfo>) {
+    pub(super) fn meet(&mut self, link: Link, peer: Arc<PeerInfo>) {
         self.link = Some(link);
         self.unread = false;
         let Some(last) = self.peer.replace(peer) else {
@@ -122,19 +125,17 @@ impl Pipe {
         };
         self.forget_former();
         let end = self.incoming.position() + self.incoming.len() as u64;
-        let told = self
-            .former
-            .back()
-            .map_or(self.incoming.position(), |of| of.0);
-        if end > told {
-            self.former.push_back((end, last));
+        let told = self.former.as_ref().and_then(|former| former.back());
+        if end > told.map_or(self.incoming.position(), |of| of.0) {
+            self.former.get_or_insert_default().push_back((end, last));
         }
     }
 
     /// By whom the next message came, which waits.
     pub(super) fn sender_of_next(&mut self) -> Option<Arc<PeerInfo>> {
         self.forget_former();
-        let former = self.former.front().map(|(_, peer)| peer);
+        let former = self.former.as_ref().and_then(|former| former.front());
+        let former = former.map(|(_, peer)| peer);
         former.or(self.peer.as_ref()).cloned()
     }
 
@@ -144,7 +145,7 @@ impl Pipe {
         let places = self.incoming.expire(now);
         // What stays moves up by all that expired, and its connection with it:
         // what the socket said itself stays, and may stand before what expired.
-        for (end, _) in &mut self.former {
+        for (end, _) in self.former.iter_mut().flat_map(|former| former.iter_mut()) {
             let before = places
                 .iter()
                 .filter(|place| first + (**place as u64) < *end);
@@ -157,7 +158,7 @@ impl Pipe {
     pub(super) fn take_back(&mut self, place: usize) {
         let position = self.incoming.position() + place as u64;
         self.incoming.take_back(place);
-        for (end, _) in &mut self.former {
+        for (end, _) in self.former.iter_mut().flat_map(|former| former.iter_mut()) {
             *end -= u64::from(*end > position);
         }
     }
@@ -165,8 +166,14 @@ impl Pipe {
     /// Forgets connections of which nothing waits any more.
     fn forget_former(&mut self) {
         let next = self.incoming.position();
-        while self.former.front().is_some_and(|(end, _)| *end <= next) {
-            self.former.pop_front();
+        let Some(former) = &mut self.former else {
+            return;
+        };
+        while former.front().is_some_and(|(end, _)| *end <= next) {
+            former.pop_front();
+        }
+        if former.is_empty() {
+            self.former = None;
         }
     }
 
@@ -242,7 +249,7 @@ impl Pipe {
         terms: Option<&Terms<'_>>,
         overflow: Overflow,
         leaves: Leaves,
-    ) -> Option<Arc<Link>> {
+    ) -> Option<Link> {
         if let Overflow::ConflateBy(key) = overflow {
             return self.push_keyed(key(parcel.message()), parcel.into_message(), terms, leaves);
         }
@@ -283,7 +290,7 @@ impl Pipe {
         message: Message,
         terms: Option<&Terms<'_>>,
         leaves: Leaves,
-    ) -> Option<Arc<Link>> {
+    ) -> Option<Link> {
         let charged = self.try_charge((&message).into());
         let replaced = charged && !self.resetting && self.outgoing.drop_of_key(&key);
         let admitted = replaced || (charged && self.has_room());
@@ -318,12 +325,12 @@ impl Pipe {
 
     /// Whether what is taken in stays, each message, until it is received.
     pub(super) fn keeps_all(&self) -> bool {
-        !self.conflate && self.time_to_live.is_none()
+        !self.conflate && !self.expires
     }
 
     /// What was taken in last is of a peer, and not to be kept for ever.
-    pub(super) fn time_last(&mut self) {
-        if let Some(expires) = self.time_to_live.and_then(expiry) {
+    pub(super) fn time_last(&mut self, options: &Options) {
+        if let Some(expires) = options.time_to_live.and_then(expiry) {
             self.incoming.expire_last(expires);
         }
     }
@@ -336,7 +343,7 @@ impl Pipe {
         parcel: Parcel<'_>,
         terms: Option<&Terms<'_>>,
         leaves: Leaves,
-    ) -> Option<Arc<Link>> {
+    ) -> Option<Link> {
         while self.conflate && self.outgoing.drop_oldest() {
             self.sent.dropped.replaced += 1;
         }
@@ -394,7 +401,7 @@ impl Pipe {
 
     /// Counts a message that was queued. Returns the link if this task is to flush it.
     #[inline(always)]
-    fn accepted(&mut self, leaves: Leaves) -> Option<Arc<Link>> {
+    fn accepted(&mut self, leaves: Leaves) -> Option<Link> {
         self.sent.accepted += 1;
         let link = self.link.as_ref()?;
         let (outgoing, accepted) = (&self.outgoing, self.sent.accepted);
@@ -425,9 +432,9 @@ impl Pipe {
 
     /// Queues a PONG for the present connection, in place of one that waits.
     /// Returns the link to wake.
-    pub(super) fn push_pong(&mut self, context: Bytes) -> Option<Arc<Link>> {
+    pub(super) fn push_pong(&mut self, context: Bytes) -> Option<Link> {
         let link = self.link.clone()?;
-        self.pong = Some(context);
+        self.pong = Some(Box::new(context));
         self.departure.begins();
         Some(link)
     }
@@ -455,22 +462,19 @@ impl Pipe {
 
     fn answer(&mut self) {
         if let Some(context) = self.pong.take() {
-            encode_pong(context, self.outgoing.commands());
+            encode_pong(*context, self.outgoing.commands());
         }
     }
 
     /// Takes the connection off, and what was to be said on it alone.
-    pub(super) fn unlink(&mut self) -> Option<Arc<Link>> {
+    pub(super) fn unlink(&mut self) -> Option<Link> {
         self.pong = None;
         self.departure.ends();
         self.link.take()
     }
 
     /// Queues a command for the present connection. Returns the link to wake.
-    pub(super) fn push_command(
-        &mut self,
-        write: &mut dyn FnMut(&mut Vec<u8>),
-    ) -> Option<Arc<Link>> {
+    pub(super) fn push_command(&mut self, write: &mut dyn FnMut(&mut Vec<u8>)) -> Option<Link> {
         let link = self.link.clone()?;
         write(self.outgoing.commands());
         self.departure.begins();
@@ -480,16 +484,19 @@ impl Pipe {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::{GROWN_AT, Leaves, Pipe};
+    use crate::endpoint::Endpoint;
     use crate::message::Message;
     use crate::options::Options;
     use crate::pipe::Batch;
     use crate::session::{Taken, Writer};
 
     fn pipe(mark: usize) -> Pipe {
-        let endpoint = "tcp://127.0.0.1:1".parse().expect("an endpoint");
+        let endpoint: Endpoint = "tcp://127.0.0.1:1".parse().expect("an endpoint");
         let options = Options::default().send_high_water_mark(mark);
-        Pipe::new(0, endpoint, true, &options)
+        Pipe::new(0, Arc::new(endpoint), true, &options)
     }
 
     fn push(pipe: &mut Pipe) {

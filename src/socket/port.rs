@@ -24,8 +24,8 @@ impl Port for Core {
     fn attach(
         &self,
         attach: Attach<'_>,
-        link: &mut dyn FnMut(PipeId) -> Arc<Link>,
-    ) -> Result<Arc<Link>, LinkError> {
+        link: &mut dyn FnMut(PipeId) -> Link,
+    ) -> Result<Link, LinkError> {
         let mut state = self.state.lock();
         if state.phase == Phase::Closed {
             return Err(LinkError::ClosedHere);
@@ -70,7 +70,7 @@ impl Port for Core {
         pipe.departure.begins();
         // A pipe that is new to the routing has room for those who wait.
         let mut waiting = state.senders.all();
-        let endpoint = attach.endpoint.clone();
+        let endpoint = Endpoint::clone(attach.endpoint);
         let event = Event::Connected { endpoint, peer };
         state.monitors.emit(&event, &mut waiting);
         let closing = state.phase != Phase::Open;
@@ -125,7 +125,7 @@ impl Port for Core {
             }
             let reason = reason.clone();
             let event = Event::Disconnected {
-                endpoint,
+                endpoint: Endpoint::clone(&endpoint),
                 peer,
                 reason,
             };

@@ -1,6 +1,5 @@
 //! A socket that wants more of its context's budget than there is: it waits, and is told.
 
-use std::sync::Arc;
 use std::task::Waker;
 
 use super::core::Core;
@@ -61,7 +60,7 @@ impl Core {
 
 impl State {
     /// The links that were left unread for want of budget and may be read now.
-    fn read_starved(&mut self) -> Vec<Arc<Link>> {
+    fn read_starved(&mut self) -> Vec<Link> {
         let mut resumed = Vec::new();
         for (index, pipe) in &mut self.pipes {
             let starved = pipe.incoming.is_starved() && pipe.incoming.resume();

@@ -24,7 +24,7 @@ use crate::routing::FairQueue;
 use crate::session::{Link, Phase, PipeId};
 
 /// What was taken of a queue, and a link to wake because it may be read again.
-pub(super) type Popped<T> = (T, Option<Arc<Link>>);
+pub(super) type Popped<T> = (T, Option<Link>);
 
 pub(super) struct State {
     /// Goes up when its lock is taken for anything but one message: that ends all allowances.
@@ -67,7 +67,7 @@ pub(super) struct State {
 #[derive(Default)]
 pub(super) struct PassedOn {
     receivers: Vec<Waker>,
-    links: Vec<Arc<Link>>,
+    links: Vec<Link>,
 }
 
 impl PassedOn {
@@ -105,7 +105,12 @@ impl State {
     }
 
     /// A new pipe, with no connection yet.
-    pub(super) fn add_pipe(&mut self, endpoint: Endpoint, kept: bool, options: &Options) -> PipeId {
+    pub(super) fn add_pipe(
+        &mut self,
+        endpoint: Arc<Endpoint>,
+        kept: bool,
+        options: &Options,
+    ) -> PipeId {
         let serial = self.next_serial;
         self.next_serial += 1;
         let pipe = Pipe::new(serial, endpoint, kept, options);
@@ -212,7 +217,7 @@ impl State {
         &mut self,
         messages: &mut Vec<Message>,
         limit: usize,
-    ) -> Option<Option<Arc<Link>>> {
+    ) -> Option<Option<Link>> {
         let index = self.fair.current()?;
         let pipe = &mut self.pipes[index];
         if !self.fair.is_lone() || pipe.incoming.is_timed() {
@@ -242,7 +247,7 @@ impl State {
 
     /// Drops the next message, which nobody wants any more. Returns a link to
     /// wake because it may be read again.
-    pub(super) fn drop_next(&mut self) -> Option<Arc<Link>> {
+    pub(super) fn drop_next(&mut self) -> Option<Link> {
         self.take_next(|_, pipe| pipe.received.dropped += 1)?.1
     }
 
@@ -250,7 +255,7 @@ impl State {
     fn take_next<T>(
         &mut self,
         look: impl FnOnce(PipeId, &mut Pipe) -> T,
-    ) -> Option<(Message, Option<Arc<Link>>, T)> {
+    ) -> Option<(Message, Option<Link>, T)> {
         let mut index = self.fair.current()?;
         if self.pipes[index].incoming.is_timed() {
             self.expire_next();
@@ -271,7 +276,7 @@ impl State {
     /// Behind what was taken of the pipe whose turn it is: the next has its turn, and a link
     /// that may be read again is returned.
     #[inline]
-    fn after_pop(&mut self, index: usize) -> Option<Arc<Link>> {
+    fn after_pop(&mut self, index: usize) -> Option<Link> {
         let pipe = &mut self.pipes[index];
         let serial = pipe.serial;
         let resumes = pipe.incoming.resume();
@@ -292,7 +297,7 @@ impl State {
     }
 
     /// Notes that a link has something to read, and returns it.
-    pub(super) fn mark_readable(&mut self, id: PipeId) -> Option<Arc<Link>> {
+    pub(super) fn mark_readable(&mut self, id: PipeId) -> Option<Link> {
         let pipe = self
             .pipes
             .get_mut(id.index)
@@ -343,7 +348,7 @@ impl State {
 
     /// The live links. Those that were left unread because nobody received are
     /// to be read on: a peer that is not read does not end.
-    pub(super) fn read_all(&mut self) -> Vec<Arc<Link>> {
+    pub(super) fn read_all(&mut self) -> Vec<Link> {
         let mut links = Vec::new();
         let mut resumed = Vec::new();
         for (index, pipe) in &mut self.pipes {
@@ -360,7 +365,7 @@ impl State {
     }
 
     /// The next link to read; whoever asks reads it.
-    pub(super) fn next_readable(&mut self) -> Option<Arc<Link>> {
+    pub(super) fn next_readable(&mut self) -> Option<Link> {
         while let Some(id) = self.readable.pop_front() {
             let Some(pipe) = self.pipe(id) else { continue };
             pipe.listed = false;
@@ -480,7 +485,7 @@ impl State {
             received.add(&in_pipe);
             ignored_commands += pipe.ignored_commands;
             PeerStats {
-                endpoint: pipe.endpoint.clone(),
+                endpoint: Endpoint::clone(&pipe.endpoint),
                 identity: pipe.identity.clone(),
                 connected: pipe.link.is_some(),
                 sent: of_pipe,

@@ -1,7 +1,5 @@
 //! What a SUB or XSUB asks of its publishers: topics, and, of an XSUB, ordinary messages.
 
-use std::sync::Arc;
-
 use super::core::Core;
 use super::offer::{Flush, Offer};
 use super::pattern::{OWN, Pattern};
@@ -22,7 +20,7 @@ impl Core {
 
 impl State {
     /// Returns the links to flush.
-    fn subscribe(&mut self, subscription: &Subscription) -> Vec<Arc<Link>> {
+    fn subscribe(&mut self, subscription: &Subscription) -> Vec<Link> {
         let Pattern::Subscriber { wanted, .. } = &mut self.pattern else {
             unreachable!("only SUB and XSUB subscribe")
         };

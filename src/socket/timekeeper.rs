@@ -67,7 +67,7 @@ async fn keep_time(core: Weak<Core>, news: Arc<Notify>) {
 #[derive(Default)]
 pub(super) struct Afterwards {
     pub(super) wakers: Vec<Waker>,
-    links: Vec<Arc<Link>>,
+    links: Vec<Link>,
     expired: bool,
 }
 
@@ -122,7 +122,7 @@ impl Core {
 
 impl State {
     /// Returns the links whose writers hold messages that may expire.
-    fn expire_all(&mut self, now: Instant, afterwards: &mut Afterwards) -> Vec<Arc<Link>> {
+    fn expire_all(&mut self, now: Instant, afterwards: &mut Afterwards) -> Vec<Link> {
         let mut writers = Vec::new();
         let timed = self.pipes.iter().filter(|(_, pipe)| pipe.is_timed());
         let timed: Vec<_> = timed.map(|(index, _)| index).collect();

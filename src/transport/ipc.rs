@@ -12,9 +12,9 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::sleep;
 
-use super::{Wire, WireName};
+use super::{ReadHalf, Remote, Wire, WriteHalf};
 use crate::endpoint::{Endpoint, IpcName};
-use crate::options::{Credentials, Origin};
+use crate::options::Credentials;
 
 /// Who may connect to a socket file: the user whose process listens.
 const MODE: u32 = 0o600;
@@ -35,14 +35,11 @@ fn wire(stream: UnixStream) -> Wire {
         .peer_cred()
         .ok()
         .map(|peer| Credentials::new(peer.uid(), peer.gid(), peer.pid()));
-    let address = credentials.map_or_else(|| "local".to_owned(), |peer| peer.to_string());
     let (read, write) = stream.into_split();
     Wire {
-        read: Box::new(read),
-        write: Box::new(write),
-        address,
-        origin: Origin::Process(credentials),
-        name: WireName::Unnamed,
+        read: ReadHalf::Ipc(read),
+        write: WriteHalf::Ipc(write),
+        remote: Remote::Process(credentials),
     }
 }
 

@@ -11,8 +11,7 @@ use parking_lot::Mutex;
 use tokio::io::{DuplexStream, duplex, split};
 use tokio::sync::mpsc;
 
-use super::{Wire, WireName};
-use crate::options::Origin;
+use super::{ReadHalf, Remote, Wire, WriteHalf, next_number};
 
 /// Octets that a wire holds in each direction until they are read.
 const CAPACITY: usize = 64 << 10;
@@ -20,8 +19,8 @@ const CAPACITY: usize = 64 << 10;
 /// Dialled wires that may wait for a listener to accept them.
 const BACKLOG: usize = 1_024;
 
-/// A dialled wire, on its way to the listener.
-type Dialled = (WireName, DuplexStream);
+/// A dialled wire, on its way to the listener, and its number.
+type Dialled = (u64, DuplexStream);
 
 /// Who listens, by name.
 static LISTENERS: LazyLock<Mutex<HashMap<String, mpsc::Sender<Dialled>>>> =
@@ -48,7 +47,9 @@ impl Acceptor {
     }
 
     pub(super) async fn accept(&mut self) -> io::Result<Wire> {
-        self.next().await.map(|(name, stream)| wire(name, stream))
+        self.next()
+            .await
+            .map(|(number, stream)| wire(number, stream))
     }
 
     async fn next(&mut self) -> io::Result<Dialled> {
@@ -64,17 +65,15 @@ impl Drop for Acceptor {
 }
 
 pub(super) fn dial(name: &str) -> io::Result<Wire> {
-    dial_named(name).map(|(name, stream)| wire(name, stream))
+    dial_named(name).map(|(number, stream)| wire(number, stream))
 }
 
-fn wire(name: WireName, stream: DuplexStream) -> Wire {
+fn wire(number: u64, stream: DuplexStream) -> Wire {
     let (read, write) = split(stream);
     Wire {
-        read: Box::new(read),
-        write: Box::new(write),
-        address: "memory".to_owned(),
-        origin: Origin::Here,
-        name,
+        read: ReadHalf::Memory(read),
+        write: WriteHalf::Memory(write),
+        remote: Remote::Here(number),
     }
 }
 
@@ -87,11 +86,11 @@ fn dial_named(name: &str) -> io::Result<Dialled> {
     let (ours, theirs) = duplex(CAPACITY);
     let sender = LISTENERS.lock().get(name).cloned();
     let sender = sender.ok_or_else(|| io::Error::from(io::ErrorKind::ConnectionRefused))?;
-    let name = WireName::next();
+    let number = next_number();
     sender
-        .try_send((name, theirs))
+        .try_send((number, theirs))
         .map_err(|_| io::Error::from(io::ErrorKind::ConnectionRefused))?;
-    Ok((name, ours))
+    Ok((number, ours))
 }
 
 /// A listener that hands out bare wires.

@@ -3,6 +3,7 @@
 //! This layer dials, listens and hands out the two halves of a byte stream. It
 //! never looks into the bytes and never decides when to try again.
 
+mod half;
 #[cfg(unix)]
 mod ipc;
 mod memory;
@@ -13,27 +14,57 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::io::{AsyncRead, AsyncWrite};
-
 use crate::endpoint::Endpoint;
-use crate::options::{Origin, TransportOptions};
+use crate::options::{Credentials, Origin, TransportOptions};
 
+pub(crate) use half::{ReadHalf, WriteHalf};
 pub(crate) use memory::{Acceptor, accept_raw, dial_raw};
-
-/// The half of a wire that is read.
-pub(crate) type ReadHalf = Box<dyn AsyncRead + Send + Unpin>;
-
-/// The half of a wire that is written.
-pub(crate) type WriteHalf = Box<dyn AsyncWrite + Send + Unpin>;
 
 /// An open byte stream to a peer. Dropping both halves closes it.
 pub(crate) struct Wire {
     pub(crate) read: ReadHalf,
     pub(crate) write: WriteHalf,
+    pub(crate) remote: Remote,
+}
+
+/// Who is at the other end, as far as the system knows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Remote {
+    /// A program at this address: tcp.
+    Host(SocketAddr),
+    /// A process on this machine, if the system says which: ipc.
+    #[cfg_attr(not(unix), allow(dead_code, reason = "ipc is for Unix"))]
+    Process(Option<Credentials>),
+    /// This process; the wire has this number.
+    Here(u64),
+}
+
+impl Wire {
     /// The other end, for people to read: `127.0.0.1:49152`.
-    pub(crate) address: String,
-    pub(crate) origin: Origin,
-    pub(crate) name: WireName,
+    pub(crate) fn address(&self) -> String {
+        match self.remote {
+            Remote::Host(address) => address.to_string(),
+            Remote::Process(Some(peer)) => peer.to_string(),
+            Remote::Process(None) => "local".to_owned(),
+            Remote::Here(_) => "memory".to_owned(),
+        }
+    }
+
+    pub(crate) fn origin(&self) -> Origin {
+        match self.remote {
+            Remote::Host(address) => Origin::Host(address.ip()),
+            Remote::Process(credentials) => Origin::Process(credentials),
+            Remote::Here(_) => Origin::Here,
+        }
+    }
+
+    pub(crate) fn name(&self) -> WireName {
+        match (self.remote, self.write.own_address()) {
+            (Remote::Host(address), Some(own)) => WireName::between(own, address),
+            (Remote::Here(number), _) => WireName::Number(number),
+            _ => WireName::Unnamed,
+        }
+    }
 }
 
 /// What both ends of a connection know it by, where there is such a thing.
@@ -55,14 +86,19 @@ impl WireName {
 
     /// Of a new connection within this process.
     pub(crate) fn next() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        Self::Number(NEXT.fetch_add(1, Ordering::Relaxed))
+        Self::Number(next_number())
     }
+}
+
+/// A number that no other connection within this process has.
+fn next_number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 impl fmt::Debug for Wire {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_tuple("Wire").field(&self.address).finish()
+        formatter.debug_tuple("Wire").field(&self.remote).finish()
     }
 }
 

@@ -6,9 +6,9 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 
-use super::{Wire, WireName};
+use super::{ReadHalf, Remote, Wire, WriteHalf};
 use crate::endpoint::{Endpoint, Host};
-use crate::options::{Origin, TcpOptions};
+use crate::options::TcpOptions;
 
 /// Connects to the first address of the host that answers.
 pub(super) async fn dial(host: &Host, port: u16, options: &TcpOptions) -> io::Result<Wire> {
@@ -45,15 +45,11 @@ fn wire(stream: TcpStream, address: SocketAddr) -> io::Result<Wire> {
     stream.set_nodelay(true)?;
     // On a socket of both families an IPv4 peer shows as ::ffff:192.0.2.1.
     let address = SocketAddr::new(address.ip().to_canonical(), address.port());
-    let own = stream.local_addr()?;
-    let own = SocketAddr::new(own.ip().to_canonical(), own.port());
     let (read, write) = stream.into_split();
     Ok(Wire {
-        read: Box::new(read),
-        write: Box::new(write),
-        address: address.to_string(),
-        origin: Origin::Host(address.ip()),
-        name: WireName::between(own, address),
+        read: ReadHalf::Tcp(read),
+        write: WriteHalf::Tcp(write),
+        remote: Remote::Host(address),
     })
 }
 

@@ -1,6 +1,7 @@
 //! The properties that READY carries: names and values, bounded.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 
@@ -9,10 +10,21 @@ use crate::options::{SocketType, is_property_name};
 /// The properties of a peer, or ours. Names are unique but for their case.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Metadata {
-    /// At most [`MAX_PROPERTIES`], in the order in which they came. The names that every
-    /// peer has are constants, which cost none of them anything.
-    properties: Vec<(Cow<'static, str>, Bytes)>,
+    /// At most [`MAX_PROPERTIES`], in the order in which they came. What most peers say is [shared](COMMON).
+    properties: Cow<'static, [Property]>,
 }
+
+/// A name and a value. The names that every peer has are constants.
+type Property = (Cow<'static, str>, Bytes);
+
+/// What a peer says that has no name of its own and nothing to add; one that no ROUTER is to know
+/// says the first of the two. Each of very many peers costs nothing for it.
+static COMMON: LazyLock<[[Property; 2]; SocketType::ALL.len()]> = LazyLock::new(|| {
+    SocketType::ALL.map(|socket_type| {
+        let name = Bytes::from_static(socket_type.name().as_bytes());
+        [(SOCKET_TYPE.into(), name), (IDENTITY.into(), Bytes::new())]
+    })
+});
 
 /// The property with the name of a socket's type.
 pub(super) const SOCKET_TYPE: &str = "Socket-Type";
@@ -72,7 +84,16 @@ impl Metadata {
             metadata.insert(name, property_value(value));
             octets = rest;
         }
-        Ok(metadata)
+        Ok(metadata.shared())
+    }
+
+    /// The same, without memory of its own where others say no less and no more.
+    fn shared(self) -> Self {
+        let common = COMMON.iter().flat_map(|both| [&both[..1], both]);
+        let mut same = common.filter(|common| **common == *self.properties);
+        same.next().map_or(self, |common| Self {
+            properties: Cow::Borrowed(common),
+        })
     }
 
     /// Appends a property. The name is one of ours, or was checked.
@@ -82,7 +103,7 @@ impl Metadata {
             IDENTITY => IDENTITY.into(),
             other => other.to_owned().into(),
         };
-        self.properties.push((name, value));
+        self.properties.to_mut().push((name, value));
     }
 
     /// The value of a property; the case of the name does not matter (37/ZMTP).
@@ -99,7 +120,7 @@ impl Metadata {
 
     /// Appends the octets that [`parse`](Self::parse) reads.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        for (name, value) in &self.properties {
+        for (name, value) in self.iter() {
             let name_length = u8::try_from(name.len()).expect("names have at most 255 octets");
             let length = u32::try_from(value.len()).expect("values are within 8 KiB");
             out.push(name_length);
@@ -127,6 +148,8 @@ fn property_name(octets: &[u8]) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use bytes::Bytes;
 
     use super::{Metadata, MetadataError};
@@ -154,6 +177,22 @@ mod tests {
         let mut octets = Vec::new();
         metadata.encode(&mut octets);
         assert_eq!(Metadata::parse(&octets), Ok(metadata));
+    }
+
+    #[test]
+    fn what_most_peers_say_takes_no_memory_of_each() {
+        let socket_type = property(b"Socket-Type", b"DEALER");
+        let nameless = [&*socket_type, &property(b"Identity", b"")].concat();
+        let named = [&*socket_type, &property(b"Identity", b"a")].concat();
+        let is_shared = |octets: &[u8]| {
+            let metadata = Metadata::parse(octets).unwrap();
+            let mut encoded = Vec::new();
+            metadata.encode(&mut encoded);
+            assert_eq!(encoded, octets);
+            matches!(metadata.properties, Cow::Borrowed(_))
+        };
+        assert!(is_shared(&socket_type) && is_shared(&nameless));
+        assert!(!is_shared(&named));
     }
 
     /// N05.
