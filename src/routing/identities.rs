@@ -24,7 +24,7 @@ pub(crate) struct Identities<K> {
 /// Octets of an identity that is drawn.
 const DRAWN: usize = 5;
 
-/// Identities that share their memory, which is free when none of them is left.
+/// Identities that share their memory, which is free when none of them is left and others are drawn.
 const TOGETHER: usize = 64;
 
 /// The counter of an identity that was drawn.

@@ -104,7 +104,7 @@ pub(super) struct Bell {
     rung: AtomicBool,
 }
 
-/// What has a bell. It lives as long as its alarm is set.
+/// What has a bell. While its alarm is set it is kept for that.
 pub(super) trait Rings: Send + Sync + 'static {
     fn bell(&self) -> &Bell;
 }
@@ -143,8 +143,9 @@ impl Times {
     fn run(&self) {
         let mut queue = self.queue.lock();
         loop {
-            if let Some(bell) = queue.take_due(Instant::now()) {
-                MutexGuard::unlocked(&mut queue, || bell.bell().ring());
+            if let Some(ringing) = queue.take_due(Instant::now()) {
+                // It may be the last that holds it, whose end is not to be under the lock.
+                MutexGuard::unlocked(&mut queue, move || ringing.bell().ring());
                 continue;
             }
             if let Some((at, _)) = queue.due.keys().next().copied() {

@@ -84,7 +84,8 @@ struct Writer {
     batch: Batch,
     /// The wire took nothing of the batch when it was asked last.
     refused: bool,
-    /// Wakes the driver, whoever wrote; nobody before its first turn, which looks at everything.
+    /// Wakes the driver, whoever wrote; before its first turn, in which it writes what waits, and behind
+    /// the end of the connection nobody.
     waker: Waker,
 }
 

@@ -38,7 +38,7 @@ pub(crate) struct Bound {
 /// The place of a connection among those of its listener and of its host.
 struct Place {
     _connection: OwnedSemaphorePermit,
-    /// Boxed, as programs of this machine have none, of which there may be most.
+    /// Boxed, as most have none: programs of this machine are counted by request only.
     _of_host: Option<Box<OfHost>>,
 }
 
@@ -169,7 +169,6 @@ async fn accept_for_ever(listener: &mut transport::Listener, bound: &Arc<Bound>)
                 wait = ACCEPT_WAIT_LEAST;
                 match bound.take_place(wire.origin()) {
                     Ok(place) => {
-                        // Boxed, so that a link at rest does not keep the room of its handshake.
                         let welcome = welcome(wire, bound.clone(), permit);
                         tokio::spawn(Connection {
                             stage: Stage::Welcome(Box::pin(welcome)),
@@ -202,8 +201,7 @@ struct Connection {
 }
 
 enum Stage {
-    /// Boxed, so that a link at rest does not keep the room of its handshake: it lies where that of
-    /// another was.
+    /// Boxed, so that a link at rest does not keep the room of its handshake, which the next link takes.
     Welcome(Pin<Box<dyn Future<Output = Option<Link>> + Send>>),
     Driven(Driver),
 }

@@ -52,7 +52,7 @@ impl Stage {
             identity: None,
             properties: Metadata::default(),
         };
-        let endpoint = Endpoint::Memory("model".into());
+        let endpoint = Arc::new(Endpoint::Memory("model".into()));
         let attach = Attach {
             pipe: None,
             endpoint: &endpoint,

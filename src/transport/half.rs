@@ -1,4 +1,4 @@
-//! The two halves of a wire, by transport: each link has both, and no memory but theirs for them.
+//! The two halves of a wire, of whichever transport: not boxed, as each link at rest holds both.
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
