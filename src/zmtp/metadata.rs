@@ -17,8 +17,8 @@ pub(crate) struct Metadata {
 /// A name and a value. The names that every peer has are constants.
 type Property = (Cow<'static, str>, Bytes);
 
-/// What a peer says that has no name of its own and nothing to add; one that no ROUTER is to know
-/// says the first of the two. Each of very many peers costs nothing for it.
+/// What a peer says that has no name of its own and nothing to add, or the first of the two alone where a
+/// name would mean nothing. Each of very many peers costs nothing for it.
 static COMMON: LazyLock<[[Property; 2]; SocketType::ALL.len()]> = LazyLock::new(|| {
     SocketType::ALL.map(|socket_type| {
         let name = Bytes::from_static(socket_type.name().as_bytes());
