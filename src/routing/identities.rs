@@ -170,6 +170,14 @@ mod tests {
 
     /// BI-19c.
     #[test]
+    fn identities_that_are_drawn_share_their_memory() {
+        let mut identities = Identities::new(7);
+        let first = identities.draw(1);
+        let second = identities.draw(2);
+        assert_eq!(first.as_ptr_range().end, second.as_ptr());
+    }
+
+    #[test]
     fn the_table_is_as_large_as_there_are_live_links() {
         let mut identities = Identities::new(0);
         for key in 0..10_000 {

@@ -104,7 +104,7 @@ pub(super) struct Bell {
     rung: AtomicBool,
 }
 
-/// What has a bell. While its alarm is set it is kept for that.
+/// What has a bell. The thread holds it as long as its alarm is set.
 pub(super) trait Rings: Send + Sync + 'static {
     fn bell(&self) -> &Bell;
 }
@@ -242,7 +242,7 @@ impl Drop for Slot {
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
-    use std::sync::Arc;
+    use std::sync::{Arc, mpsc};
     use std::task::Poll;
     use std::time::{Duration, Instant};
 
@@ -256,6 +256,26 @@ mod tests {
     impl Rings for Bell {
         fn bell(&self) -> &Bell {
             self
+        }
+    }
+
+    /// Says, when it ends, whether the queue is free.
+    struct Last {
+        bell: Bell,
+        times: Arc<Times>,
+        ended: mpsc::Sender<bool>,
+    }
+
+    impl Rings for Last {
+        fn bell(&self) -> &Bell {
+            &self.bell
+        }
+    }
+
+    impl Drop for Last {
+        fn drop(&mut self) {
+            let free = self.times.queue.try_lock().is_some();
+            let _ = self.ended.send(free);
         }
     }
 
@@ -319,6 +339,24 @@ mod tests {
         assert_eq!(times.queue.lock().due.len(), 1);
         drop(slots);
         assert!(times.queue.lock().due.is_empty());
+    }
+
+    /// The last holder of a link may be the last of its socket, whose end does what its owners like.
+    #[test]
+    fn what_the_thread_is_the_last_to_hold_ends_without_its_lock() {
+        let times = Times::new(Duration::ZERO);
+        let (ended, end) = mpsc::channel();
+        let last = Last {
+            bell: Bell::new(),
+            times: times.clone(),
+            ended,
+        };
+        let place = (Instant::now(), u64::MAX);
+        let mut queue = times.queue.lock();
+        queue.due.insert(place, Arc::new(last));
+        assert!(times.attend(&mut queue, place));
+        drop(queue);
+        assert_eq!(end.recv(), Ok(true));
     }
 
     #[test]
