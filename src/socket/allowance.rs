@@ -10,7 +10,7 @@ use super::departure::Leaves;
 use super::pattern::Pattern;
 use super::state::State;
 use crate::message::Message;
-use crate::pipe::Parcel;
+use crate::pipe::{Copied, Parcel};
 
 /// What may follow into a pipe; by default nothing.
 #[derive(Clone, Copy, Default)]
@@ -63,9 +63,16 @@ impl State {
     /// Queues a message that only follows others, and takes it. Whether it does.
     #[inline]
     pub(super) fn follow(&mut self, message: &mut Option<Message>, leaves: Leaves) -> bool {
-        if let Pattern::Router(_) | Pattern::Reply(_) = self.pattern {
-            return self.follow_named(message, leaves);
+        match self.pattern {
+            Pattern::Router(_) | Pattern::Reply(_) => self.follow_named(message, leaves),
+            Pattern::FanOut { .. } => self.follow_to_all(message, leaves),
+            _ => self.follow_next(message, leaves),
         }
+    }
+
+    /// As [`follow`](Self::follow), to the peer whose turn it is.
+    #[inline]
+    fn follow_next(&mut self, message: &mut Option<Message>, leaves: Leaves) -> bool {
         let Some(index) = self.pattern.next() else {
             return false;
         };
@@ -78,6 +85,37 @@ impl State {
             }
         }
         follows
+    }
+
+    /// As [`follow`](Self::follow), to all who subscribed, if there are any.
+    fn follow_to_all(&mut self, offered: &mut Option<Message>, leaves: Leaves) -> bool {
+        let State {
+            pattern: Pattern::FanOut { subscriptions, .. },
+            pipes,
+            visits,
+            matched,
+            encoded,
+            ..
+        } = self
+        else {
+            return false;
+        };
+        let Some(message) = offered.as_ref() else {
+            return false;
+        };
+        matched.clear();
+        subscriptions.matches(message.first(), &mut |index| matched.push(index));
+        let copied = Copied::new(message, matched.len(), encoded);
+        let follows = |index: &usize| pipes[*index].is_followed_by(*visits, copied, leaves);
+        if matched.is_empty() || !matched.iter().all(follows) {
+            return false;
+        }
+        for index in matched.iter() {
+            let followed = pipes[*index].follow(*visits, Parcel::Copy(copied), leaves);
+            debug_assert!(followed, "it was asked");
+        }
+        *offered = None;
+        true
     }
 
     /// As [`follow`](Self::follow), to the peer that the first frame names.

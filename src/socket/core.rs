@@ -57,6 +57,9 @@ const READS_A_TURN: usize = 8;
 /// is made for steps of a microsecond. Eight of ours make one.
 const OPERATIONS_A_STEP: u32 = 8;
 
+/// A step that was taken, where one was due: given back unless something is done.
+pub(super) type Turn = Option<RestoreOnPending>;
+
 impl Core {
     pub(super) fn new(socket_type: SocketType, mut options: Options) -> Arc<Self> {
         debug_assert_eq!(options.check(socket_type), Ok(()), "checked, or our own");
@@ -146,10 +149,12 @@ impl Core {
         message: &mut Option<Message>,
         ticket: &mut Ticket,
     ) -> Poll<Result<(), SendError>> {
+        let turn = ready!(self.poll_turn(context));
         if !ticket.is_waiting() && self.send_along(message) {
+            turn.inspect(RestoreOnPending::made_progress);
             return Poll::Ready(Ok(()));
         }
-        self.poll_send_with(context, message, &Sending::PLAIN, ticket)
+        self.poll_send_in_turn(context, message, &Sending::PLAIN, ticket, turn)
     }
 
     pub(super) fn poll_send_with(
@@ -160,6 +165,17 @@ impl Core {
         ticket: &mut Ticket,
     ) -> Poll<Result<(), SendError>> {
         let turn = ready!(self.poll_turn(context));
+        self.poll_send_in_turn(context, message, sending, ticket, turn)
+    }
+
+    fn poll_send_in_turn(
+        &self,
+        context: &mut Context<'_>,
+        message: &mut Option<Message>,
+        sending: &Sending,
+        ticket: &mut Ticket,
+        turn: Turn,
+    ) -> Poll<Result<(), SendError>> {
         if message.is_none() {
             return Poll::Ready(Ok(()));
         }
@@ -228,7 +244,7 @@ impl Core {
     /// Takes a step of the task's budget where one is due, so that a task that
     /// never has to wait still yields.
     #[inline]
-    pub(super) fn poll_turn(&self, context: &mut Context<'_>) -> Poll<Option<RestoreOnPending>> {
+    pub(super) fn poll_turn(&self, context: &mut Context<'_>) -> Poll<Turn> {
         let operations = self.operations.load(Ordering::Relaxed);
         // Two tasks that count as one make a step no more than later.
         self.operations
@@ -244,8 +260,7 @@ impl Core {
         self.offer_locked(&mut self.state.lock_for_one(), message, sending, flush)
     }
 
-    /// Sends a message that only follows others of its burst, and needs no turn of its task.
-    /// Returns whether it did.
+    /// Sends a message that only follows others of its burst. Returns whether it did.
     #[inline]
     fn send_along(&self, message: &mut Option<Message>) -> bool {
         if !self.allows.load(Ordering::Relaxed)
@@ -253,24 +268,9 @@ impl Core {
         {
             return false;
         }
-        let follow = || {
-            let mut state = self.state.lock_to_follow();
-            state.follow(message, Leaves::AtOnce).then_some(())
-        };
-        self.go_along(follow).is_some()
-    }
-
-    /// Does what is one of many operations, unless the task owes a turn.
-    #[inline]
-    fn go_along<T>(&self, operation: impl FnOnce() -> Option<T>) -> Option<T> {
-        let operations = self.operations.load(Ordering::Relaxed);
-        if operations.is_multiple_of(OPERATIONS_A_STEP) {
-            return None;
-        }
-        let done = operation()?;
-        self.operations
-            .store(operations.wrapping_add(1), Ordering::Relaxed);
-        Some(done)
+        self.state
+            .lock_to_follow()
+            .follow(message, Leaves::AtOnce)
     }
 
     #[inline(always)]
@@ -324,11 +324,10 @@ impl Core {
         }
     }
 
-    /// Receives one of many messages that were read ahead, where that is all there is to do and the
-    /// task needs no turn.
+    /// Receives one of many messages that were read ahead, where that is all there is to do.
     #[inline]
     fn recv_along(&self) -> Option<Message> {
-        self.go_along(|| self.state.lock_for_one().pop_along())
+        self.state.lock_for_one().pop_along()
     }
 
     /// Receives one message: what was read ahead, or else what a readable link has.
@@ -338,12 +337,14 @@ impl Core {
         context: &mut Context<'_>,
         ticket: &mut Ticket,
     ) -> Poll<Result<Message, RecvError>> {
+        let turn = ready!(self.poll_turn(context));
         if !ticket.leaves()
             && let Some(message) = self.recv_along()
         {
+            turn.inspect(RestoreOnPending::made_progress);
             return Poll::Ready(Ok(message));
         }
-        self.poll_take(context, ticket, |state, resumed| {
+        self.poll_take_in_turn(context, ticket, turn, |state, resumed| {
             let (message, link) = state.pop()?;
             resumed.extend(link);
             Some(message)
@@ -393,9 +394,19 @@ impl Core {
         &self,
         context: &mut Context<'_>,
         ticket: &mut Ticket,
-        mut take: impl FnMut(&mut State, &mut Vec<Link>) -> Option<T>,
+        take: impl FnMut(&mut State, &mut Vec<Link>) -> Option<T>,
     ) -> Poll<Result<T, RecvError>> {
         let turn = ready!(self.poll_turn(context));
+        self.poll_take_in_turn(context, ticket, turn, take)
+    }
+
+    fn poll_take_in_turn<T>(
+        &self,
+        context: &mut Context<'_>,
+        ticket: &mut Ticket,
+        turn: Turn,
+        mut take: impl FnMut(&mut State, &mut Vec<Link>) -> Option<T>,
+    ) -> Poll<Result<T, RecvError>> {
         // Each link is read once at most before the task yields, and a few of them: one that
         // always has more, and a runtime that wants its turn, are both served.
         let mut reads = 0;

@@ -327,6 +327,8 @@ impl State {
         {
             return Offer::Full(lacking);
         }
+        // Who did not subscribe is found out with each message.
+        let mut allows = plain && !options.pattern.invert_matching && !matched.is_empty();
         for index in matched.iter() {
             let (pipe, parcel) = (&mut pipes[*index], Parcel::Copy(copied));
             if plain && pipe.follow(*visits, Parcel::Copy(copied), leaves) {
@@ -337,8 +339,9 @@ impl State {
             } else {
                 pipe.push_or(parcel, terms, overflow, leaves)
             });
-            pipe.allow(*visits, plain, leaves);
+            allows &= pipe.allow(*visits, plain, leaves);
         }
+        flush.allows = allows;
         *offered = None;
         self.unmatched += u64::from(self.matched.is_empty());
         Offer::Accepted

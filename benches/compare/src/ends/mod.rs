@@ -9,6 +9,7 @@ mod orders;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use futures::future::Either;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc::UnboundedSender, oneshot};
 
@@ -23,18 +24,19 @@ pub(crate) use orders::Orders;
 const ENVELOPE: [&[u8]; 2] = [b"0123456789abcdef", b"fedcba9876543210"];
 
 /// Sends the message with this number, whose octets are written into `payload`.
-async fn send<S: Socket>(
+fn send<S: Socket>(
     socket: &mut S,
     row: &Row,
     payload: &mut [u8],
     sequence: u64,
-) -> Result<()> {
+) -> impl Future<Output = Result<()>> + Send {
     let last = number(payload, row.content, sequence);
+    // A future around that of the socket would cost some of them more than a message.
     match row.content {
-        Content::Octets(_) | Content::Mixed => socket.send(last).await,
+        Content::Octets(_) | Content::Mixed => Either::Left(socket.send(last)),
         Content::Parts => {
             let [first, second] = ENVELOPE;
-            socket.send_parts([first, second, last]).await
+            Either::Right(socket.send_parts([first, second, last]))
         }
     }
 }

@@ -42,6 +42,18 @@ macro_rules! each {
     };
 }
 
+/// Sends a message from a socket of a kind that does.
+macro_rules! send {
+    ($socket:expr, $message:expr) => {
+        Ok(match &$socket.socket {
+            Any::Push(socket) => socket.send($message).await?,
+            Any::Pub(socket) => socket.send($message).await?,
+            Any::Dealer(socket) => socket.send($message).await?,
+            Any::Pull(_) | Any::Sub(_) | Any::Router(_) => bail!("it does not send"),
+        })
+    };
+}
+
 impl Socket {
     fn new(kind: Kind) -> Result<Self> {
         let socket = match kind {
@@ -58,16 +70,6 @@ impl Socket {
             socket,
             batch: Vec::with_capacity(BATCH),
         })
-    }
-
-    async fn send_message(&mut self, message: Message) -> Result<()> {
-        match &self.socket {
-            Any::Push(socket) => socket.send(message).await?,
-            Any::Pub(socket) => socket.send(message).await?,
-            Any::Dealer(socket) => socket.send(message).await?,
-            Any::Pull(_) | Any::Sub(_) | Any::Router(_) => bail!("it does not send"),
-        }
-        Ok(())
     }
 }
 
@@ -95,14 +97,15 @@ impl super::Socket for Socket {
     }
 
     async fn send(&mut self, payload: &[u8]) -> Result<()> {
-        self.send_message(Bytes::copy_from_slice(payload).into())
-            .await
+        send!(self, Message::new(Bytes::copy_from_slice(payload)))
     }
 
     async fn send_parts(&mut self, frames: [&[u8]; 3]) -> Result<()> {
         let frames = frames.map(Bytes::copy_from_slice).into();
-        let message = Message::from_frames(frames).context("a message has a frame")?;
-        self.send_message(message).await
+        send!(
+            self,
+            Message::from_frames(frames).context("a message has a frame")?
+        )
     }
 
     async fn receive(&mut self, note: &mut (dyn FnMut(&[u8]) + Send)) -> Result<()> {

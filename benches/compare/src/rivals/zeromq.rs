@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use bytes::Bytes;
 use zeromq::{
     DealerSocket, PubSocket, PullSocket, PushSocket, RouterSocket, Socket as _, SocketRecv as _,
-    SocketSend as _, SubSocket, ZmqMessage,
+    SocketSend as _, SubSocket,
 };
 
 use super::{Front, Kind};
@@ -32,6 +32,18 @@ macro_rules! each {
     };
 }
 
+/// Sends a message from a socket of a kind that does.
+macro_rules! send {
+    ($socket:expr, $message:expr) => {
+        Ok(match $socket {
+            Self::Push(socket) => socket.send($message).await?,
+            Self::Pub(socket) => socket.send($message).await?,
+            Self::Dealer(socket) => socket.send($message).await?,
+            Self::Pull(_) | Self::Sub(_) | Self::Router(_) => bail!("it does not send"),
+        })
+    };
+}
+
 impl Socket {
     fn new(kind: Kind) -> Self {
         match kind {
@@ -42,16 +54,6 @@ impl Socket {
             Kind::Dealer => Self::Dealer(DealerSocket::new()),
             Kind::Router => Self::Router(RouterSocket::new()),
         }
-    }
-
-    async fn send_message(&mut self, message: ZmqMessage) -> Result<()> {
-        match self {
-            Self::Push(socket) => socket.send(message).await?,
-            Self::Pub(socket) => socket.send(message).await?,
-            Self::Dealer(socket) => socket.send(message).await?,
-            Self::Pull(_) | Self::Sub(_) | Self::Router(_) => bail!("it does not send"),
-        }
-        Ok(())
     }
 }
 
@@ -75,14 +77,12 @@ impl super::Socket for Socket {
     }
 
     async fn send(&mut self, payload: &[u8]) -> Result<()> {
-        self.send_message(Bytes::copy_from_slice(payload).into())
-            .await
+        send!(self, Bytes::copy_from_slice(payload).into())
     }
 
     async fn send_parts(&mut self, frames: [&[u8]; 3]) -> Result<()> {
         let frames = frames.map(Bytes::copy_from_slice).to_vec();
-        let message = frames.try_into().map_err(|_| anyhow!("it is empty"))?;
-        self.send_message(message).await
+        send!(self, frames.try_into().map_err(|_| anyhow!("it is empty"))?)
     }
 
     async fn receive(&mut self, note: &mut (dyn FnMut(&[u8]) + Send)) -> Result<()> {
