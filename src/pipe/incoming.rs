@@ -94,6 +94,33 @@ impl Incoming {
         self.account();
     }
 
+    /// Takes those in front that are admitted, until it is to pause or the budget has no room for
+    /// the next. Returns how many, and what they count against the limit.
+    pub(super) fn take_from(
+        &mut self,
+        messages: &mut VecDeque<Message>,
+        admits: impl Fn(&Message) -> bool,
+    ) -> (usize, usize) {
+        let (before, held) = (self.octets, self.messages.len());
+        let mut count = 0;
+        for message in messages.iter() {
+            let full = self.is_above(self.limit, held + count) || self.is_hollow(held + count);
+            let octets = self.octets + footprint(message);
+            if full || !admits(message) || !self.lease.try_cover(octets) {
+                break;
+            }
+            self.count(message);
+            count += 1;
+        }
+        if held == 0 && count == messages.len() {
+            std::mem::swap(&mut self.messages, messages);
+        } else {
+            self.messages.extend(messages.drain(..count));
+        }
+        self.account();
+        (count, self.octets - before)
+    }
+
     #[inline]
     fn count(&mut self, message: &Message) {
         self.octets += footprint(message);
@@ -106,10 +133,11 @@ impl Incoming {
         self.frames -= message.frames().len();
     }
 
-    /// Whether it is made of frames for the most part, and not of what is in them (BI-39).
+    /// Whether it is made of frames for the most part, and not of what is in them (BI-39), with so
+    /// many messages.
     #[inline]
-    fn is_hollow(&self) -> bool {
-        let behind_the_first = self.frames - self.messages.len();
+    fn is_hollow(&self, messages: usize) -> bool {
+        let behind_the_first = self.frames - messages;
         let size = self.octets - self.frames * OVERHEAD;
         behind_the_first * OVERHEAD > HOLLOW + 4 * size
     }
@@ -117,7 +145,8 @@ impl Incoming {
     /// Charges what was pushed, and pauses where that is too much.
     #[inline]
     fn account(&mut self) {
-        self.paused |= self.is_above(self.limit) || self.is_hollow();
+        let messages = self.messages.len();
+        self.paused |= self.is_above(self.limit, messages) || self.is_hollow(messages);
         if !self.lease.try_cover(self.octets) {
             // It is in memory already.
             self.lease.cover(self.octets);
@@ -227,8 +256,9 @@ impl Incoming {
     }
 
     fn end_pause(&mut self) -> bool {
-        let rests = self.is_above(self.limit.half())
-            || self.is_hollow()
+        let messages = self.messages.len();
+        let rests = self.is_above(self.limit.half(), messages)
+            || self.is_hollow(messages)
             || (self.starved && self.lease.is_over());
         let resumes = self.messages.is_empty() || !rests;
         if resumes {
@@ -245,8 +275,8 @@ impl Incoming {
     }
 
     #[inline]
-    fn is_above(&self, limit: Limit) -> bool {
-        self.messages.len() >= limit.messages || self.octets >= limit.bytes
+    fn is_above(&self, limit: Limit, messages: usize) -> bool {
+        messages >= limit.messages || self.octets >= limit.bytes
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::batch::Progress;
-use super::incoming::footprint;
+use super::incoming::{Incoming, footprint};
 use super::marks::Marks;
 use super::receipt::Fate;
 use crate::message::Message;
@@ -49,6 +49,22 @@ impl Plain {
         self.octets -= octets;
         self.marks.pass(1);
         Some((message, octets))
+    }
+
+    /// Moves those in front that are admitted into `incoming`, as far as that has room.
+    pub(crate) fn pass_to(
+        &mut self,
+        incoming: &mut Incoming,
+        admits: impl Fn(&Message) -> bool,
+    ) -> Progress {
+        let (messages, octets) = incoming.take_from(&mut self.messages, admits);
+        self.octets -= octets;
+        self.marks.pass(messages);
+        Progress {
+            messages,
+            octets,
+            freed: octets,
+        }
     }
 
     /// Says what became of the messages that have left; no socket's lock is held.

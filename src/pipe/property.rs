@@ -13,7 +13,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::encoded::SHARED_FROM;
-use super::{Batch, Copied, Fate, Incoming, Mark, Outgoing, Parcel, Slip, Tally, Ticket, Waiters};
+use super::{
+    Batch, Copied, Fate, Incoming, Mark, Outgoing, Parcel, Plain, Progress, Slip, Tally, Ticket,
+    Waiters,
+};
 use crate::context::Context;
 use crate::error::GivenUp;
 use crate::message::Message;
@@ -311,6 +314,60 @@ proptest! {
             prop_assert_eq!(incoming.len(), list.len());
             prop_assert_eq!(incoming.position(), gone);
         }
+    }
+
+    /// C1, BI-39: what is taken in as a run is what would be, message by message.
+    #[test]
+    fn a_run_ends_where_one_message_after_the_other_would(
+        sizes in vec(prop_oneof![0_usize..100, 10_000_usize..30_000], 0..40),
+        held in 0_usize..4, limit in 1_usize..40, bytes in 1_usize..400_000, scarce in any::<bool>()
+    ) {
+        let context = Context::builder().budget(if scarce { 64 << 10 } else { 64 << 20 }).build();
+        let alone = Context::builder().budget(context.budget()).build();
+        let limit = Limit { messages: limit, bytes };
+        let mut incoming = Incoming::new(limit, context.lease());
+        let mut one_by_one = Incoming::new(limit, alone.lease());
+        for _ in 0..held.min(limit.messages - 1) {
+            incoming.push(Message::from(""));
+            one_by_one.push(Message::from(""));
+        }
+        let mut plain = Plain::default();
+        let mut waiting = VecDeque::new();
+        for (place, size) in sizes.into_iter().enumerate() {
+            let mut message = Message::from(vec![place as u8; size]);
+            for _ in 0..(size % 3) * 1_000 { message.push_back(""); }
+            plain.push(message.clone());
+            waiting.push_back(message);
+        }
+        let refused = |message: &Message| message.size() == 99;
+        let (octets, messages) = (plain.octets(), plain.messages());
+        let mut moved = Progress::default();
+        if !incoming.is_paused() {
+            moved = plain.pass_to(&mut incoming, |message| !refused(message));
+        }
+        prop_assert_eq!(plain.messages() + moved.messages, messages);
+        prop_assert_eq!(plain.octets() + moved.octets, octets);
+        // What a run leaves behind is not refused for want of room: one by one it goes no further,
+        // but for the one that is above the budget.
+        let mut above = 0;
+        while !incoming.is_paused() && let Some((message, _)) = plain.pop() {
+            above += 1;
+            if !refused(&message) { incoming.push(message); } else { break; }
+        }
+        let mut ended = false;
+        while !one_by_one.is_paused() && !ended && let Some(message) = waiting.pop_front() {
+            ended = refused(&message);
+            if !ended { one_by_one.push(message); }
+        }
+        prop_assert!(above <= 1, "{} more", above);
+        prop_assert_eq!(incoming.is_paused(), one_by_one.is_paused());
+        prop_assert_eq!(incoming.is_starved(), one_by_one.is_starved());
+        prop_assert_eq!(context.used(), alone.used());
+        prop_assert_eq!(plain.messages(), waiting.len());
+        while let Some(message) = one_by_one.pop() {
+            prop_assert_eq!(incoming.pop(), Some(message));
+        }
+        prop_assert_eq!(incoming.pop(), None);
     }
 
     /// C1: and it is read on once for each pause.

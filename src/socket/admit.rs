@@ -6,6 +6,7 @@ use super::state::State;
 use crate::error::LinkError;
 use crate::message::Message;
 use crate::options::{Options, Shown};
+use crate::pipe::{Plain, Progress};
 use crate::routing::{Canceled, Subscribed, Subscriptions};
 use crate::session::Subscription;
 
@@ -59,6 +60,29 @@ impl State {
         for message in messages.drain(..) {
             self.admit(index, message, options);
         }
+    }
+
+    /// Takes in those of a peer in this process that need no look at each, as far as there is room.
+    pub(super) fn admit_run(
+        &mut self,
+        index: usize,
+        messages: &mut Plain,
+        options: &Options,
+    ) -> Progress {
+        let pipe = &mut self.pipes[index];
+        let takes_all = matches!(
+            self.pattern,
+            Pattern::Sink | Pattern::Pair(_) | Pattern::RoundRobin { receives: true, .. }
+        );
+        if !takes_all || !pipe.keeps_all() || pipe.incoming.is_paused() {
+            return Progress::default();
+        }
+        let progress = messages.pass_to(&mut pipe.incoming, |one| !options.refuses(one));
+        if progress.messages > 0 {
+            pipe.received.received += progress.messages as u64;
+            self.queue_up(index);
+        }
+        progress
     }
 
     /// Takes in a message that was read, as the pattern wants it.

@@ -268,9 +268,7 @@ impl Core {
         {
             return false;
         }
-        self.state
-            .lock_to_follow()
-            .follow(message, Leaves::AtOnce)
+        self.state.lock_to_follow().follow(message, Leaves::AtOnce)
     }
 
     #[inline(always)]

@@ -231,7 +231,10 @@ impl Port for Core {
 
     fn accept(&self, id: PipeId, messages: &mut Plain) -> Progress {
         let mut state = self.state.lock();
-        let mut progress = Progress::default();
+        let mut progress = match state.pipe(id) {
+            Some(_) => state.admit_run(id.index, messages, &self.options),
+            None => Progress::default(),
+        };
         while let Some(pipe) = state.pipe(id).filter(|pipe| !pipe.incoming.is_paused()) {
             let Some((message, octets)) = messages.pop() else {
                 break;

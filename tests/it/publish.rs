@@ -8,6 +8,7 @@ use crate::support::{Result, assert_accounted, connected, disconnected, on_every
 
 on_every_transport! {
     only_what_was_subscribed_to_arrives;
+    each_message_of_a_burst_goes_to_those_who_want_it;
     a_topic_wanted_twice_needs_two_cancels;
     a_publisher_that_comes_back_hears_the_subscriptions_again;
     an_xpub_sees_the_first_and_the_last_of_a_topic;
@@ -49,6 +50,59 @@ async fn only_what_was_subscribed_to_arrives(endpoint: String) -> Result {
     for topic in ["a", "b", "bc", "c", "b"] {
         assert_eq!(all.recv().await?, publication(topic, "body"));
     }
+    Ok(())
+}
+
+/// PB07, PB08: one goes to another set of subscribers than the one before, and some to nobody.
+async fn each_message_of_a_burst_goes_to_those_who_want_it(endpoint: String) -> Result {
+    let publisher = XPub::new();
+    let endpoint = publisher.bind(&endpoint).await?;
+    let wanted = ["a", "aa", "ab"];
+    let mut subscribers = Vec::new();
+    for topic in wanted {
+        let subscriber = Sub::new();
+        subscriber.subscribe(topic);
+        subscriber.connect(&endpoint)?;
+        publisher.recv().await?;
+        subscribers.push(subscriber);
+    }
+    let runs = [
+        ("aa", 20),
+        ("b", 3),
+        ("ab", 1),
+        ("aa", 1),
+        ("a", 20),
+        ("b", 20),
+    ];
+    let mut sent = Vec::new();
+    for round in 0..10 {
+        for (topic, count) in runs {
+            sent.extend((0..count).map(|one| (topic, format!("{round} {one}"))));
+        }
+    }
+    for (topic, body) in &sent {
+        let mut message = Message::from(*topic);
+        message.push_back(body.clone());
+        publisher.send(message).await?;
+    }
+    for (subscriber, prefix) in subscribers.iter().zip(wanted) {
+        for (topic, body) in sent.iter().filter(|(topic, _)| topic.starts_with(prefix)) {
+            let message = subscriber.recv().await?;
+            assert_eq!(
+                (&message[0][..], &message[1][..]),
+                (topic.as_bytes(), body.as_bytes())
+            );
+        }
+    }
+    let stats = publisher.stats();
+    let unwanted = sent.iter().filter(|(topic, _)| *topic == "b").count();
+    let copies = wanted.map(|prefix| {
+        sent.iter()
+            .filter(|(topic, _)| topic.starts_with(prefix))
+            .count()
+    });
+    assert_eq!(stats.unmatched, unwanted as u64);
+    assert_eq!(stats.sent.accepted, copies.iter().sum::<usize>() as u64);
     Ok(())
 }
 
