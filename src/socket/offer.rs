@@ -117,7 +117,15 @@ impl Flush {
 
 impl State {
     /// Lists the pipes that are to be written when a sink is flushed. Returns the other links.
+    #[inline]
     pub(super) fn list_fed(&mut self, flush: Flush) -> Flush {
+        match flush.links {
+            Links::None => flush,
+            _ => self.list_fed_links(flush),
+        }
+    }
+
+    fn list_fed_links(&mut self, flush: Flush) -> Flush {
         let mut at_once = Flush::new(Leaves::AtOnce);
         for link in flush.into_links() {
             // One that fills a write has a writer from now on.
