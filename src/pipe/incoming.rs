@@ -95,7 +95,8 @@ impl Incoming {
     }
 
     /// Takes those in front that are admitted, until it is to pause or the budget has no room for
-    /// the next. Returns how many, and what they count against the limit.
+    /// the next. Returns how many, and what they count against the limit. Where these are all there
+    /// are, the queues are exchanged: an empty one is small, or given back.
     pub(super) fn take_from(
         &mut self,
         messages: &mut VecDeque<Message>,
@@ -112,7 +113,7 @@ impl Incoming {
             self.count(message);
             count += 1;
         }
-        if held == 0 && count == messages.len() {
+        if held == 0 && count > 0 && count == messages.len() {
             std::mem::swap(&mut self.messages, messages);
         } else {
             self.messages.extend(messages.drain(..count));

@@ -62,7 +62,7 @@ impl State {
         }
     }
 
-    /// Takes in those of a peer in this process that need no look at each, as far as there is room.
+    /// Takes in what a peer in this process sent, as far as there is room, where the pattern takes all.
     pub(super) fn admit_run(
         &mut self,
         index: usize,

@@ -3,8 +3,9 @@
 //! A burst is many sends with nobody else between them. The first of them that finds its pipe under
 //! way leaves an allowance: so many messages, of so many octets, only go behind the others. So does
 //! the first of several answers, for those before the last, and the first that a sink is fed, for
-//! those until it is flushed. It ends when anybody takes the lock for anything but a message, as what
-//! it rests on may be true no more.
+//! those until it is flushed. A publication follows where all the pipes that it goes into allow it. An
+//! allowance ends when anybody takes the lock for anything but a message, as what it rests on may be
+//! true no more.
 
 use super::departure::Leaves;
 use super::pattern::Pattern;
@@ -87,7 +88,7 @@ impl State {
         follows
     }
 
-    /// As [`follow`](Self::follow), to all who subscribed, if there are any.
+    /// As [`follow`](Self::follow), to all who subscribed, if there are any and all their pipes allow it.
     fn follow_to_all(&mut self, offered: &mut Option<Message>, leaves: Leaves) -> bool {
         let State {
             pattern: Pattern::FanOut { subscriptions, .. },
@@ -105,9 +106,13 @@ impl State {
         };
         matched.clear();
         subscriptions.matches(message.first(), &mut |index| matched.push(index));
+        let open = |index: &usize| pipes[*index].is_followed(*visits, leaves);
+        if matched.is_empty() || !matched.iter().all(open) {
+            return false;
+        }
         let copied = Copied::new(message, matched.len(), encoded);
         let follows = |index: &usize| pipes[*index].is_followed_by(*visits, copied, leaves);
-        if matched.is_empty() || !matched.iter().all(follows) {
+        if !matched.iter().all(follows) {
             return false;
         }
         for index in matched.iter() {

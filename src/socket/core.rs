@@ -39,7 +39,7 @@ pub(super) struct Core {
     pub(super) complaints: Complaints,
     /// Sends and receives so far, roughly.
     operations: AtomicU32,
-    /// What `send` sent last to one peer may be followed there: behind a lone one nobody need look.
+    /// What `send` sent last may be followed to where that went: behind a lone one nobody need look.
     allows: AtomicBool,
     /// Something was written, or a connection ended, since the socket is closing.
     pub(super) progress: Notify,

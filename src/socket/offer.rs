@@ -59,7 +59,7 @@ pub(super) enum Lacking {
 pub(super) struct Flush {
     links: Links,
     pub(super) leaves: Leaves,
-    /// What went to one peer may be followed there.
+    /// What went to one peer, or to all who want it, may be followed there.
     pub(super) allows: bool,
 }
 
@@ -326,7 +326,9 @@ impl State {
         let copied = Copied::new(message, matched.len(), encoded);
         let overflow = options.pattern.overflow.unwrap_or(Overflow::DropNewest);
         let waits = matches!(overflow, Overflow::Block);
-        let (plain, leaves) = (is_plain(terms, overflow), flush.leaves);
+        // Whom what is matched inversely goes to is found out with each message: none of it follows.
+        let plain = is_plain(terms, overflow) && !options.pattern.invert_matching;
+        let leaves = flush.leaves;
         let follows =
             |index: &usize| plain && pipes[*index].is_followed_by(*visits, copied, leaves);
         if waits
@@ -335,8 +337,7 @@ impl State {
         {
             return Offer::Full(lacking);
         }
-        // Who did not subscribe is found out with each message.
-        let mut allows = plain && !options.pattern.invert_matching && !matched.is_empty();
+        let mut allows = plain && !matched.is_empty();
         for index in matched.iter() {
             let (pipe, parcel) = (&mut pipes[*index], Parcel::Copy(copied));
             if plain && pipe.follow(*visits, Parcel::Copy(copied), leaves) {

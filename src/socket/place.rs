@@ -376,10 +376,16 @@ impl Pipe {
         self.allowance.is_open(visits, leaves)
     }
 
-    /// Whether a message may only follow others.
+    /// Whether a message may only follow others, unless it costs too much.
+    #[inline]
+    pub(super) fn is_followed(&self, visits: u64, leaves: Leaves) -> bool {
+        self.allowance.is_open(visits, leaves)
+    }
+
+    /// Whether this message may.
     #[inline]
     pub(super) fn is_followed_by(&self, visits: u64, message: Copied<'_>, leaves: Leaves) -> bool {
-        let open = self.allowance.is_open(visits, leaves);
+        let open = self.is_followed(visits, leaves);
         open && self.allowance.admits(self.outgoing.cost(message))
     }
 

@@ -4,9 +4,10 @@ use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures::FutureExt;
 use pushsub::{
-    BindError, Dealer, Event, Identity, LinkError, Message, Options, Pub, Pull, Push, Router, Sub,
-    TrySendError, XPub,
+    BindError, Dealer, Event, Identity, LinkError, Message, Options, Pub, Pull, Push, Router,
+    SendOptions, Sub, TrySendError, XPub,
 };
 use tokio::runtime::Runtime;
 
@@ -283,6 +284,56 @@ fn a_message_above_the_receivers_limits_is_dropped_and_counted() -> Result {
         assert_eq!(pull.recv().await?.first(), "two");
         assert_eq!(pull.stats().received.dropped, 1);
         assert_accounted(&pull.stats());
+        Ok(())
+    })
+}
+
+#[test]
+fn one_above_the_receivers_limits_among_others_is_dropped_and_counted() -> Result {
+    in_virtual_time(async {
+        let pull = Pull::with_options(Options::default().max_message_size(3))?;
+        let endpoint = pull.bind(endpoint()).await?;
+        let push = Push::new();
+        push.connect(&endpoint)?;
+        for text in ["one", "two", "six", "four", "ten", "five", "nil"] {
+            push.send(text).await?;
+        }
+        for text in ["one", "two", "six", "ten", "nil"] {
+            assert_eq!(pull.recv().await?.first(), text);
+        }
+        let received = pull.stats().received;
+        assert_eq!((received.received, received.dropped), (7, 2));
+        assert_accounted(&pull.stats());
+        Ok(())
+    })
+}
+
+/// C1, C9: what has room is taken in at once, and the receipts of it alone end.
+#[test]
+fn of_a_burst_the_receipts_of_those_end_that_had_room() -> Result {
+    in_virtual_time(async {
+        let pull = Pull::with_options(Options::default().receive_high_water_mark(4))?;
+        let endpoint = pull.bind(endpoint()).await?;
+        let push = Push::new();
+        push.connect(&endpoint)?;
+        let mut receipts = Vec::new();
+        for number in 0..10 {
+            let receipt = push.send_with(number.to_string(), SendOptions::default());
+            receipts.push(receipt.await?);
+        }
+        for receipt in &mut receipts[..4] {
+            assert_eq!(receipt.written().await?.copies, 1);
+        }
+        let told = receipts[4..]
+            .iter_mut()
+            .filter_map(|one| one.written().now_or_never());
+        assert_eq!(told.count(), 0, "the others wait for room");
+        for number in 0..10 {
+            assert_eq!(pull.recv().await?.first(), number.to_string().as_bytes());
+        }
+        for receipt in &mut receipts[4..] {
+            assert_eq!(receipt.written().await?.copies, 1);
+        }
         Ok(())
     })
 }

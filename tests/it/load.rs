@@ -1,9 +1,12 @@
 //! What must hold by the thousand: many clients, long queues, floods, peers that die.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use pushsub::testing::{Listening, dial};
 use pushsub::{Dealer, Event, Message, Options, Pull, Push, Queue};
+use tokio::task::yield_now;
 use tokio::time::{Instant, timeout_at};
 
 use crate::support::peer::Peer;
@@ -18,6 +21,44 @@ on_every_transport! {
 
 fn number(of: &Message) -> Result<u32> {
     Ok(u32::from_be_bytes(of.first()[..].try_into()?))
+}
+
+/// A6: eight operations are a step of the task's budget, and 128 steps a turn, however short their way is.
+#[test]
+fn who_sends_and_receives_without_waiting_lets_others_have_their_turns() -> Result {
+    in_virtual_time(async {
+        const BURST: usize = 5_000;
+        let deep = || {
+            Options::default()
+                .send_high_water_mark(BURST)
+                .receive_high_water_mark(BURST)
+        };
+        let (push, pull) = (Push::with_options(deep())?, Pull::with_options(deep())?);
+        let mut monitor = push.monitor();
+        push.connect(pull.bind(format!("inproc://{}", memory_name())).await?)?;
+        connected(&mut monitor).await;
+        let turns = Arc::new(AtomicUsize::new(0));
+        let others = turns.clone();
+        tokio::spawn(async move {
+            loop {
+                others.fetch_add(1, Ordering::Relaxed);
+                yield_now().await;
+            }
+        });
+        for _ in 0..BURST {
+            push.send("one of many").await?;
+        }
+        assert!(turns.swap(0, Ordering::Relaxed) >= 3, "while it sends");
+        while pull.stats().received.received < BURST as u64 {
+            yield_now().await;
+        }
+        turns.store(0, Ordering::Relaxed);
+        for _ in 0..BURST {
+            pull.recv().await?;
+        }
+        assert!(turns.load(Ordering::Relaxed) >= 3, "while it receives");
+        Ok(())
+    })
 }
 
 /// A5: connected five seconds before the peer is bound, all that was queued arrives in order.
@@ -51,7 +92,7 @@ fn a_close_waits_for_a_peer_that_comes_within_its_linger() -> Result {
             push.try_send(number.to_be_bytes().to_vec())?;
         }
         let closing = tokio::spawn(push.close(Duration::from_secs(2)));
-        tokio::task::yield_now().await;
+        yield_now().await;
         tokio::time::advance(Duration::from_millis(500)).await;
         let pull = Pull::new();
         pull.bind(&endpoint).await?;
@@ -78,7 +119,7 @@ fn a_close_without_linger_ends_at_once_whatever_the_peer_does() -> Result {
         push.connect(format!("memory://{}", memory_name()))?;
         let _peer = Peer::shaken(listening.accept().await?, "PULL", 1).await?;
         while push.try_send(vec![0; 10_000]).is_ok() {
-            tokio::task::yield_now().await;
+            yield_now().await;
         }
         let since = Instant::now();
         assert!(push.close(Duration::ZERO).await.unsent > 0);
@@ -186,7 +227,7 @@ async fn nine_peers_have_their_share_beside_one_that_floods(endpoint: String) ->
             .count()
     };
     while heard(&pull) < 10 {
-        tokio::task::yield_now().await;
+        yield_now().await;
     }
     let mut shares = [0; 10];
     for _ in 0..RECEIVED {
@@ -269,7 +310,7 @@ fn a_close_ends_those_who_wait_and_leaves_what_others_received() -> Result {
         peer.write(&crate::support::peer::frame(false, b"m").repeat(500))
             .await?;
         while pull.stats().received.delivered < 100 {
-            tokio::task::yield_now().await;
+            yield_now().await;
         }
         let counted = pull.clone();
         pull.close(Duration::ZERO).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use pushsub::{
     ConnectError, Dealer, Endpoint, Event, Identity, LinkError, Message, Options, Overflow, Pair,
-    Pub, Pull, Push, Req, Router, Shown, Sub, TrySendError, XPub,
+    Pub, Pull, Push, Req, Router, Shown, Sub, TrySendError, XPub, XSub,
 };
 
 use crate::support::{
@@ -26,6 +26,7 @@ on_every_transport! {
     a_router_names_whom_it_connects;
     a_verbose_xpub_shows_what_is_not_new;
     inverted_matching_sends_what_was_not_asked_for;
+    a_burst_is_matched_inversely_to_its_end;
     a_welcome_comes_before_all_publications;
     a_hello_comes_first_on_every_connection;
     a_router_hears_that_a_peer_is_gone;
@@ -395,6 +396,27 @@ async fn inverted_matching_sends_what_was_not_asked_for(endpoint: String) -> Res
     assert_eq!(sub.recv().await?.first(), "b");
     assert_eq!(sub.recv().await?.first(), "c");
     assert_eq!(publisher.stats().unmatched, 2);
+    Ok(())
+}
+
+/// The same behind others of a burst. An XSUB drops nothing that it did not ask for.
+async fn a_burst_is_matched_inversely_to_its_end(endpoint: String) -> Result {
+    let publisher = XPub::with_options(Options::default().invert_matching(true))?;
+    let endpoint = publisher.bind(&endpoint).await?;
+    let sub = XSub::new();
+    let mut monitor = sub.monitor();
+    sub.connect(&endpoint)?;
+    connected(&mut monitor).await;
+    sub.send(&b"\x01a"[..]).await?;
+    publisher.recv().await?;
+    for topic in ["b", "b", "b", "ab", "c"] {
+        publisher.send(topic).await?;
+    }
+    for topic in ["b", "b", "b", "c"] {
+        assert_eq!(sub.recv().await?.first(), topic);
+    }
+    let stats = publisher.stats();
+    assert_eq!((stats.unmatched, stats.sent.accepted), (1, 4));
     Ok(())
 }
 

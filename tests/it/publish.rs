@@ -9,6 +9,7 @@ use crate::support::{Result, assert_accounted, connected, disconnected, on_every
 on_every_transport! {
     only_what_was_subscribed_to_arrives;
     each_message_of_a_burst_goes_to_those_who_want_it;
+    a_publication_follows_where_all_who_want_it_allow_it;
     a_topic_wanted_twice_needs_two_cancels;
     a_publisher_that_comes_back_hears_the_subscriptions_again;
     an_xpub_sees_the_first_and_the_last_of_a_topic;
@@ -103,6 +104,41 @@ async fn each_message_of_a_burst_goes_to_those_who_want_it(endpoint: String) -> 
     });
     assert_eq!(stats.unmatched, unwanted as u64);
     assert_eq!(stats.sent.accepted, copies.iter().sum::<usize>() as u64);
+    Ok(())
+}
+
+/// PB07, PB08: whoever looks at the socket ends what every pipe allows, and the next message allows more
+/// to those alone who want it.
+async fn a_publication_follows_where_all_who_want_it_allow_it(endpoint: String) -> Result {
+    const ROUNDS: usize = 50;
+    let publisher = XPub::new();
+    let endpoint = publisher.bind(&endpoint).await?;
+    let mut subscribers = Vec::new();
+    for topic in ["a", "aa"] {
+        let subscriber = Sub::new();
+        subscriber.subscribe(topic);
+        subscriber.connect(&endpoint)?;
+        publisher.recv().await?;
+        subscribers.push(subscriber);
+    }
+    for _ in 0..ROUNDS {
+        for topic in ["aa", "aa", "aa"] {
+            publisher.send(topic).await?;
+        }
+        assert_eq!(publisher.stats().unmatched, 0);
+        for topic in ["a", "aa", "aa"] {
+            publisher.send(topic).await?;
+        }
+    }
+    for _ in 0..ROUNDS {
+        for topic in ["aa", "aa", "aa", "a", "aa", "aa"] {
+            assert_eq!(subscribers[0].recv().await?.first(), topic);
+        }
+        for topic in ["aa"; 5] {
+            assert_eq!(subscribers[1].recv().await?.first(), topic);
+        }
+    }
+    assert_eq!(publisher.stats().sent.accepted as usize, ROUNDS * (6 + 5));
     Ok(())
 }
 
