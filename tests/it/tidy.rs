@@ -211,12 +211,12 @@ fn nothing_sleeps_without_a_reason() {
 
 #[test]
 fn every_exception_is_needed_and_says_why() {
-    assert_eq!(idle_exceptions(EXCEPTIONS, &House::read()), [""; 0]);
+    assert_eq!(idle_exceptions(EXCEPTIONS, House::read()), [""; 0]);
 }
 
 #[track_caller]
 fn assert_kept(rule: &Rule) {
-    let findings = (rule.check)(&House::read());
+    let findings = (rule.check)(House::read());
     let is_excepted = |finding: &Finding| {
         EXCEPTIONS
             .iter()

@@ -1,6 +1,7 @@
 //! The Rust files of the project, as flat lists of tokens that the rules of the house read.
 
 use std::path::Path;
+use std::sync::LazyLock;
 use std::{fs, iter};
 
 use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
@@ -36,8 +37,13 @@ pub(crate) struct Token {
 }
 
 impl House {
-    /// The project as it stands on the disk.
-    pub(crate) fn read() -> Self {
+    /// The project as it stands on the disk, which is read once.
+    pub(crate) fn read() -> &'static Self {
+        static HOUSE: LazyLock<House> = LazyLock::new(House::read_files);
+        &HOUSE
+    }
+
+    fn read_files() -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut sources = Vec::new();
         for folder in FOLDERS {
