@@ -90,22 +90,17 @@ impl State {
 
     /// As [`follow`](Self::follow), to all who subscribed, if there are any and all their pipes allow it.
     fn follow_to_all(&mut self, offered: &mut Option<Message>, leaves: Leaves) -> bool {
+        let Some(message) = offered.as_ref() else {
+            return false;
+        };
+        self.find_subscribers(message.first());
         let State {
-            pattern: Pattern::FanOut { subscriptions, .. },
             pipes,
             visits,
             matched,
             encoded,
             ..
-        } = self
-        else {
-            return false;
-        };
-        let Some(message) = offered.as_ref() else {
-            return false;
-        };
-        matched.clear();
-        subscriptions.matches(message.first(), &mut |index| matched.push(index));
+        } = self;
         let open = |index: &usize| pipes[*index].is_followed(*visits, leaves);
         if matched.is_empty() || !matched.iter().all(open) {
             return false;

@@ -293,6 +293,15 @@ impl State {
         Offer::Accepted
     }
 
+    /// Puts into `matched` who subscribed to what begins so.
+    #[inline]
+    pub(super) fn find_subscribers(&mut self, topic: &[u8]) {
+        self.matched.clear();
+        if let Pattern::FanOut { subscriptions, .. } = &mut self.pattern {
+            subscriptions.matches(topic, &mut |index| self.matched.push(index));
+        }
+    }
+
     /// PB07 to PB09: everybody who subscribed; who has no room misses it, unless
     /// the options say otherwise.
     fn offer_all(
@@ -302,22 +311,17 @@ impl State {
         options: &Options,
         flush: &mut Flush,
     ) -> Offer {
+        let Some(message) = offered else {
+            return Offer::Accepted;
+        };
+        self.find_subscribers(message.first());
         let State {
-            pattern: Pattern::FanOut { subscriptions, .. },
             pipes,
             visits,
             matched,
             encoded,
             ..
-        } = self
-        else {
-            unreachable!("called for a fan-out")
-        };
-        let Some(message) = offered else {
-            return Offer::Accepted;
-        };
-        matched.clear();
-        subscriptions.matches(message.first(), &mut |index| matched.push(index));
+        } = self;
         if options.pattern.invert_matching {
             let live = pipes.iter().filter(|(_, pipe)| pipe.link.is_some());
             let others = live.map(|(index, _)| index);
