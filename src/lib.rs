@@ -51,6 +51,7 @@ mod error;
 #[cfg(any(fuzzing, test))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod looks;
 mod message;
 mod options;
 mod pipe;

@@ -32,6 +32,7 @@ use self::handle::{Phase, Shared};
 use self::lane::{Lane, Turn};
 pub use self::one_way::{Receiving, Sending};
 pub(super) use self::tap::Tap;
+use crate::looks::{Looks, wake_behind_others};
 use crate::message::Message;
 
 /// Moves every message of its front to its back, and every message of its back
@@ -143,7 +144,8 @@ where
     /// A dropped future ends the proxy at once: the sides are dropped with at
     /// most one message that was taken in each direction.
     pub async fn run(mut self) -> (F, B) {
-        poll_fn(|context| self.poll_turn(context)).await;
+        let mut looks = Looks::new();
+        poll_fn(|context| self.poll_turn(context, &mut looks)).await;
         self.forth.rest(&mut self.front);
         self.home.rest(&mut self.back);
         let Self {
@@ -153,11 +155,12 @@ where
         (front, back)
     }
 
-    fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    fn poll_turn(&mut self, context: &mut Context<'_>, looks: &mut Looks) -> Poll<()> {
         let phase = self.ended.0.begin_turn(context.waker());
         if phase == Phase::Terminated {
             return Poll::Ready(());
         }
+        let before = self.received();
         let (front, back, tap) = (&mut self.front, &mut self.back, &mut self.tap);
         let turns = [
             self.forth.turn(context, phase, front, back, tap),
@@ -174,11 +177,26 @@ where
         if turns.iter().all(is_over) {
             return Poll::Ready(());
         }
+        let (messages, octets) = self.received();
+        if messages != before.0 {
+            looks.note((octets - before.1) as usize);
+        }
         if turns.contains(&Turn::Busy) {
             // Both directions had their batch: others in this task's runtime have theirs.
             context.waker().wake_by_ref();
+        } else if looks.again() {
+            wake_behind_others(context);
         }
         Poll::Pending
+    }
+
+    /// How many messages both sides have given, and the octets of them.
+    fn received(&self) -> (u64, u64) {
+        let (forth, home) = (&self.forth.traffic, &self.home.traffic);
+        (
+            forth.received + home.received,
+            forth.received_octets + home.received_octets,
+        )
     }
 }
 

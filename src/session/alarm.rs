@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::time::{self, Sleep, sleep_until};
 
+use crate::looks::time_is_real;
 use crate::sync::AtomicWaker;
 use crate::sync::atomic::{AtomicBool, Ordering};
 
@@ -72,13 +73,6 @@ impl Alarm {
             Keeper::Thread(_) | Keeper::Runtime(None) => Poll::Pending,
         }
     }
-}
-
-/// Whether the runtime's clock is that of the system: a clock that is paused, or was, is another.
-pub(super) fn time_is_real() -> bool {
-    let before = Instant::now();
-    let now = time::Instant::now().into_std();
-    before <= now && now <= Instant::now()
 }
 
 /// The times that one thread keeps, while there are any.

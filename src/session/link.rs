@@ -6,7 +6,7 @@
 //! nobody receives, heartbeats, and the end.
 
 use std::io::IoSlice;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
@@ -25,6 +25,7 @@ use super::reading::Reading;
 use super::stall::Intake;
 use crate::context::Budget;
 use crate::error::LinkError;
+use crate::looks::wake_behind_others;
 use crate::message::Message;
 use crate::pipe::{Batch, Fate};
 use crate::sync::Mutex;
@@ -546,12 +547,6 @@ impl Wired {
         let none = writer.batch.another();
         std::mem::replace(&mut writer.batch, none)
     }
-}
-
-/// Wakes this task when all that is ready has had its turn, the future of a `block_on` included, which
-/// may be who sends: it comes behind the tasks that wake each other.
-fn wake_behind_others(context: &mut Context<'_>) {
-    let _ = pin!(tokio::task::yield_now()).poll(context);
 }
 
 /// Messages for which a link at rest keeps its scratch: more come of one read only

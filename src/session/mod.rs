@@ -21,7 +21,6 @@ mod hosts;
 mod inproc;
 mod link;
 mod listen;
-mod looks;
 #[cfg(all(test, pushsub_loom))]
 pub(crate) mod loom;
 mod patience;

@@ -7,9 +7,9 @@ use bytes::BytesMut;
 use tokio::io::AsyncReadExt;
 
 use super::Settings;
-use super::looks::Looks;
 use crate::context::{GRANULE, Lease};
 use crate::error::LinkError;
+use crate::looks::Looks;
 use crate::message::Message;
 use crate::pipe::OVERHEAD;
 use crate::transport::ReadHalf;
@@ -91,7 +91,9 @@ impl Reading {
         if taken > READ_MOST {
             self.largest = self.largest.max(taken);
         }
-        self.looks.note_messages(messages.len());
+        if !messages.is_empty() || self.holds_a_part() {
+            self.looks.note(held);
+        }
         decoded
     }
 
@@ -168,7 +170,6 @@ impl Reading {
             Poll::Ready(Ok(octets)) => octets,
             Poll::Ready(Err(error)) => return Err(LinkError::io(error)),
         };
-        self.looks.note_read(octets);
         let filled = octets == room;
         if filled {
             self.chunk = (self.chunk * 2).min(READ_MOST);
@@ -294,7 +295,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn where_messages_come_one_at_a_time_it_looks_for_the_next() {
+    async fn behind_messages_it_looks_for_the_next() {
         let (mut peer, wire) = duplex(1 << 10);
         let mut reading = of(wire, &Options::default());
         let (mut frame, mut looks) = (Vec::new(), Vec::new());

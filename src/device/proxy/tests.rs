@@ -1,6 +1,8 @@
 //! Tests of the proxy between channels, and between sides that misbehave.
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use futures::channel::mpsc;
@@ -15,6 +17,8 @@ struct Side {
     sink: mpsc::Sender<Message>,
     /// Messages that begin so are refused.
     refuses: &'static str,
+    /// How often it was asked for a message.
+    polls: Arc<AtomicUsize>,
 }
 
 /// The peer of a side.
@@ -31,6 +35,7 @@ fn side(room: usize) -> (Side, Peer) {
         source,
         sink,
         refuses: "refused",
+        polls: Arc::default(),
     };
     let peer = Peer {
         sink: peer_sink,
@@ -43,6 +48,7 @@ impl Stream for Side {
     type Item = Message;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Message>> {
+        self.polls.fetch_add(1, Ordering::Relaxed);
         self.source.poll_next_unpin(context)
     }
 }
@@ -121,6 +127,26 @@ async fn messages_go_both_ways_in_order_and_are_counted() {
     };
     assert_eq!(handle.stats().forth, traffic);
     assert_eq!(handle.stats().home, traffic);
+}
+
+/// Often enough something has come, and more may follow: it is looked for before the proxy sleeps.
+#[tokio::test]
+async fn behind_what_comes_a_proxy_looks_for_more() {
+    let (front, mut client) = side(10);
+    let (back, mut worker) = side(10);
+    let polls = Arc::clone(&front.polls);
+    spawn(front, back);
+    let mut looks = Vec::new();
+    for value in 0..4 {
+        client.sink.send(number(value)).await.expect("it runs");
+        assert_eq!(worker.source.next().await, Some(number(value)));
+        let before = polls.load(Ordering::Relaxed);
+        for _ in 0..2 {
+            tokio::task::yield_now().await;
+        }
+        looks.push(polls.load(Ordering::Relaxed) - before);
+    }
+    assert_eq!(looks, [0, 0, 0, 2]);
 }
 
 #[tokio::test]

@@ -1,0 +1,392 @@
+//! Whether one who has nothing to do looks again for what comes next, or sleeps until it is there.
+//!
+//! To be woken up costs both ends of a connection more than a look costs, and time besides. Behind what
+//! has just come the next is often as good as on its way: the next part of a stream or of a burst, the
+//! answer where two ends talk. So it is looked for, each time behind all that can run. Where that was in
+//! vain the receiver sleeps, and looks again after some more have come.
+
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Context;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::{task, time};
+
+/// How long is looked for the next: twice the time in which a peer on the same machine answers that has
+/// to be woken up itself.
+const PATIENCE: Duration = Duration::from_micros(50);
+
+/// How often it may look in vain is kept as a credit, to which all that comes while it looks adds one.
+const CREDIT_AT_FIRST: u8 = 4;
+const CREDIT_AT_MOST: u8 = 8;
+
+/// What it costs to look in vain, which takes as long as to be woken up several times.
+const IN_VAIN: u8 = 4;
+
+/// So often something comes before the first look: what comes once is followed by nothing.
+const BLIND_AT_BIRTH: u16 = 3;
+
+/// Without credit so often something comes that is followed by sleep, and twice as often each further
+/// time: an end that shares its core with its peer would look for ever in vain.
+const BLIND_AT_FIRST: u16 = 15;
+const BLIND_AT_MOST: u16 = 1023;
+
+/// What comes in such pieces is a stream. Beside other threads it is not looked for: one of them is woken by
+/// the kernel for what comes, and takes the core that the sender needs.
+const LARGE: usize = 16 << 10;
+
+/// Looks again where nothing is, for a while.
+pub(crate) struct Looks {
+    looking: Looking,
+    /// Something has come since nothing was there.
+    came: bool,
+    /// Much of it came at once.
+    large: bool,
+    /// On a runtime of one thread.
+    alone: bool,
+    /// Held while it looks beside other threads.
+    place: Option<Place>,
+    /// Goes up with what comes while it looks, and down where nothing does.
+    credit: u8,
+    /// So often something comes that it sleeps behind.
+    blind: u16,
+    /// What that will be when the credit is used up next.
+    next_blind: u16,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Looking {
+    Never,
+    No,
+    /// From the next look on, behind all that can run, which what came may have set going.
+    Soon,
+    Since(Instant),
+}
+
+impl Looks {
+    /// For the runtime that this is called in. Where time is virtual, how long something takes says
+    /// nothing: there it never looks.
+    pub(crate) fn new() -> Self {
+        let flavor = Handle::try_current().map(|handle| handle.runtime_flavor());
+        Self {
+            looking: match flavor {
+                Ok(_) if time_is_real() => Looking::No,
+                _ => Looking::Never,
+            },
+            came: false,
+            large: false,
+            alone: matches!(flavor, Ok(RuntimeFlavor::CurrentThread)),
+            place: None,
+            credit: CREDIT_AT_FIRST,
+            blind: BLIND_AT_BIRTH,
+            next_blind: BLIND_AT_FIRST,
+        }
+    }
+
+    /// Something has come, and so much at once.
+    #[inline]
+    pub(crate) fn note(&mut self, octets: usize) {
+        self.came = true;
+        self.large |= octets >= LARGE;
+    }
+
+    /// Nothing is there. Returns whether to look again, and not to sleep.
+    pub(crate) fn again(&mut self) -> bool {
+        // What is no task, as the future of a `block_on` beside workers, has nobody ask the kernel between
+        // its looks.
+        (self.alone || task::try_id().is_some()) && self.again_at(Instant::now)
+    }
+
+    fn again_at(&mut self, now: impl FnOnce() -> Instant) -> bool {
+        if std::mem::take(&mut self.came) {
+            return self.begin(now);
+        }
+        match self.looking {
+            Looking::Never | Looking::No => return false,
+            Looking::Soon => self.looking = Looking::Since(now()),
+            Looking::Since(then) if now() - then < PATIENCE => {}
+            Looking::Since(_) => {
+                self.met_nothing();
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Something has come. Returns whether to look for what follows.
+    fn begin(&mut self, now: impl FnOnce() -> Instant) -> bool {
+        match self.looking {
+            Looking::Never => return false,
+            Looking::Since(then) if now() - then < PATIENCE => {
+                self.credit = CREDIT_AT_MOST.min(self.credit + 1);
+                self.next_blind = BLIND_AT_FIRST;
+            }
+            // It had no turn meanwhile in which to give up.
+            Looking::Since(_) => self.met_nothing(),
+            Looking::No | Looking::Soon => {}
+        }
+        let large = std::mem::take(&mut self.large);
+        if self.blind > 0 || !self.has_place(large) {
+            self.blind = self.blind.saturating_sub(1);
+            self.ends();
+            return false;
+        }
+        self.looking = Looking::Soon;
+        true
+    }
+
+    fn has_place(&mut self, large: bool) -> bool {
+        if self.alone {
+            return true;
+        }
+        if self.place.is_none() && !large {
+            self.place = Place::take();
+        }
+        self.place.is_some() && !large
+    }
+
+    fn ends(&mut self) {
+        self.looking = Looking::No;
+        self.place = None;
+    }
+
+    /// It looked in vain. Without credit it is blind for a while.
+    fn met_nothing(&mut self) {
+        self.ends();
+        self.credit = self.credit.saturating_sub(IN_VAIN);
+        if self.credit == 0 {
+            self.credit = CREDIT_AT_FIRST;
+            self.blind = self.next_blind;
+            self.next_blind = (2 * self.next_blind + 1).min(BLIND_AT_MOST);
+        }
+    }
+}
+
+/// The one place from which a runtime of several threads looks: many that look would keep all of them
+/// busy, and with them the cores that the peers need.
+struct Place;
+
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+impl Place {
+    fn take() -> Option<Self> {
+        // Made only where it is free: one that is dropped frees it.
+        (!TAKEN.swap(true, Ordering::Relaxed)).then(|| Self)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        TAKEN.store(false, Ordering::Relaxed);
+    }
+}
+
+/// Wakes this task when all that is ready has had its turn, the future of a `block_on` included, which
+/// may be who sends: it comes behind the tasks that wake each other.
+pub(crate) fn wake_behind_others(context: &mut Context<'_>) {
+    let _ = pin!(task::yield_now()).poll(context);
+}
+
+/// Whether the runtime's clock is that of the system: a clock that is paused, or was, is another.
+pub(crate) fn time_is_real() -> bool {
+    let before = Instant::now();
+    let now = time::Instant::now().into_std();
+    before <= now && now <= Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Duration = Duration::from_nanos(PATIENCE.as_nanos() as u64 - 1);
+
+    /// A receiver that reads and looks, on a clock of its own.
+    struct Receiver {
+        looks: Looks,
+        now: Instant,
+    }
+
+    impl Receiver {
+        /// One to which enough has come.
+        fn new() -> Self {
+            let mut looks = Looks::new();
+            (looks.looking, looks.alone, looks.blind) = (Looking::No, true, 0);
+            let now = Instant::now();
+            Self { looks, now }
+        }
+
+        fn again(&mut self) -> bool {
+            self.looks.again_at(|| self.now)
+        }
+
+        /// Something comes. Returns whether the receiver looks for more, and does not sleep.
+        fn reads(&mut self) -> bool {
+            self.looks.note(1);
+            self.again()
+        }
+
+        /// Looks in vain for so long, if it looks.
+        fn waits(&mut self, duration: Duration) -> bool {
+            let looks = self.again();
+            self.now += duration;
+            looks && self.again()
+        }
+
+        /// How often something comes that is slept for, until it looks.
+        fn slept_for(&mut self) -> usize {
+            (0..10_000).take_while(|_| !self.reads()).count()
+        }
+    }
+
+    #[test]
+    fn what_follows_is_looked_for_and_then_slept_for() {
+        let mut receiver = Receiver::new();
+        assert!(receiver.reads());
+        assert!(receiver.waits(SOON));
+        assert!(!receiver.waits(Duration::from_nanos(1)));
+    }
+
+    #[test]
+    fn how_long_it_takes_its_receiver_to_see_to_what_came_counts_as_no_look() {
+        let mut receiver = Receiver::new();
+        assert!(receiver.reads());
+        receiver.now += 10 * PATIENCE;
+        assert!(receiver.waits(SOON));
+    }
+
+    #[test]
+    fn answers_that_come_soon_are_looked_for_on_and_on() {
+        let mut receiver = Receiver::new();
+        for _ in 0..1_000 {
+            assert!(receiver.reads());
+            assert!(receiver.waits(SOON));
+        }
+    }
+
+    /// So many answers come soon, and the next not at all. Returns whether that goes on.
+    fn rests_behind(receiver: &mut Receiver, answers: u8) -> bool {
+        (0..1_000).all(|_| {
+            let came = (0..answers).all(|_| receiver.reads() && receiver.waits(SOON));
+            came && receiver.reads() && !receiver.waits(PATIENCE)
+        })
+    }
+
+    #[test]
+    fn four_that_come_soon_make_up_for_one_that_did_not_come() {
+        assert!(rests_behind(&mut Receiver::new(), IN_VAIN));
+        assert!(!rests_behind(&mut Receiver::new(), IN_VAIN - 1));
+    }
+
+    #[test]
+    fn however_many_came_soon_it_looks_in_vain_but_twice() {
+        let mut receiver = Receiver::new();
+        for _ in 0..1_000 {
+            receiver.reads();
+            receiver.waits(SOON);
+        }
+        let in_vain = |_: &usize| receiver.reads() && !receiver.waits(PATIENCE);
+        assert_eq!((0..100).take_while(in_vain).count(), 2);
+    }
+
+    #[test]
+    fn the_more_often_it_looked_in_vain_the_longer_it_sleeps() {
+        let mut receiver = Receiver::new();
+        receiver.reads();
+        for blind in [15, 31, 63, 127, 255, 511, 1_023, 1_023] {
+            receiver.waits(PATIENCE);
+            assert_eq!(receiver.slept_for(), blind);
+        }
+    }
+
+    #[test]
+    fn an_answer_that_came_soon_ends_that() {
+        let mut receiver = Receiver::new();
+        receiver.reads();
+        for _ in 0..3 {
+            receiver.waits(PATIENCE);
+            receiver.slept_for();
+        }
+        receiver.waits(SOON);
+        for _ in 0..2 {
+            receiver.reads();
+            receiver.waits(PATIENCE);
+        }
+        assert_eq!(receiver.slept_for(), usize::from(BLIND_AT_FIRST));
+    }
+
+    /// Behind which of the first that come it looks.
+    fn first_look() -> Option<u16> {
+        let mut looks = Looks::new();
+        (0..10).find(|_| {
+            looks.note(1);
+            looks.again()
+        })
+    }
+
+    #[tokio::test]
+    async fn where_time_is_real_it_looks_once_enough_has_come() {
+        assert_eq!(first_look(), Some(BLIND_AT_BIRTH));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_time_is_virtual_it_sleeps() {
+        assert_eq!(first_look(), None);
+    }
+
+    /// One that looks, as soon as no other test of this process does.
+    async fn that_looks() -> Looks {
+        loop {
+            let mut looks = Looks::new();
+            looks.blind = 0;
+            looks.note(1);
+            if looks.again() {
+                return looks;
+            }
+            task::yield_now().await;
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn beside_other_threads_one_looks_at_a_time() {
+        let task = tokio::spawn(async {
+            let one = that_looks().await;
+            assert_eq!(first_look(), None);
+            drop(one);
+            that_looks().await;
+        });
+        task.await.expect("no panic");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn one_that_looked_in_vain_lets_others_look() {
+        let task = tokio::spawn(async {
+            let mut one = that_looks().await;
+            while one.again() {}
+            that_looks().await;
+        });
+        task.await.expect("no panic");
+    }
+
+    /// Whether it looks for more of a stream.
+    fn looks_for_a_stream(mut looks: Looks) -> bool {
+        looks.note(LARGE);
+        looks.again()
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn beside_other_threads_none_looks_for_a_stream() {
+        let task = tokio::spawn(async { looks_for_a_stream(that_looks().await) });
+        assert!(!task.await.expect("no panic"));
+    }
+
+    #[tokio::test]
+    async fn a_runtime_of_one_thread_looks_for_a_stream() {
+        assert!(looks_for_a_stream(that_looks().await));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_is_no_task_sleeps_beside_workers() {
+        assert_eq!(first_look(), None);
+    }
+}
