@@ -5,8 +5,10 @@
 //! answer where two ends talk. So it is looked for, each time behind all that can run. Where that was in
 //! vain the receiver sleeps, and looks again after some more have come.
 
+use std::mem;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Context;
 use std::time::{Duration, Instant};
 
@@ -43,10 +45,10 @@ pub(crate) struct Looks {
     came: bool,
     /// Much of it came at once.
     large: bool,
-    /// On a runtime of one thread.
-    alone: bool,
-    /// Held while it looks beside other threads.
-    place: Option<Place>,
+    /// None on a runtime of one thread, which needs none.
+    place: Option<&'static Place>,
+    /// Until when it has that.
+    lease: u64,
     /// Goes up with what comes while it looks, and down where nothing does.
     credit: u8,
     /// So often something comes that it sleeps behind.
@@ -69,15 +71,18 @@ impl Looks {
     /// nothing: there it never looks.
     pub(crate) fn new() -> Self {
         let flavor = Handle::try_current().map(|handle| handle.runtime_flavor());
+        let looks = flavor.is_ok() && time_is_real();
+        let alone = matches!(flavor, Ok(RuntimeFlavor::CurrentThread));
+        Self::with(looks, (!alone).then_some(&PLACE))
+    }
+
+    fn with(looks: bool, place: Option<&'static Place>) -> Self {
         Self {
-            looking: match flavor {
-                Ok(_) if time_is_real() => Looking::No,
-                _ => Looking::Never,
-            },
+            looking: if looks { Looking::No } else { Looking::Never },
             came: false,
             large: false,
-            alone: matches!(flavor, Ok(RuntimeFlavor::CurrentThread)),
-            place: None,
+            place,
+            lease: 0,
             credit: CREDIT_AT_FIRST,
             blind: BLIND_AT_BIRTH,
             next_blind: BLIND_AT_FIRST,
@@ -87,73 +92,67 @@ impl Looks {
     /// Something has come, and so much at once.
     #[inline]
     pub(crate) fn note(&mut self, octets: usize) {
+        self.note_at(octets, Instant::now);
+    }
+
+    fn note_at(&mut self, octets: usize, now: impl FnOnce() -> Instant) {
         self.came = true;
         self.large |= octets >= LARGE;
+        if let Looking::Since(then) = self.looking {
+            self.looking = Looking::No;
+            if now() - then < PATIENCE {
+                self.credit = CREDIT_AT_MOST.min(self.credit + 1);
+                self.next_blind = BLIND_AT_FIRST;
+            } else {
+                self.met_nothing();
+            }
+        }
     }
 
     /// Nothing is there. Returns whether to look again, and not to sleep.
     pub(crate) fn again(&mut self) -> bool {
         // What is no task, as the future of a `block_on` beside workers, has nobody ask the kernel between
         // its looks.
-        (self.alone || task::try_id().is_some()) && self.again_at(Instant::now)
+        let asks = self.place.is_none() || task::try_id().is_some();
+        self.again_at(asks, Instant::now)
     }
 
-    fn again_at(&mut self, now: impl FnOnce() -> Instant) -> bool {
-        if std::mem::take(&mut self.came) {
-            return self.begin(now);
-        }
-        match self.looking {
-            Looking::Never | Looking::No => return false,
-            Looking::Soon => self.looking = Looking::Since(now()),
-            Looking::Since(then) if now() - then < PATIENCE => {}
-            Looking::Since(_) => {
-                self.met_nothing();
-                return false;
-            }
-        }
-        true
-    }
-
-    /// Something has come. Returns whether to look for what follows.
-    fn begin(&mut self, now: impl FnOnce() -> Instant) -> bool {
-        match self.looking {
-            Looking::Never => return false,
-            Looking::Since(then) if now() - then < PATIENCE => {
-                self.credit = CREDIT_AT_MOST.min(self.credit + 1);
-                self.next_blind = BLIND_AT_FIRST;
-            }
-            // It had no turn meanwhile in which to give up.
-            Looking::Since(_) => self.met_nothing(),
-            Looking::No | Looking::Soon => {}
-        }
-        let large = std::mem::take(&mut self.large);
-        if self.blind > 0 || !self.has_place(large) {
-            self.blind = self.blind.saturating_sub(1);
-            self.ends();
+    fn again_at(&mut self, asks: bool, now: impl FnOnce() -> Instant) -> bool {
+        let (came, large) = (mem::take(&mut self.came), mem::take(&mut self.large));
+        if self.looking == Looking::Never {
             return false;
         }
-        self.looking = Looking::Soon;
-        true
+        if came {
+            let looks =
+                self.blind == 0 && asks && (self.place.is_none() || !large && self.holds(now()));
+            self.blind = self.blind.saturating_sub(1);
+            self.looking = if looks { Looking::Soon } else { Looking::No };
+            return looks;
+        }
+        if !asks || self.looking == Looking::No {
+            self.looking = Looking::No;
+            return false;
+        }
+        let now = now();
+        if matches!(self.looking, Looking::Since(then) if now - then >= PATIENCE) {
+            self.looking = Looking::No;
+            self.met_nothing();
+        } else if !self.holds(now) {
+            self.looking = Looking::No;
+        } else if self.looking == Looking::Soon {
+            self.looking = Looking::Since(now);
+        }
+        self.looking != Looking::No
     }
 
-    fn has_place(&mut self, large: bool) -> bool {
-        if self.alone {
-            return true;
-        }
-        if self.place.is_none() && !large {
-            self.place = Place::take();
-        }
-        self.place.is_some() && !large
-    }
-
-    fn ends(&mut self) {
-        self.looking = Looking::No;
-        self.place = None;
+    /// Whether it has the place, if it needs one, for a time from now.
+    fn holds(&mut self, now: Instant) -> bool {
+        let lease = &mut self.lease;
+        self.place.is_none_or(|place| place.lease(lease, now))
     }
 
     /// It looked in vain. Without credit it is blind for a while.
     fn met_nothing(&mut self) {
-        self.ends();
         self.credit = self.credit.saturating_sub(IN_VAIN);
         if self.credit == 0 {
             self.credit = CREDIT_AT_FIRST;
@@ -163,22 +162,39 @@ impl Looks {
     }
 }
 
-/// The one place from which a runtime of several threads looks: many that look would keep all of them
-/// busy, and with them the cores that the peers need.
-struct Place;
-
-static TAKEN: AtomicBool = AtomicBool::new(false);
-
-impl Place {
-    fn take() -> Option<Self> {
-        // Made only where it is free: one that is dropped frees it.
-        (!TAKEN.swap(true, Ordering::Relaxed)).then(|| Self)
-    }
+/// The one place of a process from which its runtimes of several threads look: many that look would keep
+/// all threads busy, and with them the cores that the peers need. It is free again some time after the
+/// last look of who has it, whatever became of that.
+struct Place {
+    /// In nanoseconds behind the start.
+    until: AtomicU64,
+    start: OnceLock<Instant>,
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        TAKEN.store(false, Ordering::Relaxed);
+static PLACE: Place = Place::new();
+
+impl Place {
+    const fn new() -> Self {
+        Self {
+            until: AtomicU64::new(0),
+            start: OnceLock::new(),
+        }
+    }
+
+    /// Takes it, or keeps it where this is its lease. Returns whether it was to be had.
+    fn lease(&self, lease: &mut u64, now: Instant) -> bool {
+        let passed = now.duration_since(*self.start.get_or_init(|| now));
+        let (now, until) = (passed.as_nanos() as u64, self.until.load(Ordering::Relaxed));
+        if until > now && until != *lease {
+            return false;
+        }
+        let next = now + PATIENCE.as_nanos() as u64;
+        let (success, failure) = (Ordering::Relaxed, Ordering::Relaxed);
+        let taken = self.until.compare_exchange(until, next, success, failure);
+        if taken.is_ok() {
+            *lease = next;
+        }
+        taken.is_ok()
     }
 }
 
@@ -205,24 +221,35 @@ mod tests {
     struct Receiver {
         looks: Looks,
         now: Instant,
+        /// What it reads in, is a task.
+        asks: bool,
     }
 
     impl Receiver {
         /// One to which enough has come.
         fn new() -> Self {
-            let mut looks = Looks::new();
-            (looks.looking, looks.alone, looks.blind) = (Looking::No, true, 0);
-            let now = Instant::now();
-            Self { looks, now }
+            Self::beside(None)
+        }
+
+        /// The same, on a runtime of several threads if there is a place.
+        fn beside(place: Option<&'static Place>) -> Self {
+            let mut looks = Looks::with(true, place);
+            looks.blind = 0;
+            let (now, asks) = (Instant::now(), true);
+            Self { looks, now, asks }
+        }
+
+        fn note(&mut self) {
+            self.looks.note_at(1, || self.now);
         }
 
         fn again(&mut self) -> bool {
-            self.looks.again_at(|| self.now)
+            self.looks.again_at(self.asks, || self.now)
         }
 
         /// Something comes. Returns whether the receiver looks for more, and does not sleep.
         fn reads(&mut self) -> bool {
-            self.looks.note(1);
+            self.note();
             self.again()
         }
 
@@ -253,6 +280,17 @@ mod tests {
         assert!(receiver.reads());
         receiver.now += 10 * PATIENCE;
         assert!(receiver.waits(SOON));
+    }
+
+    #[test]
+    fn what_came_in_time_was_worth_it_however_long_it_takes_its_receiver() {
+        let mut receiver = Receiver::new();
+        receiver.reads();
+        receiver.waits(SOON);
+        receiver.note();
+        receiver.now += 10 * PATIENCE;
+        receiver.again();
+        assert_eq!(receiver.looks.credit, CREDIT_AT_FIRST + 1);
     }
 
     #[test]
@@ -315,6 +353,56 @@ mod tests {
         assert_eq!(receiver.slept_for(), usize::from(BLIND_AT_FIRST));
     }
 
+    #[test]
+    fn beside_other_threads_one_looks_at_a_time() {
+        static PLACE: Place = Place::new();
+        let [mut one, mut other] = [Some(&PLACE); 2].map(Receiver::beside);
+        other.now = one.now;
+        assert!(one.reads());
+        assert!(one.waits(SOON));
+        other.now += SOON;
+        assert!(!other.reads());
+        assert!(one.reads(), "it keeps its place");
+    }
+
+    #[test]
+    fn one_that_has_stopped_looking_is_followed_by_another() {
+        static PLACE: Place = Place::new();
+        let [mut one, mut other] = [Some(&PLACE); 2].map(Receiver::beside);
+        assert!(one.reads());
+        other.now = one.now + PATIENCE;
+        assert!(other.reads());
+        one.now = other.now;
+        assert!(!one.again(), "the place is another's");
+    }
+
+    #[test]
+    fn beside_other_threads_none_looks_for_a_stream() {
+        static PLACE: Place = Place::new();
+        let mut receiver = Receiver::beside(Some(&PLACE));
+        receiver.looks.note_at(LARGE, || receiver.now);
+        assert!(!receiver.again());
+        assert!(receiver.reads());
+    }
+
+    #[test]
+    fn a_runtime_of_one_thread_looks_for_a_stream() {
+        let mut receiver = Receiver::new();
+        receiver.looks.note_at(LARGE, || receiver.now);
+        assert!(receiver.again());
+    }
+
+    #[test]
+    fn what_is_no_task_sleeps_and_ends_the_look_of_one_that_is() {
+        static PLACE: Place = Place::new();
+        let mut receiver = Receiver::beside(Some(&PLACE));
+        assert!(receiver.reads());
+        receiver.asks = false;
+        assert!(!receiver.again());
+        receiver.asks = true;
+        assert!(!receiver.again());
+    }
+
     /// Behind which of the first that come it looks.
     fn first_look() -> Option<u16> {
         let mut looks = Looks::new();
@@ -334,59 +422,26 @@ mod tests {
         assert_eq!(first_look(), None);
     }
 
-    /// One that looks, as soon as no other test of this process does.
-    async fn that_looks() -> Looks {
-        loop {
-            let mut looks = Looks::new();
-            looks.blind = 0;
-            looks.note(1);
-            if looks.again() {
-                return looks;
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_runtime_of_several_threads_looks_from_the_place_of_the_process() {
+        let place = Looks::new().place;
+        assert!(place.is_some_and(|place| std::ptr::eq(place, &PLACE)));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_task_beside_workers_looks_and_who_waits_for_it_does_not() {
+        assert_eq!(first_look(), None);
+        // Another test of this process may have the place now.
+        let task = tokio::spawn(async {
+            while first_look().is_none() {
+                task::yield_now().await;
             }
-            task::yield_now().await;
-        }
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn beside_other_threads_one_looks_at_a_time() {
-        let task = tokio::spawn(async {
-            let one = that_looks().await;
-            assert_eq!(first_look(), None);
-            drop(one);
-            that_looks().await;
         });
         task.await.expect("no panic");
     }
 
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn one_that_looked_in_vain_lets_others_look() {
-        let task = tokio::spawn(async {
-            let mut one = that_looks().await;
-            while one.again() {}
-            that_looks().await;
-        });
-        task.await.expect("no panic");
-    }
-
-    /// Whether it looks for more of a stream.
-    fn looks_for_a_stream(mut looks: Looks) -> bool {
-        looks.note(LARGE);
-        looks.again()
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn beside_other_threads_none_looks_for_a_stream() {
-        let task = tokio::spawn(async { looks_for_a_stream(that_looks().await) });
-        assert!(!task.await.expect("no panic"));
-    }
-
-    #[tokio::test]
-    async fn a_runtime_of_one_thread_looks_for_a_stream() {
-        assert!(looks_for_a_stream(that_looks().await));
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn what_is_no_task_sleeps_beside_workers() {
+    #[test]
+    fn where_no_runtime_is_it_sleeps() {
         assert_eq!(first_look(), None);
     }
 }

@@ -131,7 +131,7 @@ impl WiredTurns {
     fn poll(&mut self, settings: &Settings, context: &mut Context<'_>) -> Poll<LinkError> {
         if !std::mem::replace(&mut self.begun, true) {
             // What came with the handshake is decoded, and the wire's waker set.
-            self.link.read();
+            self.link.read(false);
         }
         let ended = self.look(settings, context);
         if ended.is_pending() && self.patience.poll(&self.link, context).is_ready() {
@@ -144,7 +144,8 @@ impl WiredTurns {
     fn look(&mut self, settings: &Settings, context: &mut Context<'_>) -> Poll<LinkError> {
         self.link.register_driver(context.waker());
         if self.link.port.claim_readable(self.link.pipe) {
-            self.link.read();
+            // For who is about to wait: it may have been late by no more than a look.
+            self.link.read(true);
         }
         if let Some(reason) = self.link.failure() {
             return Poll::Ready(self.ended(context, reason));
@@ -199,7 +200,7 @@ impl WiredTurns {
             if due == Due::Cut {
                 // What the kernel holds is a sign of life too: whoever was to read
                 // it may not have had its turn.
-                self.link.read();
+                self.link.read(false);
                 due = self.heartbeat.look(now, self.link.signs(), options);
             }
             match due {

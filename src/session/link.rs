@@ -362,10 +362,11 @@ impl Wired {
         }
     }
 
-    /// Reads what the wire has, once, and delivers it. Failures end the link.
-    pub(crate) fn read(self: &Arc<Self>) {
+    /// Reads what the wire has, once, and delivers it. Failures end the link. Who `waits` for a message
+    /// may look for the next.
+    pub(crate) fn read(self: &Arc<Self>, waits: bool) {
         let mut reader = self.reader.lock();
-        let step = self.read_step(&mut reader);
+        let step = self.read_step(&mut reader, waits);
         if step.is_err() {
             // Nothing that follows an offence is looked at.
             reader.reading.close();
@@ -385,10 +386,10 @@ impl Wired {
     /// is as much as the kernel held, or as tokio lets a task read in one turn.
     pub(super) fn read_rest(self: &Arc<Self>) {
         let mut reader = self.reader.lock();
-        while let Ok(Step::More | Step::Paused) = self.read_step(&mut reader) {}
+        while let Ok(Step::More | Step::Paused) = self.read_step(&mut reader, false) {}
     }
 
-    fn read_step(self: &Arc<Self>, reader: &mut Reader) -> Result<Step, LinkError> {
+    fn read_step(self: &Arc<Self>, reader: &mut Reader, waits: bool) -> Result<Step, LinkError> {
         // What is decoded before the wire is asked: the octets that came with
         // the handshake, or a rest left by a pause.
         if reader.reading.has_undecoded()
@@ -402,7 +403,7 @@ impl Wired {
         let waker = waker_ref(self);
         let mut context = Context::from_waker(&waker);
         let Some(filled) = reader.reading.fill(&mut context)? else {
-            reader.rest(&mut context);
+            reader.rest(&mut context, waits);
             return Ok(Step::Pending);
         };
         self.hear();
@@ -418,7 +419,7 @@ impl Wired {
         }
         match reader.reading.fill(&mut context)? {
             None => {
-                reader.rest(&mut context);
+                reader.rest(&mut context, waits);
                 Ok(Step::Pending)
             }
             Some(_) => {
@@ -556,8 +557,8 @@ const SCRATCH: usize = 4_096;
 impl Reader {
     /// Nothing is there to read. A link at rest is to cost little, but a stream is not at rest
     /// between its parts.
-    fn rest(&mut self, context: &mut Context<'_>) {
-        if self.reading.looks_again() {
+    fn rest(&mut self, context: &mut Context<'_>, waits: bool) {
+        if waits && self.reading.looks_again() {
             wake_behind_others(context);
             return;
         }

@@ -191,10 +191,10 @@ impl Link {
         }
     }
 
-    /// Reads what is there, once, and delivers it.
-    pub(crate) fn read(&self) {
+    /// Reads what is there, once, and delivers it. Who `waits` for a message may look for the next.
+    pub(crate) fn read(&self, waits: bool) {
         match self {
-            Self::Wired(wired) => wired.read(),
+            Self::Wired(wired) => wired.read(waits),
             Self::Joined(joined) => joined.read(),
         }
     }

@@ -1,5 +1,6 @@
 //! The buffer that a wire is read into: grows by what has come, within the budget.
 
+use std::mem;
 use std::pin::pin;
 use std::task::{Context, Poll};
 
@@ -31,6 +32,8 @@ pub(super) struct Reading {
     /// The most octets that a large frame has filled since the driver last had memory given back.
     largest: usize,
     lease: Lease,
+    /// Octets that were read since all was decoded.
+    fresh: usize,
     /// The last look at the budget found nothing.
     starved: bool,
     /// A message has come since the driver last had the buffer given back.
@@ -43,6 +46,7 @@ impl Reading {
     pub(super) fn new(wire: ReadHalf, early: BytesMut, settings: &Settings) -> Self {
         Self {
             wire: Some(wire),
+            fresh: early.len(),
             buffer: early,
             decoder: Decoder::new(settings.max_message_size, settings.max_frames),
             chunk: READ_LEAST,
@@ -91,7 +95,15 @@ impl Reading {
         if taken > READ_MOST {
             self.largest = self.largest.max(taken);
         }
-        if !messages.is_empty() || self.holds_a_part() {
+        // Commands are no reason to look, and nothing is one twice.
+        let ends = matches!(decoded, Ok(None));
+        let came = !messages.is_empty() || ends && self.holds_a_part();
+        let fresh = if came || ends {
+            mem::take(&mut self.fresh)
+        } else {
+            0
+        };
+        if came && fresh > 0 {
             self.looks.note(held);
         }
         decoded
@@ -170,6 +182,7 @@ impl Reading {
             Poll::Ready(Ok(octets)) => octets,
             Poll::Ready(Err(error)) => return Err(LinkError::io(error)),
         };
+        self.fresh += octets;
         let filled = octets == room;
         if filled {
             self.chunk = (self.chunk * 2).min(READ_MOST);
@@ -294,17 +307,57 @@ mod tests {
         assert!(moves(&mut reading, &mut kept) > 4);
     }
 
-    #[tokio::test]
-    async fn behind_messages_it_looks_for_the_next() {
+    /// Reads what a peer writes in such pieces. Returns behind which of them it looks, and whether it
+    /// sleeps in the end.
+    async fn looks_behind(pieces: &[&[u8]]) -> (Vec<bool>, bool) {
         let (mut peer, wire) = duplex(1 << 10);
         let mut reading = of(wire, &Options::default());
-        let (mut frame, mut looks) = (Vec::new(), Vec::new());
-        encode_frame(0, b"answer", &mut frame);
-        for _ in 0..4 {
-            peer.write_all(&frame).await.expect("it is there");
-            step(&mut reading, &mut Vec::new());
+        let mut looks = Vec::new();
+        for piece in pieces {
+            peer.write_all(piece).await.expect("it is there");
+            assert!(reading.make_room());
+            let filled = reading.fill(&mut Context::from_waker(Waker::noop()));
+            assert!(filled.is_ok_and(|filled| filled.is_some()));
+            while let Ok(Some(_)) = reading.decode(&mut Vec::new()) {}
             looks.push(reading.looks_again());
         }
-        assert_eq!(looks, [false, false, false, true]);
+        // As a link does at each look.
+        let sleeps = |_| {
+            let decoded = reading.decode(&mut Vec::new());
+            assert!(decoded.is_ok_and(|command| command.is_none()));
+            !reading.looks_again()
+        };
+        (looks, (0..10_000_000).any(sleeps))
+    }
+
+    #[tokio::test]
+    async fn behind_messages_it_looks_for_the_next() {
+        let mut frame = Vec::new();
+        encode_frame(0, b"answer", &mut frame);
+        let (looks, sleeps) = looks_behind(&[frame.as_slice(); 4]).await;
+        assert_eq!(
+            (&looks[..], sleeps),
+            (&[false, false, false, true][..], true)
+        );
+    }
+
+    /// A peer that stops in the middle must not keep us awake.
+    #[tokio::test]
+    async fn behind_a_part_of_a_message_it_looks_for_the_next_and_then_sleeps() {
+        let mut frame = Vec::new();
+        encode_frame(0, &[7; 200], &mut frame);
+        let pieces: Vec<_> = frame.chunks(20).take(4).collect();
+        let (looks, sleeps) = looks_behind(&pieces).await;
+        assert_eq!(
+            (&looks[..], sleeps),
+            (&[false, false, false, true][..], true)
+        );
+    }
+
+    #[tokio::test]
+    async fn behind_commands_it_sleeps() {
+        let pings = [b"\x04\x07\x04PING\0\0".as_slice(); 2].concat();
+        let (looks, _) = looks_behind(&[pings.as_slice(); 10]).await;
+        assert_eq!(looks, [false; 10]);
     }
 }

@@ -318,7 +318,7 @@ impl Core {
                 }
                 state.next_readable().ok_or(TryRecvError::Empty)?
             };
-            link.read();
+            link.read(false);
         }
     }
 
@@ -441,7 +441,7 @@ impl Core {
                 link
             };
             reads += 1;
-            link.read();
+            link.read(true);
         }
     }
 

@@ -257,10 +257,10 @@ fn who_starves_for_a_moment_hears_of_what_comes() {
         let mut hog = stage.context.lease();
         assert!(hog.try_cover(2 * GRANULE));
         let giver = gives_back(&stage.context, hog);
-        stage.link.read();
+        stage.link.read(false);
         giver.join().expect("it gives back");
         if stage.core.claim_readable(stage.pipe) {
-            stage.link.read();
+            stage.link.read(false);
         }
         let mut wire = stage.wire.take().expect("it is on a wire");
         let written = polled_once(wire.write(b"more"));
