@@ -80,10 +80,17 @@ mod tests {
 
     use super::{Pull, Push};
     use crate::message::Message;
+    use crate::options::Options;
+    use crate::session::{PipeId, Port};
+    use crate::socket::core::Core;
 
     /// A PUSH that is connected over a wire in memory, on a runtime where nothing else runs meanwhile.
     async fn connected(name: &str) -> (Push, Pull) {
-        let (push, pull) = (Push::new(), Pull::new());
+        connected_to(name, Pull::new()).await
+    }
+
+    async fn connected_to(name: &str, pull: Pull) -> (Push, Pull) {
+        let push = Push::new();
         let endpoint = format!("memory://{name}");
         pull.bind(endpoint.as_str()).await.expect("a free name");
         push.connect(endpoint.as_str()).expect("an endpoint");
@@ -131,5 +138,30 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(pull.recv().await, Ok(Message::from("!")));
         }
+    }
+
+    /// Whoever looked, or was told of a link by the runtime when its turn had ended, may come when the pipe
+    /// has been filled by another.
+    #[tokio::test(start_paused = true)]
+    async fn a_link_that_is_left_unread_stays_so_when_a_wake_up_comes_late() {
+        let one = Options::default().receive_high_water_mark(1);
+        let pull = Pull::with_options(one).expect("an option of it");
+        let (push, pull) = connected_to("late", pull).await;
+        push.send("!").await.expect("there is room");
+        while pull.stats().received.queued == 0 {
+            yield_now().await;
+        }
+        let core = pull.handle.core();
+        let pipe = |core: &Core| {
+            let state = core.state.lock();
+            let (index, pipe) = state.pipes.iter().next().expect("there is one");
+            let serial = pipe.serial;
+            (PipeId { index, serial }, pipe.is_paused(), pipe.readable)
+        };
+        let (id, is_paused, _) = pipe(core);
+        assert!(is_paused);
+        core.readable(id);
+        let (.., readable) = pipe(core);
+        assert!(!readable);
     }
 }
