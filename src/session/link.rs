@@ -362,11 +362,11 @@ impl Wired {
         }
     }
 
-    /// Reads what the wire has, once, and delivers it. Failures end the link. Who `waits` for a message
-    /// may look for the next.
-    pub(crate) fn read(self: &Arc<Self>, waits: bool) {
+    /// Reads what the wire has, once, and delivers it. Failures end the link. Where nothing is,
+    /// it `may_look` again before it sleeps.
+    pub(crate) fn read(self: &Arc<Self>, may_look: bool) {
         let mut reader = self.reader.lock();
-        let step = self.read_step(&mut reader, waits);
+        let step = self.read_step(&mut reader, may_look);
         if step.is_err() {
             // Nothing that follows an offence is looked at.
             reader.reading.close();
@@ -389,7 +389,7 @@ impl Wired {
         while let Ok(Step::More | Step::Paused) = self.read_step(&mut reader, false) {}
     }
 
-    fn read_step(self: &Arc<Self>, reader: &mut Reader, waits: bool) -> Result<Step, LinkError> {
+    fn read_step(self: &Arc<Self>, reader: &mut Reader, may_look: bool) -> Result<Step, LinkError> {
         // What is decoded before the wire is asked: the octets that came with
         // the handshake, or a rest left by a pause.
         if reader.reading.has_undecoded()
@@ -403,7 +403,7 @@ impl Wired {
         let waker = waker_ref(self);
         let mut context = Context::from_waker(&waker);
         let Some(filled) = reader.reading.fill(&mut context)? else {
-            reader.rest(&mut context, waits);
+            reader.rest(&mut context, may_look);
             return Ok(Step::Pending);
         };
         self.hear();
@@ -419,7 +419,7 @@ impl Wired {
         }
         match reader.reading.fill(&mut context)? {
             None => {
-                reader.rest(&mut context, waits);
+                reader.rest(&mut context, may_look);
                 Ok(Step::Pending)
             }
             Some(_) => {
@@ -557,8 +557,8 @@ const SCRATCH: usize = 4_096;
 impl Reader {
     /// Nothing is there to read. A link at rest is to cost little, but a stream is not at rest
     /// between its parts.
-    fn rest(&mut self, context: &mut Context<'_>, waits: bool) {
-        if waits && self.reading.looks_again() {
+    fn rest(&mut self, context: &mut Context<'_>, may_look: bool) {
+        if may_look && self.reading.looks_again() {
             wake_behind_others(context);
             return;
         }

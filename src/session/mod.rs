@@ -191,10 +191,10 @@ impl Link {
         }
     }
 
-    /// Reads what is there, once, and delivers it. Who `waits` for a message may look for the next.
-    pub(crate) fn read(&self, waits: bool) {
+    /// Reads what is there, once, and delivers it. Where nothing is, it `may_look` again before it sleeps.
+    pub(crate) fn read(&self, may_look: bool) {
         match self {
-            Self::Wired(wired) => wired.read(waits),
+            Self::Wired(wired) => wired.read(may_look),
             Self::Joined(joined) => joined.read(),
         }
     }
