@@ -1,6 +1,5 @@
 //! The buffer that a wire is read into: grows by what has come, within the budget.
 
-use std::mem;
 use std::pin::pin;
 use std::task::{Context, Poll};
 
@@ -32,8 +31,8 @@ pub(super) struct Reading {
     /// The most octets that a large frame has filled since the driver last had memory given back.
     largest: usize,
     lease: Lease,
-    /// Octets that were read since all was decoded.
-    fresh: usize,
+    /// Something was read that has not been looked at yet.
+    fresh: bool,
     /// The last look at the budget found nothing.
     starved: bool,
     /// A message has come since the driver last had the buffer given back.
@@ -46,7 +45,7 @@ impl Reading {
     pub(super) fn new(wire: ReadHalf, early: BytesMut, settings: &Settings) -> Self {
         Self {
             wire: Some(wire),
-            fresh: early.len(),
+            fresh: !early.is_empty(),
             buffer: early,
             decoder: Decoder::new(settings.max_message_size, settings.max_frames),
             chunk: READ_LEAST,
@@ -98,14 +97,10 @@ impl Reading {
         // Commands are no reason to look, and nothing is one twice.
         let ends = matches!(decoded, Ok(None));
         let came = !messages.is_empty() || ends && self.holds_a_part();
-        let fresh = if came || ends {
-            mem::take(&mut self.fresh)
-        } else {
-            0
-        };
-        if came && fresh > 0 {
+        if came && self.fresh {
             self.looks.note(held);
         }
+        self.fresh &= !(came || ends);
         decoded
     }
 
@@ -182,7 +177,7 @@ impl Reading {
             Poll::Ready(Ok(octets)) => octets,
             Poll::Ready(Err(error)) => return Err(LinkError::io(error)),
         };
-        self.fresh += octets;
+        self.fresh = true;
         let filled = octets == room;
         if filled {
             self.chunk = (self.chunk * 2).min(READ_MOST);
