@@ -87,7 +87,8 @@ async fn collect(run: &Run) -> Result<(), Failure> {
             id = fleet.ended() => fleet.replace(id).await?,
         }
     }
-    books.close(fleet.pids(), &alerts.stats(), &alerter.stats())?;
+    let received = alerter.stats(); // Before the publisher is asked, which is ahead of it.
+    books.close(fleet.pids(), &alerts.stats(), &received)?;
     client.close().await;
     fleet.stop().await;
     Ok(())

@@ -116,14 +116,17 @@ impl Summary {
 
 impl Alerts {
     /// What the publisher and its one subscriber have counted, while both still live.
+    ///
+    /// The subscriber's counters are to be the older ones. What it has received may count as
+    /// queued with the publisher even so, which has written it and not yet said so.
     pub(crate) fn of(publisher: &Stats, alerter: &Stats) -> Self {
         let (sent, received) = (publisher.sent, alerter.received);
-        let on_the_way = sent.written.saturating_sub(received.received);
+        let on_the_way = (sent.queued + sent.written).saturating_sub(received.received);
         Self {
             published: sent.accepted,
             received: received.delivered,
             dropped: sent.dropped.total() + received.dropped,
-            queued: sent.queued + on_the_way + received.queued,
+            queued: on_the_way + received.queued,
         }
     }
 }
@@ -287,6 +290,21 @@ mod tests {
             received: 10,
             dropped: 7,
             queued: 83,
+        };
+        assert_eq!(Alerts::of(&publisher, &alerter), alerts);
+    }
+
+    #[test]
+    fn an_alert_that_came_before_it_counts_as_written_is_counted_once() {
+        let (mut publisher, mut alerter) = (Stats::default(), Stats::default());
+        (publisher.sent.accepted, publisher.sent.queued) = (2, 1);
+        publisher.sent.written = 1;
+        (alerter.received.received, alerter.received.delivered) = (2, 2);
+        let alerts = Alerts {
+            published: 2,
+            received: 2,
+            dropped: 0,
+            queued: 0,
         };
         assert_eq!(Alerts::of(&publisher, &alerter), alerts);
     }
