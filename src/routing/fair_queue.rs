@@ -29,10 +29,10 @@ impl<K: Copy + Eq> FairQueue<K> {
         self.waiting.is_empty()
     }
 
-    /// Whether one alone has something to read.
+    /// How many have something to read.
     #[inline]
-    pub(crate) fn is_lone(&self) -> bool {
-        self.waiting.len() == 1
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len()
     }
 
     /// Whose turn it is to be read.

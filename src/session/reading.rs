@@ -1,13 +1,17 @@
 //! The buffer that a wire is read into: grows by what has come, within the budget.
 
-use std::pin::pin;
-use std::task::{Context, Poll};
+use std::future::poll_fn;
+use std::io;
+use std::mem::MaybeUninit;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
+use tokio::task::coop::unconstrained;
 
 use super::Settings;
-use crate::context::{GRANULE, Lease};
+use crate::context::{FREE, GRANULE, Lease};
 use crate::error::LinkError;
 use crate::looks::Looks;
 use crate::message::Message;
@@ -19,6 +23,10 @@ use crate::zmtp::{Command, Decoder};
 /// The least and the most that is read at once; it doubles while reads fill it.
 const READ_LEAST: usize = 4 << 10;
 const READ_MOST: usize = 128 << 10;
+
+/// What is read at once where there is no buffer, by way of the stack: which is in the cache
+/// whichever of a thousand links is read, and a buffer is made for what came.
+const BY_STACK: usize = FREE;
 
 /// The reading half of a wire, and what came of a message that is not whole yet.
 pub(super) struct Reading {
@@ -106,6 +114,10 @@ impl Reading {
 
     /// Makes room for a read. Returns whether the budget lets it.
     pub(super) fn make_room(&mut self) -> bool {
+        let by_stack = self.buffer.capacity() == 0 && self.chunk <= BY_STACK;
+        if by_stack && self.try_cover(BY_STACK) {
+            return true;
+        }
         let length = self.buffer.len();
         let room = self.buffer.capacity() - length;
         let wanted = self.decoder.wanted();
@@ -170,8 +182,23 @@ impl Reading {
         let Some(wire) = &mut self.wire else {
             return Ok(None);
         };
-        let room = self.buffer.capacity() - self.buffer.len();
-        let octets = match pin!(wire.read_buf(&mut self.buffer)).poll(context) {
+        let buffer = &mut self.buffer;
+        let by_stack = buffer.capacity() == 0;
+        let room = match by_stack {
+            true => BY_STACK,
+            false => buffer.capacity() - buffer.len(),
+        };
+        // The receive that asks for a small one takes a step of the task's budget now and then:
+        // tokio's own would end in the middle of a thousand peers.
+        let read = if by_stack {
+            let read = poll_fn(|context| read_by_stack(wire, buffer, context));
+            pin!(unconstrained(read)).poll(context)
+        } else if room <= BY_STACK {
+            pin!(unconstrained(wire.read_buf(buffer))).poll(context)
+        } else {
+            pin!(wire.read_buf(buffer)).poll(context)
+        };
+        let octets = match read {
             Poll::Pending => return Ok(None),
             Poll::Ready(Ok(0)) => return Err(LinkError::ClosedByPeer),
             Poll::Ready(Ok(octets)) => octets,
@@ -180,7 +207,8 @@ impl Reading {
         self.fresh = true;
         let filled = octets == room;
         if filled {
-            self.chunk = (self.chunk * 2).min(READ_MOST);
+            let chunk = if by_stack { BY_STACK } else { self.chunk };
+            self.chunk = (chunk * 2).min(READ_MOST);
         }
         Ok(Some(filled))
     }
@@ -193,8 +221,9 @@ impl Reading {
     /// Nothing is there to read: the buffer is given back where it is large or
     /// no message comes, so that a link at rest costs little.
     pub(super) fn rest(&mut self) {
-        let spare = self.buffer.capacity() > READ_LEAST || !self.busy;
-        if self.buffer.is_empty() && spare {
+        // One of which nothing is left may still hold all of its memory.
+        let kept = self.busy && (1..=READ_LEAST).contains(&self.buffer.capacity());
+        if self.buffer.is_empty() && !kept {
             self.buffer = BytesMut::new();
             self.chunk = (self.chunk / 2).max(READ_LEAST);
         }
@@ -209,11 +238,30 @@ impl Reading {
     }
 }
 
+/// Reads once, and makes a buffer for what came. Out of line, for the sake of those that have one.
+#[inline(never)]
+fn read_by_stack(
+    wire: &mut ReadHalf,
+    buffer: &mut BytesMut,
+    context: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    let mut stack = [MaybeUninit::uninit(); BY_STACK];
+    let mut read = ReadBuf::uninit(&mut stack);
+    ready!(Pin::new(wire).poll_read(context, &mut read))?;
+    let came = read.filled();
+    if !came.is_empty() {
+        buffer.reserve(came.len().max(READ_LEAST));
+        buffer.extend_from_slice(came);
+    }
+    Poll::Ready(Ok(came.len()))
+}
+
 #[cfg(test)]
 mod tests {
     use std::task::Waker;
 
     use tokio::io::{AsyncWriteExt, DuplexStream, duplex, split};
+    use tokio::task::coop::poll_proceed;
 
     use super::*;
     use crate::options::{Options, SocketType};
@@ -300,6 +348,46 @@ mod tests {
         moves(&mut reading, &mut kept);
         reading.shed();
         assert!(moves(&mut reading, &mut kept) > 4);
+    }
+
+    #[test]
+    fn where_there_is_no_buffer_a_burst_is_read_at_once_and_has_one_of_its_size() {
+        let mut reading = reading(&[64; 150], &crate::Context::new());
+        let mut messages = Vec::new();
+        assert!(reading.make_room());
+        assert_eq!(reading.buffer.capacity(), 0);
+        let filled = reading.fill(&mut Context::from_waker(Waker::noop()));
+        assert!(filled.is_ok_and(|filled| filled == Some(false)));
+        let sizes = (reading.buffer.len(), reading.buffer.capacity());
+        assert_eq!(sizes, (150 * 66, 150 * 66));
+        assert!(reading.decode(&mut messages).is_ok());
+        assert_eq!(messages.len(), 150);
+    }
+
+    #[test]
+    fn a_link_at_rest_holds_nothing_of_what_was_received_to_its_last_octet() {
+        let (mut reading, mut messages) = (reading(&[10_000], &crate::Context::new()), Vec::new());
+        step(&mut reading, &mut messages);
+        reading.rest();
+        assert!(messages[0].first().is_unique());
+    }
+
+    /// Of a thousand peers that each have little, one turn takes all.
+    #[tokio::test]
+    async fn a_small_read_takes_no_step_of_the_tasks_budget_and_a_large_one_does() {
+        let context = crate::Context::new();
+        let [mut small, mut large] =
+            [&[64][..], &[64, LARGE]].map(|sizes| reading(sizes, &context));
+        large.chunk = READ_MOST;
+        let mut noop = Context::from_waker(Waker::noop());
+        while let Poll::Ready(step) = poll_proceed(&mut noop) {
+            step.made_progress();
+        }
+        let mut reads = |reading: &mut Reading| {
+            assert!(reading.make_room());
+            reading.fill(&mut noop).is_ok_and(|read| read.is_some())
+        };
+        assert_eq!((reads(&mut small), reads(&mut large)), (true, false));
     }
 
     /// Reads what a peer writes in such pieces. Returns behind which of them it looks, and whether it

@@ -376,9 +376,10 @@ impl Core {
     ) -> Poll<Result<usize, RecvError>> {
         let before = messages.len();
         self.poll_take(context, ticket, |state, resumed| {
+            let share = state.share(limit);
             while messages.len() - before < limit {
                 let left = limit - (messages.len() - before);
-                let Some(link) = state.pop_some(messages, left) else {
+                let Some(link) = state.pop_some(messages, left.min(share)) else {
                     break;
                 };
                 resumed.extend(link);

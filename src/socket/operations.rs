@@ -450,6 +450,9 @@ macro_rules! receiving_socket {
             /// Waits for a message and appends all that are there to
             /// `messages`, at most `limit`. Returns how many.
             ///
+            /// Where several peers have sent any, each gives its share of the limit in a row, or
+            /// sixteen where that is more: [`recv`](Self::recv) takes one of each in turn.
+            ///
             /// # Errors
             ///
             /// [`RecvError::Closed`] once the socket is closed.

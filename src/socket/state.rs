@@ -26,6 +26,10 @@ use crate::session::{Link, Phase, PipeId};
 /// What was taken of a queue, and a link to wake because it may be read again.
 pub(super) type Popped<T> = (T, Option<Link>);
 
+/// Messages of one peer that who takes many takes in a row at least, while others wait: what a
+/// thousand peers have sent is in no cache any more, and its neighbours come with the first of it.
+const RUN: usize = 16;
+
 pub(super) struct State {
     /// Goes up when its lock is taken for anything but one message: that ends all allowances.
     pub(super) visits: u64,
@@ -211,8 +215,12 @@ impl State {
         Some(message)
     }
 
-    /// As [`pop`](Self::pop), or up to `limit` at once where only one peer has any: for
-    /// whoever takes more than one.
+    /// How many of `limit` messages one peer may give in a row: its share, but no less than a [`RUN`].
+    pub(super) fn share(&self, limit: usize) -> usize {
+        limit.div_ceil(self.fair.len().max(1)).max(RUN)
+    }
+
+    /// As [`pop`](Self::pop), or up to `limit` of that peer in a row: for whoever takes more than one.
     pub(super) fn pop_some(
         &mut self,
         messages: &mut Vec<Message>,
@@ -220,7 +228,7 @@ impl State {
     ) -> Option<Option<Link>> {
         let index = self.fair.current()?;
         let pipe = &mut self.pipes[index];
-        if !self.fair.is_lone() || pipe.incoming.is_timed() {
+        if pipe.incoming.is_timed() {
             let (message, link) = self.pop()?;
             messages.push(message);
             return Some(link);

@@ -13,6 +13,7 @@ on_every_transport! {
     messages_sent_before_the_peer_is_there_arrive_in_order;
     every_puller_gets_its_turn;
     everybody_who_pushes_is_heard;
+    who_takes_many_takes_of_each_peer_its_share;
     a_sender_waits_for_room_and_loses_nothing;
     closing_writes_what_is_queued;
     dropping_the_last_handle_writes_what_is_queued;
@@ -96,6 +97,36 @@ async fn everybody_who_pushes_is_heard(endpoint: String) -> Result {
     }
     for sender in senders {
         assert_eq!(sender.await?.unsent, 0);
+    }
+    Ok(())
+}
+
+/// PL03, C13.
+async fn who_takes_many_takes_of_each_peer_its_share(endpoint: String) -> Result {
+    let pull = Pull::new();
+    let endpoint = pull.bind(&endpoint).await?;
+    let senders = [Push::new(), Push::new(), Push::new()];
+    for (push, name) in senders.iter().zip(["0", "1", "2"]) {
+        push.connect(&endpoint)?;
+        for _ in 0..40 {
+            push.send(name).await?;
+        }
+    }
+    while pull.stats().received.queued < 120 {
+        tokio::task::yield_now().await;
+    }
+    let mut left = [40; 3];
+    // Its share of 60 is 20; of 20 it is 7, but at least 16 are taken in a row.
+    for (limit, shares) in [(60, [20; 3]), (20, [0, 4, 16])] {
+        let mut messages = Vec::new();
+        assert_eq!(pull.recv_many(&mut messages, limit).await?, limit);
+        let before = left;
+        for message in messages {
+            left[std::str::from_utf8(message.first())?.parse::<usize>()?] -= 1;
+        }
+        let mut taken = [0, 1, 2].map(|sender| before[sender] - left[sender]);
+        taken.sort_unstable();
+        assert_eq!(taken, shares);
     }
     Ok(())
 }
