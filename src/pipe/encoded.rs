@@ -1,5 +1,6 @@
 //! Messages as they go on a wire, with an index, so that any whole one can still be told apart.
 
+mod kept;
 mod rest;
 
 use std::collections::VecDeque;
@@ -8,6 +9,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use self::kept::Kept;
 use self::rest::{Part, Rest};
 use super::batch::Progress;
 use super::marks::Marks;
@@ -22,8 +24,9 @@ use crate::zmtp::frame;
 /// here).
 pub(super) const SHARED_FROM: usize = 8 << 10;
 
-/// An emptied arena above this is given back, so that a link at rest costs little.
-const ARENA_KEPT: usize = 256 << 10;
+/// An emptied arena above this is given back, so that a link at rest costs little, unless the next burst
+/// may fill it ([`Kept`]). A sender fills a write of 256 KiB, and the message that makes it one goes beyond.
+const ARENA_KEPT: usize = (256 << 10) + 2 * SHARED_FROM;
 
 /// What the index costs for a message.
 const ENTRY: usize = 32;
@@ -39,6 +42,8 @@ const ENTRY: usize = 32;
 #[derive(Default)]
 pub(crate) struct Encoded {
     arena: Vec<u8>,
+    /// What that keeps above [`ARENA_KEPT`] while it is empty.
+    kept: Kept,
     /// Octets of the arena that are written already.
     consumed: usize,
     /// All but the last piece of the arena: none where nothing but that has been put here.
@@ -393,8 +398,16 @@ impl Encoded {
     fn rest(&mut self) {
         self.consumed = 0;
         self.last_piece = 0;
+        let filled = self.arena.len();
         self.arena.clear();
         if self.arena.capacity() > ARENA_KEPT {
+            self.rest_large(filled);
+        }
+    }
+
+    #[cold]
+    fn rest_large(&mut self, filled: usize) {
+        if !self.kept.keeps(self.arena.capacity(), filled > ARENA_KEPT) {
             self.arena.shrink_to(ARENA_KEPT);
         }
     }

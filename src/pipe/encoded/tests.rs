@@ -170,6 +170,23 @@ fn what_is_dropped_from_the_front_leaves_no_memory_behind() {
     assert_eq!(wire(&batch).len(), batch.octets());
 }
 
+/// Otherwise the system would have its pages back as soon as each burst is written.
+#[test]
+fn memory_that_bursts_fill_is_kept_until_a_hundred_have_not() {
+    let mut batch = Encoded::default();
+    let mut burst = |messages| {
+        for _ in 0..messages {
+            batch.push(&Message::from(vec![1; 1_000]));
+        }
+        batch.advance(batch.octets());
+        batch.arena.capacity() > super::ARENA_KEPT
+    };
+    assert!(!burst(200));
+    assert!(burst(1_000));
+    assert!((1..100).all(|_| burst(10)));
+    assert!(!burst(10));
+}
+
 #[test]
 fn what_came_later_is_appended_behind() {
     let mut batch = Encoded::default();
