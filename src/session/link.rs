@@ -40,6 +40,10 @@ const SLICES: usize = 64;
 /// what is new on other wires once in 61 turns, which a flood of them must not make long.
 const COMMANDS_A_TURN: usize = 256;
 
+/// Reads of what a peer has left that went: more than any kernel holds, and an end where a peer that
+/// takes nothing more goes on sending.
+const LAST_READS: usize = 128;
+
 /// A live connection.
 pub(crate) struct Wired {
     pub(super) pipe: PipeId,
@@ -382,11 +386,15 @@ impl Wired {
     }
 
     /// The link ends because it cannot be written to: what the peer wrote
-    /// before it went is there to be read, whether the pipe is full or not. It
-    /// is as much as the kernel held, or as tokio lets a task read in one turn.
+    /// before it went is there to be read, whether the pipe is full or not.
     pub(super) fn read_rest(self: &Arc<Self>) {
         let mut reader = self.reader.lock();
-        while let Ok(Step::More | Step::Paused) = self.read_step(&mut reader, false) {}
+        for _ in 0..LAST_READS {
+            let step = self.read_step(&mut reader, false);
+            if !matches!(step, Ok(Step::More | Step::Paused)) {
+                break;
+            }
+        }
     }
 
     fn read_step(self: &Arc<Self>, reader: &mut Reader, may_look: bool) -> Result<Step, LinkError> {

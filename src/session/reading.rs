@@ -34,6 +34,8 @@ pub(super) struct Reading {
     wire: Option<ReadHalf>,
     buffer: BytesMut,
     decoder: Decoder,
+    /// Octets of the memory that the buffer is the rest of.
+    memory: usize,
     /// How much is read at once at present.
     chunk: usize,
     /// The most octets that a large frame has filled since the driver last had memory given back.
@@ -54,6 +56,7 @@ impl Reading {
         Self {
             wire: Some(wire),
             fresh: !early.is_empty(),
+            memory: early.capacity(),
             buffer: early,
             decoder: Decoder::new(settings.max_message_size, settings.max_frames),
             chunk: READ_LEAST,
@@ -115,8 +118,9 @@ impl Reading {
     /// Makes room for a read. Returns whether the budget lets it.
     pub(super) fn make_room(&mut self) -> bool {
         let by_stack = self.buffer.capacity() == 0 && self.chunk <= BY_STACK;
-        if by_stack && self.try_cover(BY_STACK) {
-            return true;
+        // As much is free where nothing else is held.
+        if by_stack && self.parts() == 0 {
+            return self.try_cover(BY_STACK);
         }
         let length = self.buffer.len();
         let room = self.buffer.capacity() - length;
@@ -148,6 +152,7 @@ impl Reading {
         let mut grown = BytesMut::with_capacity(length + octets);
         grown.extend_from_slice(&self.buffer);
         self.buffer = grown;
+        self.memory = self.buffer.capacity();
         true
     }
 
@@ -155,6 +160,7 @@ impl Reading {
         let covered = self.try_cover(self.buffer.len() + octets);
         if covered {
             self.buffer.reserve(octets);
+            self.memory = self.buffer.capacity();
         }
         covered
     }
@@ -188,8 +194,8 @@ impl Reading {
             true => BY_STACK,
             false => buffer.capacity() - buffer.len(),
         };
-        // The receive that asks for a small one takes a step of the task's budget now and then:
-        // tokio's own would end in the middle of a thousand peers.
+        // Small ones are counted by who asks for them: the task's budget would end in the middle of
+        // a thousand peers.
         let read = if by_stack {
             let read = poll_fn(|context| read_by_stack(wire, buffer, context));
             pin!(unconstrained(read)).poll(context)
@@ -204,6 +210,9 @@ impl Reading {
             Poll::Ready(Ok(octets)) => octets,
             Poll::Ready(Err(error)) => return Err(LinkError::io(error)),
         };
+        if by_stack {
+            self.memory = self.buffer.capacity();
+        }
         self.fresh = true;
         let filled = octets == room;
         if filled {
@@ -218,13 +227,13 @@ impl Reading {
         self.looks.again()
     }
 
-    /// Nothing is there to read: the buffer is given back where it is large or
-    /// no message comes, so that a link at rest costs little.
+    /// Nothing is there to read: the buffer is given back where it is large, or the rest of what was
+    /// large, or no message comes, so that a link at rest costs little.
     pub(super) fn rest(&mut self) {
-        // One of which nothing is left may still hold all of its memory.
-        let kept = self.busy && (1..=READ_LEAST).contains(&self.buffer.capacity());
+        let kept = self.busy && self.memory <= READ_LEAST;
         if self.buffer.is_empty() && !kept {
             self.buffer = BytesMut::new();
+            self.memory = 0;
             self.chunk = (self.chunk / 2).max(READ_LEAST);
         }
     }
@@ -250,7 +259,7 @@ fn read_by_stack(
     ready!(Pin::new(wire).poll_read(context, &mut read))?;
     let came = read.filled();
     if !came.is_empty() {
-        buffer.reserve(came.len().max(READ_LEAST));
+        *buffer = BytesMut::with_capacity(came.len().max(READ_LEAST));
         buffer.extend_from_slice(came);
     }
     Poll::Ready(Ok(came.len()))
@@ -369,6 +378,18 @@ mod tests {
         let (mut reading, mut messages) = (reading(&[10_000], &crate::Context::new()), Vec::new());
         step(&mut reading, &mut messages);
         reading.rest();
+        assert!(messages[0].first().is_unique());
+    }
+
+    #[test]
+    fn a_link_at_rest_holds_no_small_rest_of_much_memory() {
+        let sizes = [2_000; 64];
+        let (mut reading, mut messages) = (reading(&sizes, &crate::Context::new()), Vec::new());
+        reading.chunk = READ_MOST;
+        step(&mut reading, &mut messages);
+        assert!((1..READ_LEAST).contains(&reading.buffer.capacity()));
+        reading.rest();
+        messages.truncate(1);
         assert!(messages[0].first().is_unique());
     }
 

@@ -411,7 +411,8 @@ macro_rules! receiving_socket {
                 self.handle.recv()
             }
 
-            /// Receives a message if one is there.
+            /// Receives a message if one is there. Of peers that say something, and no message,
+            /// it reads 128 at most before it says that none is.
             ///
             /// # Errors
             ///
@@ -450,8 +451,9 @@ macro_rules! receiving_socket {
             /// Waits for a message and appends all that are there to
             /// `messages`, at most `limit`. Returns how many.
             ///
-            /// Where several peers have sent any, each gives its share of the limit in a row, or
-            /// sixteen where that is more: [`recv`](Self::recv) takes one of each in turn.
+            /// Where several peers have sent any, up to a share of the limit is taken of one before
+            /// the next has its turn, or up to sixteen where that is more: [`recv`](Self::recv) takes
+            /// one of each in turn.
             ///
             /// # Errors
             ///

@@ -220,10 +220,12 @@ impl State {
         limit.div_ceil(self.fair.len().max(1)).max(RUN)
     }
 
-    /// As [`pop`](Self::pop), or up to `limit` of that peer in a row: for whoever takes more than one.
+    /// As [`pop`](Self::pop), or a share of that peer in a row: for whoever takes more than one. Who has
+    /// less of its share than it could give, as no more than `limit` are taken, keeps its turn.
     pub(super) fn pop_some(
         &mut self,
         messages: &mut Vec<Message>,
+        share: usize,
         limit: usize,
     ) -> Option<Option<Link>> {
         let index = self.fair.current()?;
@@ -233,8 +235,9 @@ impl State {
             messages.push(message);
             return Some(link);
         }
-        pipe.received.delivered += pipe.incoming.pop_into(messages, limit) as u64;
-        Some(self.after_pop(index))
+        let taken = pipe.incoming.pop_into(messages, share.min(limit));
+        pipe.received.delivered += taken as u64;
+        Some(self.after_pop(index, taken == share))
     }
 
     /// As [`pop`](Self::pop), with whom the message came by.
@@ -277,14 +280,14 @@ impl State {
             .incoming
             .pop()
             .expect("a pipe in the fair queue has a message");
-        let wake = self.after_pop(index);
+        let wake = self.after_pop(index, true);
         Some((message, wake, seen))
     }
 
-    /// Behind what was taken of the pipe whose turn it is: the next has its turn, and a link
-    /// that may be read again is returned.
+    /// Behind what was taken of the pipe whose turn it is: the next has its turn, if this one `had_its`
+    /// or has nothing more, and a link that may be read again is returned.
     #[inline]
-    fn after_pop(&mut self, index: usize) -> Option<Link> {
+    fn after_pop(&mut self, index: usize, had_its: bool) -> Option<Link> {
         let pipe = &mut self.pipes[index];
         let serial = pipe.serial;
         let resumes = pipe.incoming.resume();
@@ -292,7 +295,7 @@ impl State {
         if empty {
             pipe.queued = false;
             self.fair.leave();
-        } else {
+        } else if had_its {
             self.fair.advance();
         }
         let wake = resumes

@@ -388,6 +388,33 @@ fn trying_to_receive_ends_in_a_task_whose_turn_is_used_up() -> Result {
     })
 }
 
+/// Where peers that say nothing come round faster than they are read, it would have no end.
+#[test]
+fn trying_to_receive_reads_of_so_many_peers_and_then_says_that_nothing_is_there() -> Result {
+    in_virtual_time(async {
+        let (pull, mut peers) = pull_and_peers(quiet(), 150).await?;
+        let mut receiving = Box::pin(pull.recv());
+        assert!(poll!(&mut receiving).is_pending());
+        let say_nothing = async {
+            for peer in &mut peers {
+                peer.write(&command(b"\x04HUSH")).await?;
+            }
+            Result::Ok(())
+        };
+        tokio::task::unconstrained(say_nothing).await?;
+        drop(receiving);
+        assert_eq!(pull.try_recv(), Err(TryRecvError::Empty));
+        assert_eq!(pull.stats().ignored_commands, 128);
+        settle().await;
+        assert_eq!(
+            pull.stats().ignored_commands,
+            150,
+            "the others are read too"
+        );
+        Ok(())
+    })
+}
+
 /// A connection that is reset before it is accepted is nobody else's affair.
 #[test]
 fn a_connection_that_is_reset_at_once_does_not_delay_the_next() -> Result {
