@@ -34,16 +34,18 @@ const BLIND_AT_BIRTH: u16 = 3;
 const BLIND_AT_FIRST: u16 = 15;
 const BLIND_AT_MOST: u16 = 1023;
 
-/// What comes in such pieces is a stream. Beside other threads it is not looked for: one of them is woken by
-/// the kernel for what comes, and takes the core that the sender needs.
+/// What comes in such pieces, of messages of such a size, is a stream of large ones. Beside other threads it
+/// is not looked for: one of them is woken by the kernel for what comes, and takes the core that the
+/// sender needs.
 const LARGE: usize = 16 << 10;
+const LARGE_EACH: usize = 2 << 10;
 
 /// Looks again where nothing is, for a while.
 pub(crate) struct Looks {
     looking: Looking,
     /// Something has come since nothing was there.
     came: bool,
-    /// Much of it came at once.
+    /// It is of a stream of large ones.
     large: bool,
     /// None on a runtime of one thread, which needs none.
     place: Option<&'static Place>,
@@ -89,15 +91,15 @@ impl Looks {
         }
     }
 
-    /// Something has come, and so much at once.
+    /// Something has come: so many octets at once, of so many messages, or a part of one.
     #[inline]
-    pub(crate) fn note(&mut self, octets: usize) {
-        self.note_at(octets, Instant::now);
+    pub(crate) fn note(&mut self, octets: usize, messages: usize) {
+        self.note_at(octets, messages, Instant::now);
     }
 
-    fn note_at(&mut self, octets: usize, now: impl FnOnce() -> Instant) {
+    fn note_at(&mut self, octets: usize, messages: usize, now: impl FnOnce() -> Instant) {
         self.came = true;
-        self.large |= octets >= LARGE;
+        self.large |= octets >= LARGE && octets / LARGE_EACH >= messages;
         if let Looking::Since(then) = self.looking {
             self.looking = Looking::No;
             if now() - then < PATIENCE {
@@ -240,7 +242,7 @@ mod tests {
         }
 
         fn note(&mut self) {
-            self.looks.note_at(1, || self.now);
+            self.looks.note_at(1, 1, || self.now);
         }
 
         fn again(&mut self) -> bool {
@@ -380,15 +382,24 @@ mod tests {
     fn beside_other_threads_none_looks_for_a_stream() {
         static PLACE: Place = Place::new();
         let mut receiver = Receiver::beside(Some(&PLACE));
-        receiver.looks.note_at(LARGE, || receiver.now);
+        receiver.looks.note_at(LARGE, 0, || receiver.now);
         assert!(!receiver.again());
         assert!(receiver.reads());
     }
 
     #[test]
+    fn beside_other_threads_one_looks_for_a_burst_of_small_ones() {
+        static PLACE: Place = Place::new();
+        let mut receiver = Receiver::beside(Some(&PLACE));
+        let messages = 4 * LARGE / LARGE_EACH + 1;
+        receiver.looks.note_at(4 * LARGE, messages, || receiver.now);
+        assert!(receiver.again());
+    }
+
+    #[test]
     fn a_runtime_of_one_thread_looks_for_a_stream() {
         let mut receiver = Receiver::new();
-        receiver.looks.note_at(LARGE, || receiver.now);
+        receiver.looks.note_at(LARGE, 0, || receiver.now);
         assert!(receiver.again());
     }
 
@@ -407,7 +418,7 @@ mod tests {
     fn first_look() -> Option<u16> {
         let mut looks = Looks::new();
         (0..10).find(|_| {
-            looks.note(1);
+            looks.note(1, 1);
             looks.again()
         })
     }

@@ -179,7 +179,7 @@ where
         }
         let (messages, octets) = self.received();
         if messages != before.0 {
-            looks.note((octets - before.1) as usize);
+            looks.note((octets - before.1) as usize, (messages - before.0) as usize);
         }
         if turns.contains(&Turn::Busy) {
             // Both directions had their batch: others in this task's runtime have theirs.

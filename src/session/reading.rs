@@ -109,7 +109,7 @@ impl Reading {
         let ends = matches!(decoded, Ok(None));
         let came = !messages.is_empty() || ends && self.holds_a_part();
         if came && self.fresh {
-            self.looks.note(held);
+            self.looks.note(held, messages.len());
         }
         self.fresh &= !(came || ends);
         decoded
