@@ -192,7 +192,7 @@ pub enum RecvError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TryRecvError {
-    /// Nothing is there yet.
+    /// Nothing is there yet; or 128 peers said something, and no message: the next call reads of others.
     #[error("no message is waiting")]
     Empty,
     /// The socket was closed.

@@ -42,7 +42,7 @@ const ENTRY: usize = 32;
 #[derive(Default)]
 pub(crate) struct Encoded {
     arena: Vec<u8>,
-    /// What that keeps above [`ARENA_KEPT`] while it is empty.
+    /// All of its memory, where that is more than [`ARENA_KEPT`] and was kept for the next burst.
     kept: Kept,
     /// Octets of the arena that are written already.
     consumed: usize,
@@ -407,7 +407,8 @@ impl Encoded {
 
     #[cold]
     fn rest_large(&mut self, filled: usize) {
-        if !self.kept.keeps(self.arena.capacity(), filled > ARENA_KEPT) {
+        let capacity = self.arena.capacity();
+        if !self.kept.keeps(capacity, filled > capacity / 4) {
             self.arena.shrink_to(ARENA_KEPT);
         }
     }

@@ -409,6 +409,8 @@ impl Outgoing {
         unwritten.append(std::mem::replace(&mut self.waiting, none));
         self.waiting = unwritten;
         self.settle();
+        // There may be no other connection for long.
+        self.shed();
         died
     }
 }

@@ -40,9 +40,9 @@ const SLICES: usize = 64;
 /// what is new on other wires once in 61 turns, which a flood of them must not make long.
 const COMMANDS_A_TURN: usize = 256;
 
-/// Reads of what a peer has left that went: more than any kernel holds, and an end where a peer that
-/// takes nothing more goes on sending.
-const LAST_READS: usize = 128;
+/// Octets that are read of what a peer has left that went, roughly: more than a kernel keeps for it unless
+/// it is told to, and an end where a peer that takes nothing more goes on sending.
+const LAST_OCTETS: usize = 16 << 20;
 
 /// A live connection.
 pub(crate) struct Wired {
@@ -389,12 +389,10 @@ impl Wired {
     /// before it went is there to be read, whether the pipe is full or not.
     pub(super) fn read_rest(self: &Arc<Self>) {
         let mut reader = self.reader.lock();
-        for _ in 0..LAST_READS {
-            let step = self.read_step(&mut reader, false);
-            if !matches!(step, Ok(Step::More | Step::Paused)) {
-                break;
-            }
-        }
+        let before = reader.reading.octets();
+        while let Ok(Step::More | Step::Paused) = self.read_step(&mut reader, false)
+            && reader.reading.octets().wrapping_sub(before) < LAST_OCTETS
+        {}
     }
 
     fn read_step(self: &Arc<Self>, reader: &mut Reader, may_look: bool) -> Result<Step, LinkError> {

@@ -36,6 +36,8 @@ pub(super) struct Reading {
     decoder: Decoder,
     /// Octets of the memory that the buffer is the rest of.
     memory: usize,
+    /// That were read so far.
+    octets: usize,
     /// How much is read at once at present.
     chunk: usize,
     /// The most octets that a large frame has filled since the driver last had memory given back.
@@ -57,6 +59,7 @@ impl Reading {
             wire: Some(wire),
             fresh: !early.is_empty(),
             memory: early.capacity(),
+            octets: 0,
             buffer: early,
             decoder: Decoder::new(settings.max_message_size, settings.max_frames),
             chunk: READ_LEAST,
@@ -82,6 +85,11 @@ impl Reading {
     /// Whether it holds a part of a message whose rest has not come.
     pub(super) fn holds_a_part(&self) -> bool {
         self.has_undecoded() || self.decoder.partial().0 > 0
+    }
+
+    /// Octets that were read so far, up to where they begin again.
+    pub(super) fn octets(&self) -> usize {
+        self.octets
     }
 
     pub(super) fn is_starved(&self) -> bool {
@@ -120,7 +128,7 @@ impl Reading {
         let by_stack = self.buffer.capacity() == 0 && self.chunk <= BY_STACK;
         // As much is free where nothing else is held.
         if by_stack && self.parts() == 0 {
-            return self.try_cover(BY_STACK);
+            return true;
         }
         let length = self.buffer.len();
         let room = self.buffer.capacity() - length;
@@ -214,6 +222,7 @@ impl Reading {
             self.memory = self.buffer.capacity();
         }
         self.fresh = true;
+        self.octets = self.octets.wrapping_add(octets);
         let filled = octets == room;
         if filled {
             let chunk = if by_stack { BY_STACK } else { self.chunk };
@@ -230,7 +239,7 @@ impl Reading {
     /// Nothing is there to read: the buffer is given back where it is large, or the rest of what was
     /// large, or no message comes, so that a link at rest costs little.
     pub(super) fn rest(&mut self) {
-        let kept = self.busy && self.memory <= READ_LEAST;
+        let kept = self.busy && self.memory <= READ_LEAST && self.buffer.capacity() > 0;
         if self.buffer.is_empty() && !kept {
             self.buffer = BytesMut::new();
             self.memory = 0;

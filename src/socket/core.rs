@@ -458,8 +458,11 @@ impl Core {
             };
             reads += 1;
             link.read(true);
-            if reads > 1 && self.is_step() {
-                ready!(poll_proceed(context)).made_progress();
+            if reads > 1 {
+                turn.as_ref().inspect(|turn| turn.made_progress());
+                if self.is_step() {
+                    ready!(poll_proceed(context)).made_progress();
+                }
             }
         }
     }

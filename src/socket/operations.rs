@@ -411,8 +411,7 @@ macro_rules! receiving_socket {
                 self.handle.recv()
             }
 
-            /// Receives a message if one is there. Of peers that say something, and no message,
-            /// it reads 128 at most before it says that none is.
+            /// Receives a message if one is there.
             ///
             /// # Errors
             ///
@@ -452,8 +451,8 @@ macro_rules! receiving_socket {
             /// `messages`, at most `limit`. Returns how many.
             ///
             /// Where several peers have sent any, up to a share of the limit is taken of one before
-            /// the next has its turn, or up to sixteen where that is more: [`recv`](Self::recv) takes
-            /// one of each in turn.
+            /// the next has its turn, or up to sixteen, if the limit is as high:
+            /// [`recv`](Self::recv) takes one of each in turn.
             ///
             /// # Errors
             ///

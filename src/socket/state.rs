@@ -215,13 +215,15 @@ impl State {
         Some(message)
     }
 
-    /// How many of `limit` messages one peer may give in a row: its share, but no less than a [`RUN`].
+    /// How many of `limit` messages one peer may give in a row: its share, but no less than a [`RUN`]
+    /// where so many are taken.
     pub(super) fn share(&self, limit: usize) -> usize {
-        limit.div_ceil(self.fair.len().max(1)).max(RUN)
+        let share = limit.div_ceil(self.fair.len().max(1));
+        share.max(RUN).min(limit)
     }
 
-    /// As [`pop`](Self::pop), or a share of that peer in a row: for whoever takes more than one. Who has
-    /// less of its share than it could give, as no more than `limit` are taken, keeps its turn.
+    /// As [`pop`](Self::pop), or a share of that peer in a row: for whoever takes more than one. Of whom
+    /// less than a share is taken, as that is the `limit`, the next are taken too.
     pub(super) fn pop_some(
         &mut self,
         messages: &mut Vec<Message>,

@@ -116,9 +116,9 @@ async fn who_takes_many_takes_of_each_peer_its_share(endpoint: String) -> Result
         tokio::task::yield_now().await;
     }
     let mut of_each = [0; 2];
-    // Of 60 each gives its share. Of 17 one gives 16, and the other the first of its turn, which goes
-    // on with the next 17.
-    for (limit, calls, taken) in [(60, 1, 30), (17, 4, 64)] {
+    // Of 60 each gives its share. Of 17 one gives 16, and the other one, and the first of the next 17. Of
+    // three one gives all, and the other the next three.
+    for (limit, calls, taken) in [(60, 1, 30), (17, 4, 64), (3, 2, 67)] {
         for _ in 0..calls {
             let mut messages = Vec::new();
             assert_eq!(pull.recv_many(&mut messages, limit).await?, limit);

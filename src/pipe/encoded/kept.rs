@@ -9,7 +9,7 @@ const MOST: usize = 16 << 20;
 
 static OF_THE_PROCESS: AtomicUsize = AtomicUsize::new(0);
 
-/// Bursts in a row that would have had room in less, behind which it is given back.
+/// Bursts in a row that left most of it empty, behind which it is given back.
 const SMALL: u8 = 100;
 
 /// What one arena keeps, until it is dropped.
@@ -24,18 +24,18 @@ impl Kept {
     /// Behind a burst that `needed` so much or not: returns whether it is kept for the next.
     pub(super) fn keeps(&mut self, octets: usize, needed: bool) -> bool {
         self.small = if needed { 0 } else { self.small + 1 };
-        if octets > self.octets {
-            let more = octets - self.octets;
-            self.octets = octets;
-            let before = OF_THE_PROCESS.fetch_add(more, Ordering::Relaxed);
-            if before + more > MOST {
-                self.give_back();
-            }
+        let more = octets.saturating_sub(self.octets);
+        let order = Ordering::Relaxed;
+        let admitted = |held: usize| (held + more <= MOST).then_some(held + more);
+        let admitted = OF_THE_PROCESS.fetch_update(order, order, admitted).is_ok();
+        if admitted {
+            self.octets += more;
         }
-        if self.small == SMALL {
+        let kept = admitted && self.small < SMALL;
+        if !kept {
             self.give_back();
         }
-        self.octets > 0
+        kept
     }
 
     fn give_back(&mut self) {
