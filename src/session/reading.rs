@@ -36,7 +36,7 @@ pub(super) struct Reading {
     decoder: Decoder,
     /// Octets of the memory that the buffer is the rest of.
     memory: usize,
-    /// That were read so far.
+    /// How many were read so far.
     octets: usize,
     /// How much is read at once at present.
     chunk: usize,
