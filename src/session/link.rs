@@ -389,9 +389,9 @@ impl Wired {
     /// before it went is there to be read, whether the pipe is full or not.
     pub(super) fn read_rest(self: &Arc<Self>) {
         let mut reader = self.reader.lock();
-        let before = reader.reading.octets();
+        let before = reader.reading.octets_read();
         while let Ok(Step::More | Step::Paused) = self.read_step(&mut reader, false)
-            && reader.reading.octets().wrapping_sub(before) < LAST_OCTETS
+            && reader.reading.octets_read().wrapping_sub(before) < LAST_OCTETS
         {}
     }
 

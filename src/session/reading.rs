@@ -36,8 +36,8 @@ pub(super) struct Reading {
     decoder: Decoder,
     /// Octets of the memory that the buffer is the rest of.
     memory: usize,
-    /// How many were read so far.
-    octets: usize,
+    /// Up to where they begin again.
+    octets_read: usize,
     /// How much is read at once at present.
     chunk: usize,
     /// The most octets that a large frame has filled since the driver last had memory given back.
@@ -59,7 +59,7 @@ impl Reading {
             wire: Some(wire),
             fresh: !early.is_empty(),
             memory: early.capacity(),
-            octets: 0,
+            octets_read: 0,
             buffer: early,
             decoder: Decoder::new(settings.max_message_size, settings.max_frames),
             chunk: READ_LEAST,
@@ -88,8 +88,8 @@ impl Reading {
     }
 
     /// Octets that were read so far, up to where they begin again.
-    pub(super) fn octets(&self) -> usize {
-        self.octets
+    pub(super) fn octets_read(&self) -> usize {
+        self.octets_read
     }
 
     pub(super) fn is_starved(&self) -> bool {
@@ -202,15 +202,15 @@ impl Reading {
             true => BY_STACK,
             false => buffer.capacity() - buffer.len(),
         };
+        let read = poll_fn(|context| match by_stack {
+            true => read_by_stack(wire, buffer, context),
+            false => pin!(wire.read_buf(buffer)).poll(context),
+        });
         // Small ones are counted by who asks for them: the task's budget would end in the middle of
         // a thousand peers.
-        let read = if by_stack {
-            let read = poll_fn(|context| read_by_stack(wire, buffer, context));
-            pin!(unconstrained(read)).poll(context)
-        } else if room <= BY_STACK {
-            pin!(unconstrained(wire.read_buf(buffer))).poll(context)
-        } else {
-            pin!(wire.read_buf(buffer)).poll(context)
+        let read = match room {
+            ..=BY_STACK => pin!(unconstrained(read)).poll(context),
+            _ => pin!(read).poll(context),
         };
         let octets = match read {
             Poll::Pending => return Ok(None),
@@ -222,7 +222,7 @@ impl Reading {
             self.memory = self.buffer.capacity();
         }
         self.fresh = true;
-        self.octets = self.octets.wrapping_add(octets);
+        self.octets_read = self.octets_read.wrapping_add(octets);
         let filled = octets == room;
         if filled {
             let chunk = if by_stack { BY_STACK } else { self.chunk };
