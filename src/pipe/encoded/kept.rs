@@ -21,13 +21,14 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// Behind a burst that `needed` so much or not: returns whether it is kept for the next.
+    /// Behind a burst that `needed` the arena of so many octets, or less: returns whether all of it is
+    /// kept for the next.
     pub(super) fn keeps(&mut self, octets: usize, needed: bool) -> bool {
         self.small = if needed { 0 } else { self.small + 1 };
         let more = octets.saturating_sub(self.octets);
         let order = Ordering::Relaxed;
         let admitted = |held: usize| (held + more <= MOST).then_some(held + more);
-        let admitted = OF_THE_PROCESS.fetch_update(order, order, admitted).is_ok();
+        let admitted = more == 0 || OF_THE_PROCESS.fetch_update(order, order, admitted).is_ok();
         if admitted {
             self.octets += more;
         }
