@@ -222,8 +222,8 @@ impl State {
         share.max(RUN).min(limit)
     }
 
-    /// As [`pop`](Self::pop), or a share of that peer in a row: for whoever takes more than one. Of whom
-    /// less than a share is taken, as that is the `limit`, the next are taken too.
+    /// As [`pop`](Self::pop), or a share of that peer in a row: for whoever takes more than one. A peer
+    /// that has more of its share than the `limit` lets it give keeps its turn, for the next to begin with.
     pub(super) fn pop_some(
         &mut self,
         messages: &mut Vec<Message>,
