@@ -582,4 +582,20 @@ mod tests {
             .collect();
         assert_eq!(octets, b"\0\x03two\0\x05three");
     }
+
+    /// There may be no other for long.
+    #[test]
+    fn with_its_connection_goes_the_memory_of_what_was_written() {
+        let limit = Limit {
+            messages: 5,
+            bytes: 1 << 20,
+        };
+        let (mut outgoing, _) = filled(limit, 5);
+        let mut batch = Batch::ENCODED;
+        assert!(outgoing.take(&mut batch));
+        let octets = encoded(&mut batch).octets();
+        outgoing.written(encoded(&mut batch).advance(octets));
+        assert_eq!(outgoing.restore(batch), 0);
+        assert!(matches!(&outgoing.waiting, Batch::Encoded(none) if none.get().is_none()));
+    }
 }
