@@ -445,16 +445,15 @@ mod tests {
         (outgoing, accepted)
     }
 
+    const FIVE: Limit = Limit {
+        messages: 5,
+        bytes: 1 << 20,
+    };
+
     /// C1.
     #[test]
     fn it_accepts_as_many_messages_as_its_limit_and_no_more() {
-        let (_, accepted) = filled(
-            Limit {
-                messages: 5,
-                bytes: 1 << 20,
-            },
-            9,
-        );
+        let (_, accepted) = filled(FIVE, 9);
         assert_eq!(accepted, 5);
     }
 
@@ -554,14 +553,7 @@ mod tests {
 
     #[test]
     fn after_a_cut_the_unwritten_goes_before_what_came_since() {
-        let mut outgoing = Outgoing::new(
-            Limit {
-                messages: 9,
-                bytes: 1 << 20,
-            },
-            false,
-            Context::new().lease(),
-        );
+        let (mut outgoing, _) = filled(FIVE, 0);
         for text in ["one", "two"] {
             outgoing.push(Parcel::Whole(&mut Some(Message::from(text))));
         }
@@ -586,11 +578,7 @@ mod tests {
     /// There may be no other for long.
     #[test]
     fn with_its_connection_goes_the_memory_of_what_was_written() {
-        let limit = Limit {
-            messages: 5,
-            bytes: 1 << 20,
-        };
-        let (mut outgoing, _) = filled(limit, 5);
+        let (mut outgoing, _) = filled(FIVE, 5);
         let mut batch = Batch::ENCODED;
         assert!(outgoing.take(&mut batch));
         let octets = encoded(&mut batch).octets();
