@@ -10,9 +10,11 @@ use super::heartbeat::{self, Due, Heartbeat};
 use super::inproc::Joined;
 use super::link::Wired;
 use super::patience::Patience;
+use super::port::Writer;
 use super::stall::Stall;
 use super::{Link, Settings};
 use crate::error::LinkError;
+use crate::looks::wake_behind_others;
 use crate::options::ConnectionOptions;
 use crate::zmtp::Command;
 
@@ -143,7 +145,14 @@ impl WiredTurns {
     /// Every step may have been the reason for the wake-up, so each is looked at.
     fn look(&mut self, settings: &Settings, context: &mut Context<'_>) -> Poll<LinkError> {
         self.link.register_driver(context.waker());
-        if self.link.port.claim_readable(self.link.pipe) {
+        let duties = self.link.port.claim(self.link.pipe);
+        let mut writer = Writer::Driver;
+        if duties.leads && self.link.port.lead(self.link.pipe) {
+            wake_behind_others(context);
+            // Its own burst is let grow no more: it would take two turns for one of who sends.
+            writer = Writer::Leader;
+        }
+        if duties.reads {
             // For who is about to wait: it may have been late by no more than a look.
             self.link.read(true);
         }
@@ -156,7 +165,7 @@ impl WiredTurns {
             return Poll::Ready(self.ended(context, reason));
         }
         let link = &self.link;
-        match link.poll_flush(context) {
+        match link.poll_flush(context, writer) {
             Poll::Ready(Ok(())) if link.is_finishing() && link.port.is_drained(link.pipe) => {
                 // The peer reads to the end of what was written and closes; its
                 // closing is read as any other.
@@ -180,7 +189,7 @@ impl WiredTurns {
         match reason {
             LinkError::Io(_) | LinkError::ClosedByPeer => self.link.read_rest(),
             LinkError::ClosedHere => {
-                let _ = self.link.poll_flush(context);
+                let _ = self.link.poll_flush(context, Writer::Driver);
             }
             _ => {}
         }

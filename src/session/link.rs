@@ -255,7 +255,7 @@ impl Wired {
                     Poll::Ready(Err(reason)) => self.fail(reason),
                     Poll::Pending => {}
                 }
-            } else if asks == port::Writer::Flush {
+            } else if matches!(asks, port::Writer::Flush | port::Writer::Leader) {
                 // Another has written it meanwhile.
                 left = Left::Nothing;
             }
@@ -265,8 +265,12 @@ impl Wired {
         }
     }
 
-    /// Writes all that waits. Ready when nothing is left. For the driver.
-    pub(super) fn poll_flush(&self, context: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+    /// Writes all that waits. Ready when nothing is left. For the driver, which may be the leader.
+    pub(super) fn poll_flush(
+        &self,
+        context: &mut Context<'_>,
+        mut asks: port::Writer,
+    ) -> Poll<Result<(), LinkError>> {
         let mut writer = self.writer.lock();
         let Writer {
             wire,
@@ -278,7 +282,6 @@ impl Wired {
             return Poll::Ready(Err(LinkError::ClosedByPeer));
         };
         waker.clone_from(context.waker());
-        let mut asks = port::Writer::Driver;
         loop {
             if batch.is_empty() {
                 let taken = self.port.take(self.pipe, batch, asks);
@@ -292,7 +295,9 @@ impl Wired {
                 }
             }
             ready!(self.write_some(wire, batch, refused, context))?;
-            asks = port::Writer::DriverAgain;
+            if asks == port::Writer::Driver {
+                asks = port::Writer::DriverAgain;
+            }
         }
     }
 

@@ -52,7 +52,7 @@ pub(crate) use crate::zmtp::Metadata;
 pub(crate) use dial::dial;
 pub(crate) use listen::{Bound, Listener, adopt, bind, listen};
 pub(crate) use port::{
-    Attach, Left, Phase, PipeId, Port, Subscription, Taken, Writer, encode_pong,
+    Attach, Duties, Left, Phase, PipeId, Port, Subscription, Taken, Writer, encode_pong,
 };
 
 /// What a session needs to know of its socket's options.
@@ -140,6 +140,11 @@ impl Link {
             Self::Wired(wired) => wired.version,
             Self::Joined(_) => inproc::VERSION,
         }
+    }
+
+    /// Whether what is sent through it is written to a wire.
+    pub(crate) fn is_wired(&self) -> bool {
+        matches!(self, Self::Wired(_))
     }
 
     /// Wakes the driver, which looks at everything.

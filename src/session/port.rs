@@ -43,6 +43,8 @@ pub(crate) enum Writer {
     Driver,
     /// The driver, which has written in this turn.
     DriverAgain,
+    /// The driver of another pipe, which leads.
+    Leader,
 }
 
 /// What a writer gets.
@@ -58,6 +60,15 @@ pub(crate) enum Taken {
     /// Nothing waits. The driver is not needed any more: the next message is
     /// left to who sends it.
     Nothing,
+}
+
+/// What a driver does in its turn besides writing what waits in its own pipe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Duties {
+    /// It reads its link, as nobody else does.
+    pub(crate) reads: bool,
+    /// It [leads](Port::lead).
+    pub(crate) leads: bool,
 }
 
 /// A peer subscribes or cancels.
@@ -173,8 +184,12 @@ pub(crate) trait Port: Send + Sync {
     /// looked at all there is, or else the driver.
     fn readable(&self, pipe: PipeId);
 
-    /// Whether the driver is to read: takes the link off the list of the readable ones.
-    fn claim_readable(&self, pipe: PipeId) -> bool;
+    /// What the driver is to do: takes the link off the list of the readable ones.
+    fn claim(&self, pipe: PipeId) -> Duties;
+
+    /// Writes for pipes over which a burst spreads, as their leader, so many in a turn. Returns whether
+    /// there are more.
+    fn lead(&self, pipe: PipeId) -> bool;
 
     /// Whether the link is left unread because its pipe is full.
     fn is_paused(&self, pipe: PipeId) -> bool;

@@ -291,6 +291,7 @@ impl Core {
     ) -> Offer {
         let terms = sending.terms(&self.options);
         let offer = state.offer(message, terms.as_ref(), &self.options, flush);
+        state.spread_out(flush);
         if let Some(terms) = terms
             && offer == Offer::Accepted
         {

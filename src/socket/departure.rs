@@ -7,6 +7,7 @@
 //!  answers to what was read at once ▶ who makes the last of them, or a quarter,
 //!                                    or one behind which the next would come late
 //!  what a sink is fed ──────────────▶ who flushes it
+//!  one of many first ones, to many ─▶ the leader of a burst that spreads
 //!  a whole write of it ─────────────▶ whoever made it one
 //! ```
 //!
@@ -30,7 +31,7 @@ pub(super) const GROWN_AT: usize = 64 << 10;
 const BURST_TURNS: u8 = 8;
 
 /// Messages that make a burst, after which another is expected.
-const BURST: u64 = 8;
+pub(super) const BURST: u64 = 8;
 
 /// Answers to what was read at once that share a write, if they are made as quickly: a write costs
 /// as much as some of them. Of many it is a quarter, as the peer works on those that it has while
@@ -77,10 +78,12 @@ pub(super) struct Departure {
     /// Who has just sent leaves what waits to the driver: more is about to follow.
     deferred: bool,
     /// What is being written is all there is to say: an answer, several that were gathered,
-    /// or what a sink had when it was flushed.
+    /// what a sink had when it was flushed, or what a leader takes.
     answers: bool,
     /// It stands in the list of those that are written when a sink is flushed.
     fed: bool,
+    /// It stands in the list of those that a leader writes.
+    listed: bool,
     burst: Burst,
 }
 
@@ -142,6 +145,7 @@ impl Departure {
         *self = Self {
             owing: self.owing,
             fed: self.fed,
+            listed: self.listed,
             burst: std::mem::take(&mut self.burst),
             ..Self::default()
         };
@@ -238,6 +242,23 @@ impl Departure {
         self.fed = false;
     }
 
+    /// Whether the last of so many messages ever begins a burst, and its sender is to write it.
+    pub(super) fn begins_with(&self, accepted: u64) -> bool {
+        self.flushing && self.burst.began == accepted && !self.answers && !self.deferred
+    }
+
+    /// A leader is to write what waits. Returns whether it is to be listed for that.
+    pub(super) fn is_led(&mut self) -> bool {
+        !std::mem::replace(&mut self.listed, true)
+    }
+
+    /// It is off the list of those that a leader writes, in which it stood for so many turns of one. Where a
+    /// burst came in each of them, the driver writes the next.
+    pub(super) fn is_led_no_more(&mut self, turns: u64, accepted: u64) {
+        self.listed = false;
+        self.burst.expected = accepted - self.burst.began >= BURST.saturating_mul(turns);
+    }
+
     /// Whether what waits is to grow first, and for how long. `small`: it may, and would
     /// not fill a write.
     pub(super) fn grows(&mut self, writer: Writer, accepted: u64, small: bool) -> Option<Taken> {
@@ -266,9 +287,10 @@ impl Departure {
 
     /// A writer has taken what waited.
     pub(super) fn is_taken(&mut self, writer: Writer) {
-        if writer == Writer::Flush {
-            self.answers = !self.flushing;
-            self.flushing = true;
+        match writer {
+            Writer::Flush => self.answers = !std::mem::replace(&mut self.flushing, true),
+            Writer::Leader => self.answers = true,
+            Writer::Sender | Writer::Driver | Writer::DriverAgain => {}
         }
     }
 
@@ -278,6 +300,7 @@ impl Departure {
         let long = accepted - self.burst.began >= BURST;
         match writer {
             Writer::Sender | Writer::Flush => {}
+            Writer::Leader => self.flushing = false,
             Writer::DriverAgain if !long => return Taken::Waiting,
             Writer::Driver | Writer::DriverAgain => {
                 self.burst.expected = long;
@@ -303,6 +326,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::{Departure, Leaves};
+    use crate::session::Writer;
 
     /// How many answers share each write, where one is made every so often.
     fn shares(count: usize, pace: Duration) -> Vec<usize> {
@@ -359,5 +383,32 @@ mod tests {
         time += Duration::from_millis(1);
         departure.queued(Leaves::AtOnce, 2 + followers as u64, || false, || time);
         assert!(departure.is_written(true), "after {followers} more");
+    }
+
+    /// Whether a leader writes the first message behind so many to the peer in so many of its turns.
+    fn is_led_behind(messages: u64, turns: u64) -> bool {
+        let mut departure = Departure::default();
+        let queued = |departure: &mut Departure, accepted| {
+            departure.queued(Leaves::AtOnce, accepted, || false, Instant::now)
+        };
+        assert!(queued(&mut departure, 1) && departure.begins_with(1));
+        assert!(departure.is_led(), "it is listed");
+        departure.is_led_no_more(turns, messages);
+        departure.is_taken(Writer::Leader);
+        assert!(departure.is_written(true), "its driver need not look");
+        queued(&mut departure, messages + 1) && departure.begins_with(messages + 1)
+    }
+
+    #[test]
+    fn who_gets_few_messages_in_a_turn_is_written_by_the_leader() {
+        assert!(is_led_behind(1, 1));
+        assert!(is_led_behind(8, 1));
+        assert!(is_led_behind(30, 10));
+    }
+
+    #[test]
+    fn who_gets_a_burst_in_each_turn_is_written_by_its_driver() {
+        assert!(!is_led_behind(9, 1));
+        assert!(!is_led_behind(100, 10));
     }
 }

@@ -41,6 +41,7 @@ mod port;
 mod publish;
 mod receipt;
 mod request_reply;
+mod spread;
 mod starving;
 mod state;
 mod stats;

@@ -58,6 +58,8 @@ pub(super) enum Lacking {
 /// Links that wait for this task to write.
 pub(super) struct Flush {
     links: Links,
+    /// Its driver is to write, for others too.
+    leader: Option<Link>,
     pub(super) leaves: Leaves,
     /// What went to one peer, or to all who want it, may be followed there.
     pub(super) allows: bool,
@@ -73,6 +75,7 @@ impl Flush {
     pub(super) const fn new(leaves: Leaves) -> Self {
         Self {
             links: Links::None,
+            leader: None,
             leaves,
             allows: false,
         }
@@ -96,8 +99,20 @@ impl Flush {
         };
     }
 
-    fn into_links(self) -> impl Iterator<Item = Link> {
-        let (one, many) = match self.links {
+    /// A driver is to be woken that leads.
+    pub(super) fn wake(&mut self, leader: Link) {
+        self.leader = Some(leader);
+    }
+
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self.links, Links::None)
+    }
+
+    /// The links, which are this task's no more.
+    pub(super) fn take_links(&mut self) -> impl Iterator<Item = Link> + use<> {
+        let links = std::mem::replace(&mut self.links, Links::None);
+        let (one, many) = match links {
             Links::None => (None, Vec::new()),
             Links::One(link) => (Some(link), Vec::new()),
             Links::Many(links) => (None, links),
@@ -112,6 +127,7 @@ impl Flush {
             Links::One(link) => link.flush_now(Writer::Sender),
             Links::Many(links) => links.iter().for_each(|link| link.flush_now(Writer::Sender)),
         }
+        self.leader.inspect(Link::wake);
     }
 }
 
@@ -119,15 +135,15 @@ impl State {
     /// Lists the pipes that are to be written when a sink is flushed. Returns the other links.
     #[inline]
     pub(super) fn list_fed(&mut self, flush: Flush) -> Flush {
-        match flush.links {
-            Links::None => flush,
-            _ => self.list_fed_links(flush),
+        match flush.is_empty() {
+            true => flush,
+            false => self.list_fed_links(flush),
         }
     }
 
-    fn list_fed_links(&mut self, flush: Flush) -> Flush {
+    fn list_fed_links(&mut self, mut flush: Flush) -> Flush {
         let mut at_once = Flush::new(Leaves::AtOnce);
-        for link in flush.into_links() {
+        for link in flush.take_links() {
             // One that fills a write has a writer from now on.
             let id = link.pipe();
             match self

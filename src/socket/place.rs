@@ -416,6 +416,12 @@ impl Pipe {
         flushes.then(|| link.clone())
     }
 
+    /// Whether the message that was queued last begins a burst, is to be written by its sender, and
+    /// is smaller than this.
+    pub(super) fn begins_small(&self, octets: usize) -> bool {
+        self.departure.begins_with(self.sent.accepted) && self.outgoing.is_growing(octets)
+    }
+
     /// Moves what waits into the batch, unless it grows and may be let to.
     pub(super) fn take(&mut self, batch: &mut Batch, writer: Writer) -> Taken {
         let small = self.outgoing.has_room() && self.outgoing.is_growing(GROWN_AT);

@@ -18,7 +18,9 @@ use crate::error::{GivenUp, LinkError};
 use crate::message::Message;
 use crate::options::SocketType;
 use crate::pipe::{Batch, Plain, Progress};
-use crate::session::{Attach, Left, Link, Phase, PipeId, Port, Subscription, Taken, Writer};
+use crate::session::{
+    Attach, Duties, Left, Link, Phase, PipeId, Port, Subscription, Taken, Writer,
+};
 
 impl Port for Core {
     fn attach(
@@ -116,6 +118,7 @@ impl Port for Core {
             state.discard_outgoing(id.index);
         }
         self.expect_expiry(&mut state, earliest);
+        let leader = state.lead_on(id);
         let mut wakers = Vec::new();
         if let Some(peer) = peer.filter(|_| link.is_some()) {
             if let LinkError::Protocol(reason) = reason
@@ -135,6 +138,7 @@ impl Port for Core {
         state.share_room(&mut wakers);
         drop(state);
         drop(link);
+        leader.inspect(Link::wake);
         wakers.into_iter().for_each(Waker::wake);
         self.progress.notify_waiters();
     }
@@ -322,8 +326,18 @@ impl Port for Core {
         }
     }
 
-    fn claim_readable(&self, id: PipeId) -> bool {
-        self.state.lock().claim_readable(id)
+    fn claim(&self, id: PipeId) -> Duties {
+        let mut state = self.state.lock();
+        Duties {
+            reads: state.claim_readable(id),
+            leads: state.spread.is_led_by(id),
+        }
+    }
+
+    fn lead(&self, id: PipeId) -> bool {
+        let links = self.state.lock().next_led();
+        links.iter().for_each(|link| link.flush_now(Writer::Leader));
+        self.state.lock().spread.goes_on_behind(id)
     }
 
     fn is_paused(&self, id: PipeId) -> bool {

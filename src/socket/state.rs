@@ -14,6 +14,7 @@ use super::pattern::Pattern;
 use super::peer::PeerInfo;
 use super::place::Pipe;
 use super::receipt::now;
+use super::spread::Spread;
 use super::stats::{PeerStats, Received, Sent, Stats};
 use crate::endpoint::Endpoint;
 use crate::error::GivenUp;
@@ -46,6 +47,8 @@ pub(super) struct State {
     owing: Vec<PipeId>,
     /// Pipes that hold what sinks were given since they were flushed.
     pub(super) fed: Vec<PipeId>,
+    /// Pipes that a leader writes.
+    pub(super) spread: Spread,
     pub(super) receivers: Waiters,
     pub(super) senders: Waiters,
     pub(super) phase: Phase,
@@ -93,6 +96,7 @@ impl State {
             readable: VecDeque::new(),
             owing: Vec::new(),
             fed: Vec::new(),
+            spread: Spread::default(),
             receivers: Waiters::default(),
             senders: Waiters::default(),
             phase: Phase::Open,

@@ -112,10 +112,10 @@ const fn larger(row: Row, smaller: &'static str) -> Row {
 
 /// The rows that run where none are named, in their order.
 #[rustfmt::skip]
-pub(crate) static ROWS: [Row; 20] = {
+pub(crate) static ROWS: [Row; 22] = {
     use Group as G;
     use Transport::{Inproc, Ipc, Tcp};
-    use Work::{Ask, Device, Flow, Gather, Idle, Publish, Topics};
+    use Work::{Ask, Device, Flow, Gather, Idle, Publish, Scatter, Topics};
     const ONE: [&str; 2] = ["0", "0"];
     const TWO: [&str; 2] = ["0", "1"];
     [
@@ -137,6 +137,8 @@ pub(crate) static ROWS: [Row; 20] = {
         row(G::Rest, "idle-1000", "1,000 idle peers of a ROUTER, heartbeats on", Idle(1_000), Tcp, 8),
         row(G::Scale, "gather-1", "from 1 peer, bursts of 64, tcp, 64 B", Gather(1), Tcp, 64),
         larger(row(G::Scale, "gather-1000", "from 1,000 peers, bursts of 64, tcp, 64 B", Gather(1_000), Tcp, 64), "gather-1"),
+        row(G::Scale, "scatter-1", "to 1 receiver, tcp, 64 B", Scatter(1), Tcp, 64),
+        larger(row(G::Scale, "scatter-1000", "to 1,000 receivers in turns, tcp, 64 B", Scatter(1_000), Tcp, 64), "scatter-1"),
         row(G::Scale, "topics-1", "1 subscription, tcp, 64 B", Topics(1), Tcp, 64),
         larger(row(G::Scale, "topics-100000", "100,000 subscriptions, tcp, 64 B", Topics(100_000), Tcp, 64), "topics-1"),
     ]
