@@ -1,8 +1,10 @@
 //! Drives a link to its end: writes, reads while nobody receives, heartbeats.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use tokio::task::unconstrained;
 use tokio::time::Instant;
 
 use super::alarm::Alarm;
@@ -147,7 +149,7 @@ impl WiredTurns {
         self.link.register_driver(context.waker());
         let duties = self.link.port.claim(self.link.pipe);
         let mut writer = Writer::Driver;
-        if duties.leads && self.link.port.lead(self.link.pipe) {
+        if duties.leads && self.lead(context) {
             wake_behind_others(context);
             // Its own burst is let grow no more: it would take two turns for one of who sends.
             writer = Writer::Leader;
@@ -182,6 +184,13 @@ impl WiredTurns {
             }
         }
         Poll::Pending
+    }
+
+    /// Writes for others, which costs nothing of what the link may do in its turn. Returns whether it is to go
+    /// on in another.
+    fn lead(&self, context: &mut Context<'_>) -> bool {
+        let lead = unconstrained(async { self.link.port.lead(self.link.pipe) });
+        pin!(lead).poll(context) == Poll::Ready(true)
     }
 
     /// Takes what a peer that went has left on the wire, and gives one that is left what its wire takes.

@@ -234,8 +234,8 @@ impl Wired {
         self.wake();
     }
 
-    /// Writes what waits, from the task that made it wait; what the kernel
-    /// does not take at once is left to the driver, and so is what follows.
+    /// Writes what waits, from the task that made it wait, or that of a leader; what the
+    /// kernel does not take at once is left to the driver, and so is what follows.
     pub(crate) fn flush_now(&self, asks: port::Writer) {
         let mut left = Left::Something;
         if let Some(mut writer) = self.writer.try_lock() {
@@ -265,7 +265,8 @@ impl Wired {
         }
     }
 
-    /// Writes all that waits. Ready when nothing is left. For the driver, which may be the leader.
+    /// Writes all that waits, or, as a leader, which has another turn, what waits now. Ready when nothing is
+    /// left of it. For the driver.
     pub(super) fn poll_flush(
         &self,
         context: &mut Context<'_>,
@@ -295,9 +296,10 @@ impl Wired {
                 }
             }
             ready!(self.write_some(wire, batch, refused, context))?;
-            if asks == port::Writer::Driver {
-                asks = port::Writer::DriverAgain;
+            if asks == port::Writer::Leader {
+                return Poll::Ready(Ok(()));
             }
+            asks = port::Writer::DriverAgain;
         }
     }
 

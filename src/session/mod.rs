@@ -171,7 +171,7 @@ impl Link {
         }
     }
 
-    /// Writes what waits, from the task that made it wait.
+    /// Writes what waits, from the task that made it wait or that of a leader.
     pub(crate) fn flush_now(&self, writer: Writer) {
         match self {
             Self::Wired(wired) => wired.flush_now(writer),

@@ -43,7 +43,7 @@ pub(crate) enum Writer {
     Driver,
     /// The driver, which has written in this turn.
     DriverAgain,
-    /// The driver of another pipe, which leads.
+    /// The driver that leads, for whichever pipe.
     Leader,
 }
 

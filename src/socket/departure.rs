@@ -168,9 +168,11 @@ impl Departure {
         if self.owed > 0 {
             return self.answered(lone, fills(), now);
         }
-        self.answers = std::mem::take(&mut self.asked) && lone;
+        let answers = std::mem::take(&mut self.asked);
+        self.answers = answers && lone;
         if !lone {
-            return fills();
+            // An answer waits for no leader.
+            return fills() || (answers && self.listed);
         }
         self.flushing = true;
         self.burst.began = accepted;
@@ -247,13 +249,16 @@ impl Departure {
         self.flushing && self.burst.began == accepted && !self.answers && !self.deferred
     }
 
-    /// A leader is to write what waits. Returns whether it is to be listed for that.
-    pub(super) fn is_led(&mut self) -> bool {
+    /// A leader is to write what waits, of which the last is that of so many messages ever. Returns whether
+    /// it is to be listed for that.
+    pub(super) fn is_led(&mut self, accepted: u64) -> bool {
+        self.flushing = true;
+        self.burst.began = accepted;
         !std::mem::replace(&mut self.listed, true)
     }
 
-    /// It is off the list of those that a leader writes, in which it stood for so many turns of one. Where a
-    /// burst came in each of them, the driver writes the next.
+    /// It is off the list of those that a leader writes, in which it stood for so many turns of one. If as many
+    /// messages have come as a burst in each of them, the driver writes the next.
     pub(super) fn is_led_no_more(&mut self, turns: u64, accepted: u64) {
         self.listed = false;
         self.burst.expected = accepted - self.burst.began >= BURST.saturating_mul(turns);
@@ -392,7 +397,7 @@ mod tests {
             departure.queued(Leaves::AtOnce, accepted, || false, Instant::now)
         };
         assert!(queued(&mut departure, 1) && departure.begins_with(1));
-        assert!(departure.is_led(), "it is listed");
+        assert!(departure.is_led(1), "it is listed");
         departure.is_led_no_more(turns, messages);
         departure.is_taken(Writer::Leader);
         assert!(departure.is_written(true), "its driver need not look");

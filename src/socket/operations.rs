@@ -4,6 +4,8 @@ use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use tokio::task::coop::RestoreOnPending;
+
 use super::core::Core;
 use super::handle::Handle;
 use super::manual::Received;
@@ -100,6 +102,19 @@ impl Handle {
         if std::mem::take(&mut self.fed) {
             self.core().flush_fed();
         }
+    }
+
+    /// Whether a `Sink` takes a message, which is a step of its task's turn as a send is.
+    pub(super) fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        if self.unsent.is_some() {
+            return self.poll_unsent(context);
+        }
+        let Poll::Ready(turn) = self.core().poll_turn(context) else {
+            self.flush_fed();
+            return Poll::Pending;
+        };
+        turn.inspect(RestoreOnPending::made_progress);
+        Poll::Ready(Ok(()))
     }
 
     /// Sends what a `Sink` took when there was no room for it.
@@ -360,7 +375,8 @@ macro_rules! sending_socket {
 
         /// What is fed leaves with the next flush, in one write for each peer, at the latest
         /// when it fills a write or the queue. Flushing waits until the last message is
-        /// accepted, not until it is written.
+        /// accepted, not until it is written; to 16 peers or more that is done behind it. Who feeds
+        /// without ever having to wait yields now and then all the same.
         impl Sink<Message> for $socket {
             type Error = SendError;
 
@@ -368,7 +384,7 @@ macro_rules! sending_socket {
                 mut self: Pin<&mut Self>,
                 context: &mut Context<'_>,
             ) -> Poll<Result<(), SendError>> {
-                self.handle.poll_unsent(context)
+                self.handle.poll_room(context)
             }
 
             fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), SendError> {

@@ -184,6 +184,7 @@ impl State {
         if !there && let Some(peers) = self.pattern.rotation() {
             peers.advance();
         }
+        self.spread_out(&mut flush);
         Ok((there, flush))
     }
 

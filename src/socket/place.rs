@@ -416,15 +416,19 @@ impl Pipe {
         flushes.then(|| link.clone())
     }
 
-    /// Whether the message that was queued last begins a burst, is to be written by its sender, and
-    /// is smaller than this.
-    pub(super) fn begins_small(&self, octets: usize) -> bool {
-        self.departure.begins_with(self.sent.accepted) && self.outgoing.is_growing(octets)
+    /// Whether the message that was queued last begins a burst, and its sender is to write it.
+    pub(super) fn begins(&self) -> bool {
+        self.departure.begins_with(self.sent.accepted)
+    }
+
+    /// Whether messages wait, and nothing else, which are fewer octets than this, and others have room.
+    pub(super) fn may_grow(&self, octets: usize) -> bool {
+        self.outgoing.has_room() && self.outgoing.is_growing(octets)
     }
 
     /// Moves what waits into the batch, unless it grows and may be let to.
     pub(super) fn take(&mut self, batch: &mut Batch, writer: Writer) -> Taken {
-        let small = self.outgoing.has_room() && self.outgoing.is_growing(GROWN_AT);
+        let small = self.may_grow(GROWN_AT);
         let accepted = self.sent.accepted;
         if let Some(growing) = self.departure.grows(writer, accepted, small) {
             return growing;

@@ -330,14 +330,22 @@ impl Port for Core {
         let mut state = self.state.lock();
         Duties {
             reads: state.claim_readable(id),
-            leads: state.spread.is_led_by(id),
+            leads: state.spread.is_led_by(id, now),
         }
     }
 
     fn lead(&self, id: PipeId) -> bool {
-        let links = self.state.lock().next_led();
-        links.iter().for_each(|link| link.flush_now(Writer::Leader));
-        self.state.lock().spread.goes_on_behind(id)
+        let begun = now();
+        let share = self.state.lock().spread.waited(begun) / 4;
+        loop {
+            let links = self.state.lock().next_led();
+            links.iter().for_each(|link| link.flush_now(Writer::Leader));
+            let now = now();
+            let spread = &mut self.state.lock().spread;
+            if spread.is_over() || now.saturating_duration_since(begun) >= share {
+                return spread.ends_turn(id, now);
+            }
+        }
     }
 
     fn is_paused(&self, id: PipeId) -> bool {

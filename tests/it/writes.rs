@@ -1,16 +1,16 @@
 //! Which messages leave together, and when: what a sink is fed, and answers to what was read at once.
 
 use std::task::Poll;
-use std::time::Duration;
 
 use futures::{SinkExt, poll};
 use pushsub::testing::dial;
-use pushsub::{Dealer, Message, Options, Router};
+use pushsub::{Dealer, Message, Options, Pub, Router};
 use tokio::task::{unconstrained, yield_now};
-use tokio::time::advance;
 
 use crate::support::peer::{Peer, frame};
 use crate::support::{Result, connected, in_virtual_time, memory_name};
+
+mod spread;
 
 /// One frame of one octet, as it goes over a wire.
 const FRAME: usize = 3;
@@ -327,145 +327,44 @@ fn a_burst_is_let_in_until_its_octets_are_those_of_the_mark() -> Result {
     })
 }
 
-/// So many peers that a burst which goes to each in its turn has one message for each.
-const MANY: usize = 200;
-
-/// How many of these peers have something now, of which each is to have so many frames.
-async fn reached(peers: &mut [Peer], frames: usize) -> usize {
-    let mut reached = 0;
-    for peer in peers {
-        let there = frames_there(peer).await;
-        assert!([0, frames].contains(&there), "{there} and not {frames}");
-        reached += usize::from(there > 0);
+/// Feeds a publisher, whom nobody hears, and says how many messages it took until others had a turn.
+async fn fed_until_others_run(
+    publisher: &mut Pub,
+    feed: impl AsyncFn(&mut Pub) -> Result,
+) -> Result<usize> {
+    let others = tokio::spawn(yield_now());
+    let mut fed = 0;
+    while !others.is_finished() && fed < 10_000 {
+        feed(publisher).await?;
+        fed += 1;
     }
-    reached
+    Ok(fed)
 }
 
-/// A write costs more than a hundred messages.
 #[test]
-fn of_a_burst_over_many_peers_all_that_goes_to_one_leaves_together() -> Result {
+fn who_feeds_a_sink_without_an_end_starves_nobody() -> Result {
     in_virtual_time(async {
-        let (dealer, mut peers) = dealer_and_peers(quiet(), MANY).await?;
-        for _ in 0..MANY {
-            dealer.send("!").await?;
+        let mut publisher = Pub::new();
+        let feed = async |sink: &mut Pub| Ok(sink.feed(Message::from("!")).await?);
+        assert!(fed_until_others_run(&mut publisher, feed).await? < 5_000);
+        let send = async |sink: &mut Pub| Ok(SinkExt::send(sink, Message::from("!")).await?);
+        assert!(fed_until_others_run(&mut publisher, send).await? < 5_000);
+        Ok(())
+    })
+}
+
+#[test]
+fn what_a_sink_was_fed_leaves_where_the_turn_of_its_task_is_over() -> Result {
+    in_virtual_time(async {
+        let options = quiet().send_high_water_mark(10_000);
+        let (mut sink, mut peer) = dealer_and_peer(options).await?;
+        let mut fed = 0;
+        while fed < 9_000 && poll!(sink.feed(Message::from("!"))).is_ready() {
+            fed += 1;
         }
-        assert_eq!(
-            reached(&mut peers, 1).await,
-            7,
-            "those behind them are a burst"
-        );
-        for _ in 0..MANY {
-            dealer.send("!").await?;
-        }
-        assert_eq!(
-            reached(&mut peers[7..], 1).await,
-            0,
-            "its task has not yielded"
-        );
+        assert!(fed < 5_000, "it takes as much as a turn has");
         settle().await;
-        assert_eq!(reached(&mut peers[7..], 2).await, MANY - 7);
-        Ok(())
-    })
-}
-
-#[test]
-fn over_few_peers_a_burst_begins_at_once_at_each() -> Result {
-    in_virtual_time(async {
-        let (dealer, mut peers) = dealer_and_peers(quiet(), 100).await?;
-        for _ in 0..100 {
-            dealer.send("!").await?;
-        }
-        assert_eq!(reached(&mut peers, 1).await, 100);
-        Ok(())
-    })
-}
-
-#[test]
-fn messages_that_do_not_follow_each_other_leave_at_once_to_many_peers_too() -> Result {
-    in_virtual_time(async {
-        let (dealer, mut peers) = dealer_and_peers(quiet(), MANY).await?;
-        for peer in &mut peers[..50] {
-            dealer.send("!").await?;
-            assert_eq!(frames_there(peer).await, 1);
-            advance(Duration::from_micros(100)).await;
-        }
-        Ok(())
-    })
-}
-
-#[test]
-fn large_messages_leave_at_once_to_many_peers_too() -> Result {
-    in_virtual_time(async {
-        let (dealer, mut peers) = dealer_and_peers(quiet(), MANY).await?;
-        for peer in &mut peers[..50] {
-            dealer.send(vec![b'!'; 4 << 10]).await?;
-            assert!(poll!(Box::pin(unconstrained(peer.frame()))).is_ready());
-        }
-        Ok(())
-    })
-}
-
-/// Who writes for all is the driver of the first that is listed.
-#[test]
-fn a_burst_over_many_peers_is_written_whichever_of_them_goes() -> Result {
-    in_virtual_time(async {
-        for gone in [7, 8, MANY - 1] {
-            let (dealer, mut peers) = dealer_and_peers(quiet(), MANY).await?;
-            for _ in 0..MANY {
-                dealer.send("!").await?;
-            }
-            drop(peers.remove(gone));
-            settle().await;
-            assert_eq!(reached(&mut peers, 1).await, MANY - 1, "without {gone}");
-        }
-        Ok(())
-    })
-}
-
-#[test]
-fn a_burst_over_many_peers_is_written_before_its_socket_ends() -> Result {
-    in_virtual_time(async {
-        let (dealer, mut peers) = dealer_and_peers(quiet(), MANY).await?;
-        for _ in 0..MANY {
-            dealer.send("!").await?;
-        }
-        let closed = tokio::spawn(dealer.close(Duration::from_secs(1)));
-        settle().await;
-        assert_eq!(reached(&mut peers, 1).await, MANY);
-        drop(peers);
-        assert_eq!(closed.await?.unsent, 0);
-        Ok(())
-    })
-}
-
-#[test]
-fn while_a_burst_over_many_peers_is_written_others_have_their_turns() -> Result {
-    in_virtual_time(async {
-        let (dealer, mut peers) = dealer_and_peers(quiet(), MANY).await?;
-        for _ in 0..MANY {
-            dealer.send("!").await?;
-        }
-        assert_eq!(reached(&mut peers, 1).await, 7);
-        for _ in 0..3 {
-            yield_now().await;
-            let written = reached(&mut peers, 1).await;
-            assert!((1..=32).contains(&written), "{written} in a turn");
-        }
-        Ok(())
-    })
-}
-
-#[test]
-fn an_answer_leaves_at_once_while_a_burst_goes_to_many_peers() -> Result {
-    in_virtual_time(async {
-        let (dealer, mut peers) = dealer_and_peers(quiet(), MANY).await?;
-        for _ in 0..MANY - 1 {
-            dealer.send("!").await?;
-        }
-        ask(&mut peers[MANY - 1], 1).await?;
-        dealer.recv().await?;
-        dealer.send("!").await?;
-        assert_eq!(frames_there(&mut peers[MANY - 1]).await, 1);
+        assert_eq!(frames_there(&mut peer).await, fed);
         Ok(())
     })
 }

@@ -1,0 +1,275 @@
+//! Bursts that spread over many peers.
+
+use std::time::Duration;
+
+use tokio::time::advance;
+
+use super::*;
+
+/// So many peers that a burst which goes to each in its turn has one message for each.
+const MANY: usize = 200;
+
+/// How many of these peers have something now, of which each is to have so many frames.
+async fn reached(peers: &mut [Peer], frames: usize) -> usize {
+    let mut reached = 0;
+    for peer in peers {
+        let there = frames_there(peer).await;
+        assert!([0, frames].contains(&there), "{there} and not {frames}");
+        reached += usize::from(there > 0);
+    }
+    reached
+}
+
+/// A write costs more than a hundred messages.
+#[test]
+fn of_a_burst_over_many_peers_all_that_goes_to_one_leaves_together() -> Result {
+    in_virtual_time(async {
+        let (dealer, mut peers) = dealer_and_peers(quiet(), MANY).await?;
+        for _ in 0..MANY {
+            dealer.send("!").await?;
+        }
+        assert_eq!(
+            reached(&mut peers, 1).await,
+            7,
+            "those behind them are a burst"
+        );
+        for _ in 0..MANY {
+            dealer.send("!").await?;
+        }
+        assert_eq!(
+            reached(&mut peers[7..], 1).await,
+            0,
+            "its task has not yielded"
+        );
+        settle().await;
+        assert_eq!(reached(&mut peers[7..], 2).await, MANY - 7);
+        Ok(())
+    })
+}
+
+/// One after the other would keep others from their turn, and who feeds it from feeding more.
+#[test]
+fn what_a_sink_has_fed_to_many_peers_is_written_behind_its_flush() -> Result {
+    in_virtual_time(async {
+        for (count, at_once) in [(15, 15), (16, 0), (40, 0)] {
+            let (mut sink, mut peers) = dealer_and_peers(quiet(), count).await?;
+            for _ in 0..2 * count {
+                sink.feed(Message::from("!")).await?;
+            }
+            assert!(poll!(sink.flush()).is_ready());
+            assert_eq!(reached(&mut peers, 2).await, at_once);
+            settle().await;
+            assert_eq!(reached(&mut peers, 2).await, count - at_once);
+        }
+        Ok(())
+    })
+}
+
+/// What is flushed meanwhile would cost a write for each again.
+#[test]
+fn while_a_burst_goes_to_many_peers_what_a_sink_has_fed_goes_with_it() -> Result {
+    in_virtual_time(async {
+        let (mut sink, mut peers) = dealer_and_peers(quiet(), 20).await?;
+        for _ in 0..19 {
+            sink.feed(Message::from("!")).await?;
+        }
+        sink.flush().await?;
+        sink.feed(Message::from("!")).await?;
+        sink.flush().await?;
+        assert_eq!(reached(&mut peers, 1).await, 0);
+        settle().await;
+        assert_eq!(reached(&mut peers, 1).await, 20);
+        Ok(())
+    })
+}
+
+#[test]
+fn over_few_peers_a_burst_begins_at_once_at_each() -> Result {
+    in_virtual_time(async {
+        let (dealer, mut peers) = dealer_and_peers(quiet(), 100).await?;
+        for _ in 0..100 {
+            dealer.send("!").await?;
+        }
+        assert_eq!(reached(&mut peers, 1).await, 100);
+        Ok(())
+    })
+}
+
+#[test]
+fn messages_that_do_not_follow_each_other_leave_at_once_to_many_peers_too() -> Result {
+    in_virtual_time(async {
+        let (dealer, mut peers) = dealer_and_peers(quiet(), MANY).await?;
+        for peer in &mut peers[..50] {
+            dealer.send("!").await?;
+            assert_eq!(frames_there(peer).await, 1);
+            advance(Duration::from_micros(100)).await;
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn large_messages_leave_at_once_to_many_peers_too() -> Result {
+    in_virtual_time(async {
+        let (dealer, mut peers) = dealer_and_peers(quiet(), MANY).await?;
+        for peer in &mut peers[..50] {
+            dealer.send(vec![b'!'; 4 << 10]).await?;
+            assert!(poll!(Box::pin(unconstrained(peer.frame()))).is_ready());
+        }
+        Ok(())
+    })
+}
+
+/// Sends one message to each of so many peers, of which some go then, and demands that the others get theirs.
+async fn others_are_reached(count: usize, gone: &[usize]) -> Result {
+    let (dealer, mut peers) = dealer_and_peers(quiet(), count).await?;
+    for _ in 0..count {
+        dealer.send("!").await?;
+    }
+    for index in gone.iter().rev() {
+        peers.remove(*index);
+    }
+    settle().await;
+    let others = count - gone.len();
+    assert_eq!(reached(&mut peers, 1).await, others, "without {gone:?}");
+    Ok(())
+}
+
+#[test]
+fn a_burst_over_many_peers_is_written_whichever_of_them_goes() -> Result {
+    in_virtual_time(async {
+        for gone in [0, 7, 8, 50, MANY - 1] {
+            others_are_reached(MANY, &[gone]).await?;
+        }
+        Ok(())
+    })
+}
+
+/// Drivers are woken of the first nine, and of each 64th behind them: all that could lead.
+#[test]
+fn a_burst_over_many_peers_is_written_though_all_go_who_would_lead() -> Result {
+    in_virtual_time(async {
+        let gone: Vec<_> = (0..9).chain((70..1_000).step_by(64)).collect();
+        others_are_reached(1_000, &gone).await
+    })
+}
+
+#[test]
+fn a_burst_over_many_peers_is_written_before_its_socket_ends() -> Result {
+    in_virtual_time(async {
+        let (dealer, mut peers) = dealer_and_peers(quiet(), MANY).await?;
+        for _ in 0..MANY {
+            dealer.send("!").await?;
+        }
+        let closed = tokio::spawn(dealer.close(Duration::from_secs(1)));
+        settle().await;
+        assert_eq!(reached(&mut peers, 1).await, MANY);
+        drop(peers);
+        assert_eq!(closed.await?.unsent, 0);
+        Ok(())
+    })
+}
+
+#[test]
+fn while_a_burst_over_many_peers_is_written_others_have_their_turns() -> Result {
+    in_virtual_time(async {
+        let (dealer, mut peers) = dealer_and_peers(quiet(), MANY).await?;
+        for _ in 0..MANY {
+            dealer.send("!").await?;
+        }
+        assert_eq!(reached(&mut peers, 1).await, 7);
+        for _ in 0..3 {
+            yield_now().await;
+            let written = reached(&mut peers, 1).await;
+            assert!((1..=32).contains(&written), "{written} in a turn");
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn an_answer_leaves_at_once_while_a_burst_goes_to_many_peers() -> Result {
+    in_virtual_time(async {
+        let (dealer, mut peers) = dealer_and_peers(quiet(), MANY).await?;
+        for _ in 0..MANY - 1 {
+            dealer.send("!").await?;
+        }
+        let last = &mut peers[MANY - 1];
+        ask(last, 1).await?;
+        dealer.recv().await?;
+        dealer.send("!").await?;
+        assert_eq!(frames_there(last).await, 1, "it is no part of it");
+        let eighth = &mut peers[7];
+        ask(eighth, 1).await?;
+        dealer.recv().await?;
+        for _ in 0..8 {
+            dealer.send("!").await?;
+        }
+        assert_eq!(frames_there(eighth).await, 2, "it is listed, and was asked");
+        Ok(())
+    })
+}
+
+/// As it would be dropped, or hold others up, what comes next has room as it would have with few peers.
+#[test]
+fn a_message_that_fills_its_queue_leaves_at_once_to_many_peers_too() -> Result {
+    in_virtual_time(async {
+        let options = quiet().send_high_water_mark(1);
+        let (dealer, mut peers) = dealer_and_peers(options, MANY).await?;
+        for _ in 0..50 {
+            dealer.send("!").await?;
+        }
+        assert_eq!(reached(&mut peers, 1).await, 50);
+        Ok(())
+    })
+}
+
+#[test]
+fn a_place_that_was_reserved_is_no_way_past_a_burst() -> Result {
+    in_virtual_time(async {
+        let (dealer, mut peers) = dealer_and_peers(quiet(), MANY).await?;
+        for _ in 0..MANY {
+            dealer.reserve().await?.send("!")?;
+        }
+        assert_eq!(reached(&mut peers, 1).await, 7);
+        settle().await;
+        assert_eq!(reached(&mut peers, 1).await, MANY - 7);
+        Ok(())
+    })
+}
+
+/// The first driver that has a turn leads, and not that of the first that is listed.
+#[test]
+fn a_burst_is_written_where_the_runtime_of_some_peers_stands_still() -> Result {
+    let dealer = Dealer::with_options(quiet())?;
+    let (name, other) = (memory_name(), memory_name());
+    let at_rest = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    // To seven a message is written alone, and the eighth is listed.
+    let held_up = at_rest.block_on(async {
+        dealer.bind(format!("memory://{other}").as_str()).await?;
+        let mut peers = Vec::new();
+        for _ in 0..8 {
+            peers.push(Peer::shaken(dial(&other)?, "DEALER", 1).await?);
+        }
+        settle().await;
+        Result::Ok(peers)
+    })?;
+    in_virtual_time(async {
+        dealer.bind(format!("memory://{name}").as_str()).await?;
+        let mut peers = Vec::new();
+        for _ in 0..MANY {
+            peers.push(Peer::shaken(dial(&name)?, "DEALER", 1).await?);
+        }
+        settle().await;
+        for _ in 0..8 + MANY {
+            dealer.send("!").await?;
+        }
+        settle().await;
+        assert_eq!(reached(&mut peers, 1).await, MANY);
+        drop((dealer, held_up));
+        at_rest.shutdown_background();
+        Ok(())
+    })
+}
