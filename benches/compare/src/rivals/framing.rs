@@ -23,8 +23,13 @@ pub(super) struct Incoming {
 
 impl Incoming {
     pub(super) fn new() -> Self {
+        Self::of(READ)
+    }
+
+    /// So many octets are read at once.
+    pub(super) fn of(octets: usize) -> Self {
         Self {
-            octets: vec![0; READ],
+            octets: vec![0; octets],
             filled: 0,
         }
     }

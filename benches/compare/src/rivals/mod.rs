@@ -6,6 +6,7 @@ mod model;
 mod omq;
 mod pushsub;
 mod raw;
+mod raw_crowd;
 mod raw_std;
 mod rzmq;
 mod service;
@@ -239,6 +240,9 @@ macro_rules! of_rival {
             Self::RawCt | Self::RawMt if inproc => {
                 flavour.run($function::<tokio_channel::Socket>($($argument),*))
             }
+            Self::RawCt if matches!($row.work, Work::Gather(_)) => {
+                flavour.run($function::<raw_crowd::Socket>($($argument),*))
+            }
             Self::RawCt | Self::RawMt => flavour.run($function::<raw::Socket>($($argument),*)),
             Self::Model => flavour.run($function::<model::Socket>($($argument),*)),
         }
@@ -326,6 +330,7 @@ impl Rival {
         let asks = matches!(row.work, Work::Ask(_));
         let devices = matches!(row.work, Work::Device(_) | Work::Chain(_));
         let flows = row.work == Work::Flow;
+        let gathers = matches!(row.work, Work::Gather(_));
         let parts = row.content == Content::Parts;
         match self {
             Self::RawStd | Self::RawCt | Self::RawMt | Self::Model if parts => false,
@@ -344,7 +349,7 @@ impl Rival {
             #[cfg(feature = "rpc")]
             Self::Tarpc | Self::Tonic => asks && row.transport == Transport::Tcp,
             Self::RawStd => !inproc && (flows || asks || matches!(row.work, Work::Publish(_))),
-            Self::RawCt => flows || asks || devices || row.is_idle(),
+            Self::RawCt => flows || asks || devices || gathers || row.is_idle(),
             Self::RawMt => flows || asks || devices,
             Self::Model => !inproc && (flows || asks),
             _ => true,
