@@ -14,6 +14,7 @@ use std::time::Instant;
 use bytes::BytesMut;
 use futures::task::{ArcWake, waker_ref};
 use tokio::io::AsyncWrite;
+use tokio::runtime::{self, Handle, RuntimeFlavor};
 use tokio::time;
 
 use super::Settings;
@@ -44,6 +45,19 @@ const COMMANDS_A_TURN: usize = 256;
 /// it is told to, and an end where a peer that takes nothing more goes on sending.
 const LAST_OCTETS: usize = 16 << 20;
 
+/// A runtime of one thread, which all its tasks share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Home(runtime::Id);
+
+impl Home {
+    /// That of the present task, if it is of one thread.
+    pub(crate) fn here() -> Option<Self> {
+        let handle = Handle::try_current().ok()?;
+        let one_thread = handle.runtime_flavor() == RuntimeFlavor::CurrentThread;
+        one_thread.then(|| Self(handle.id()))
+    }
+}
+
 /// A live connection.
 pub(crate) struct Wired {
     pub(super) pipe: PipeId,
@@ -54,6 +68,7 @@ pub(crate) struct Wired {
     reader: Mutex<Reader>,
     /// Wakes the driver.
     driver: Bell,
+    pub(super) home: Option<Home>,
     /// PINGs that came, and octets that were written, both roughly: who asks
     /// and asks and never reads the answers is told by them.
     pings: AtomicU64,
@@ -150,6 +165,7 @@ impl Wired {
                 messages: Vec::new(),
             }),
             driver: Bell::new(),
+            home: Home::here(),
             pings: AtomicU64::new(0),
             asked: AtomicU32::new(0),
             written: AtomicU64::new(0),

@@ -50,6 +50,7 @@ use crate::zmtp::Peer;
 pub(crate) use crate::transport::WireName;
 pub(crate) use crate::zmtp::Metadata;
 pub(crate) use dial::dial;
+pub(crate) use link::Home;
 pub(crate) use listen::{Bound, Listener, adopt, bind, listen};
 pub(crate) use port::{
     Attach, Duties, Left, Phase, PipeId, Port, Subscription, Taken, Writer, encode_pong,
@@ -142,9 +143,12 @@ impl Link {
         }
     }
 
-    /// Whether what is sent through it is written to a wire.
-    pub(crate) fn is_wired(&self) -> bool {
-        matches!(self, Self::Wired(_))
+    /// Where its driver has its turns, if it writes to a wire and that is one thread.
+    pub(crate) fn home(&self) -> Option<Home> {
+        match self {
+            Self::Wired(wired) => wired.home,
+            Self::Joined(_) => None,
+        }
     }
 
     /// Wakes the driver, which looks at everything.

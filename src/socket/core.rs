@@ -126,14 +126,13 @@ impl Core {
 
     /// Writes what was fed.
     pub(super) fn flush_fed(&self) {
-        let mut state = self.state.lock();
-        let woken = state.spread_fed();
-        let mut next = state.next_fed();
-        drop(state);
-        woken.iter().for_each(Link::wake);
-        while let Some((link, more)) = next {
+        let mut more = true;
+        while more {
+            let mut state = self.state.lock();
+            let Some(link) = state.next_fed() else { return };
+            more = !state.fed.is_empty();
+            drop(state);
             link.flush_now(Writer::Flush);
-            next = more.then(|| self.state.lock().next_fed()).flatten();
         }
     }
 

@@ -115,8 +115,9 @@ impl Departure {
         match self.owed {
             _ if !self.flushing && leaves == Leaves::WithFlush && self.fed => usize::MAX,
             _ if !self.flushing => 0,
-            0 if self.asked || self.answers => 0,
+            0 if self.asked || self.answers || self.listed => 0,
             0 => usize::MAX,
+            _ if self.listed => 0,
             owed if self.gathered == 0 => owed as usize,
             // Who makes the last of a share writes it.
             owed => {
@@ -159,6 +160,7 @@ impl Departure {
         leaves: Leaves,
         accepted: u64,
         fills: impl Fn() -> bool,
+        full: impl Fn() -> bool,
         now: impl Fn() -> Instant,
     ) -> bool {
         let lone = !self.flushing;
@@ -171,8 +173,8 @@ impl Departure {
         let answers = std::mem::take(&mut self.asked);
         self.answers = answers && lone;
         if !lone {
-            // An answer waits for no leader.
-            return fills() || (answers && self.listed);
+            // Neither an answer nor what is the last that has room waits for a leader.
+            return fills() || (self.listed && (answers || full()));
         }
         self.flushing = true;
         self.burst.began = accepted;
@@ -186,8 +188,8 @@ impl Departure {
     fn answered(&mut self, lone: bool, fills: bool, now: impl Fn() -> Instant) -> bool {
         self.owed -= 1;
         if !lone && self.gathered == 0 {
-            // The writer that is on its way takes them with it.
-            return fills;
+            // The writer that is on its way takes them with it, unless it is a leader and this the last.
+            return fills || (self.listed && self.owed == 0);
         }
         self.flushing = true;
         self.gathered += 1;
@@ -249,11 +251,8 @@ impl Departure {
         self.flushing && self.burst.began == accepted && !self.answers && !self.deferred
     }
 
-    /// A leader is to write what waits, of which the last is that of so many messages ever. Returns whether
-    /// it is to be listed for that.
-    pub(super) fn is_led(&mut self, accepted: u64) -> bool {
-        self.flushing = true;
-        self.burst.began = accepted;
+    /// A leader is to write what waits. Returns whether it is to be listed for that.
+    pub(super) fn is_led(&mut self) -> bool {
         !std::mem::replace(&mut self.listed, true)
     }
 
@@ -347,7 +346,7 @@ mod tests {
                 departure.followed();
                 continue;
             }
-            departure.queued(Leaves::AtOnce, accepted as u64, || false, || time);
+            departure.queued(Leaves::AtOnce, accepted as u64, || false, || false, || time);
             if departure.is_written(true) {
                 shares.push(std::mem::take(&mut waiting));
             }
@@ -380,13 +379,19 @@ mod tests {
         let mut departure = Departure::default();
         let mut time = Instant::now();
         departure.asked(30, || time);
-        departure.queued(Leaves::AtOnce, 1, || false, || time);
+        departure.queued(Leaves::AtOnce, 1, || false, || false, || time);
         let followers = departure.followers(Leaves::AtOnce);
         for _ in 0..followers {
             departure.followed();
         }
         time += Duration::from_millis(1);
-        departure.queued(Leaves::AtOnce, 2 + followers as u64, || false, || time);
+        departure.queued(
+            Leaves::AtOnce,
+            2 + followers as u64,
+            || false,
+            || false,
+            || time,
+        );
         assert!(departure.is_written(true), "after {followers} more");
     }
 
@@ -394,10 +399,10 @@ mod tests {
     fn is_led_behind(messages: u64, turns: u64) -> bool {
         let mut departure = Departure::default();
         let queued = |departure: &mut Departure, accepted| {
-            departure.queued(Leaves::AtOnce, accepted, || false, Instant::now)
+            departure.queued(Leaves::AtOnce, accepted, || false, || false, Instant::now)
         };
         assert!(queued(&mut departure, 1) && departure.begins_with(1));
-        assert!(departure.is_led(1), "it is listed");
+        assert!(departure.is_led(), "it is listed");
         departure.is_led_no_more(turns, messages);
         departure.is_taken(Writer::Leader);
         assert!(departure.is_written(true), "its driver need not look");
@@ -415,5 +420,18 @@ mod tests {
     fn who_gets_a_burst_in_each_turn_is_written_by_its_driver() {
         assert!(!is_led_behind(9, 1));
         assert!(!is_led_behind(100, 10));
+    }
+
+    #[test]
+    fn the_last_of_several_answers_waits_for_no_leader() {
+        let mut departure = Departure::default();
+        let now = Instant::now();
+        let queued = |departure: &mut Departure, accepted| {
+            departure.queued(Leaves::AtOnce, accepted, || false, || false, || now)
+        };
+        assert!(queued(&mut departure, 1) && departure.is_led());
+        departure.asked(2, || now);
+        assert!(!queued(&mut departure, 2));
+        assert!(queued(&mut departure, 3));
     }
 }

@@ -58,8 +58,8 @@ pub(super) enum Lacking {
 /// Links that wait for this task to write.
 pub(super) struct Flush {
     links: Links,
-    /// Their drivers are to write, for others too.
-    woken: Vec<Link>,
+    /// Its driver is to write, for others too.
+    leader: Option<Link>,
     pub(super) leaves: Leaves,
     /// What went to one peer, or to all who want it, may be followed there.
     pub(super) allows: bool,
@@ -75,7 +75,7 @@ impl Flush {
     pub(super) const fn new(leaves: Leaves) -> Self {
         Self {
             links: Links::None,
-            woken: Vec::new(),
+            leader: None,
             leaves,
             allows: false,
         }
@@ -99,9 +99,9 @@ impl Flush {
         };
     }
 
-    /// A driver is to be woken, which may lead.
-    pub(super) fn wake(&mut self, link: Link) {
-        self.woken.push(link);
+    /// A driver is to be woken, which leads.
+    pub(super) fn wake(&mut self, leader: Link) {
+        self.leader = Some(leader);
     }
 
     #[inline]
@@ -127,7 +127,7 @@ impl Flush {
             Links::One(link) => link.flush_now(Writer::Sender),
             Links::Many(links) => links.iter().for_each(|link| link.flush_now(Writer::Sender)),
         }
-        self.woken.iter().for_each(Link::wake);
+        self.leader.inspect(Link::wake);
     }
 }
 
@@ -157,13 +157,13 @@ impl State {
         at_once
     }
 
-    /// The next link to write because a sink is flushed, and whether there may be more.
-    pub(super) fn next_fed(&mut self) -> Option<(Link, bool)> {
+    /// The next link to write because a sink is flushed.
+    pub(super) fn next_fed(&mut self) -> Option<Link> {
         while let Some(id) = self.fed.pop() {
             let Some(pipe) = self.pipe(id) else { continue };
             pipe.departure.is_fed_no_more();
-            if let Some(link) = pipe.link.clone() {
-                return Some((link, !self.fed.is_empty()));
+            if let Some(link) = &pipe.link {
+                return Some(link.clone());
             }
         }
         None

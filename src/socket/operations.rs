@@ -375,8 +375,8 @@ macro_rules! sending_socket {
 
         /// What is fed leaves with the next flush, in one write for each peer, at the latest
         /// when it fills a write or the queue. Flushing waits until the last message is
-        /// accepted, not until it is written; to 16 peers or more that is done behind it. Who feeds
-        /// without ever having to wait yields now and then all the same.
+        /// accepted, not until it is written. Who feeds without ever having to wait yields now and
+        /// then all the same.
         impl Sink<Message> for $socket {
             type Error = SendError;
 

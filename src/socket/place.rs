@@ -412,13 +412,21 @@ impl Pipe {
         let link = self.link.as_ref()?;
         let (outgoing, accepted) = (&self.outgoing, self.sent.accepted);
         let fills = || outgoing.fills_a_write(FLUSH_AT);
-        let flushes = self.departure.queued(leaves, accepted, fills, now);
+        let full = || !outgoing.has_room();
+        let flushes = self.departure.queued(leaves, accepted, fills, full, now);
         flushes.then(|| link.clone())
     }
 
     /// Whether the message that was queued last begins a burst, and its sender is to write it.
     pub(super) fn begins(&self) -> bool {
         self.departure.begins_with(self.sent.accepted)
+    }
+
+    /// A leader is to write what waits. Returns whether it is to be listed for that.
+    pub(super) fn is_led(&mut self) -> bool {
+        // Who sends more looks whether that may wait too.
+        self.allowance = Allowance::default();
+        self.departure.is_led()
     }
 
     /// Whether messages wait, and nothing else, which are fewer octets than this, and others have room.

@@ -330,13 +330,13 @@ impl Port for Core {
         let mut state = self.state.lock();
         Duties {
             reads: state.claim_readable(id),
-            leads: state.spread.is_led_by(id, now),
+            leads: state.spread.is_led_by(id),
         }
     }
 
     fn lead(&self, id: PipeId) -> bool {
         let begun = now();
-        let share = self.state.lock().spread.waited(begun) / 4;
+        let share = self.state.lock().spread.share(begun);
         loop {
             let links = self.state.lock().next_led();
             links.iter().for_each(|link| link.flush_now(Writer::Leader));

@@ -1,9 +1,12 @@
 //! One direction of a proxy: takes from a source when the sink has room.
 
 use std::fmt::Display;
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
 use futures::{Sink, SinkExt, Stream, StreamExt};
+use tokio::task::unconstrained;
 
 use super::handle::{Phase, Traffic};
 use super::tap::Tap;
@@ -97,7 +100,9 @@ where
         K: Sink<Message, Error: Display> + Unpin,
     {
         for _ in 0..BATCH {
-            let Poll::Ready(room) = sink.poll_ready_unpin(context) else {
+            // A step is taken for what is received: that the turn of this task is over is no want of room.
+            let room = unconstrained(poll_fn(|context| sink.poll_ready_unpin(context)));
+            let Poll::Ready(room) = pin!(room).poll(context) else {
                 self.rest(source);
                 return Turn::Blocked;
             };
