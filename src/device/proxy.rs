@@ -26,6 +26,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures::{Sink, Stream};
+use tokio::task::coop::has_budget_remaining;
 
 pub use self::handle::{Captured, ProxyHandle, ProxyStats, Traffic};
 use self::handle::{Phase, Shared};
@@ -173,15 +174,20 @@ where
             capture: tapped.unwrap_or_default(),
         });
         let finishing = phase == Phase::Finishing;
-        let is_over = |turn: &Turn| *turn == Turn::Ended || finishing && *turn == Turn::Idle;
-        if turns.iter().all(is_over) {
+        // Where the turn of the task is used up, a side that seems to have nothing may have more.
+        let cut_short = !has_budget_remaining();
+        let is_idle = |turn: &Turn| finishing && *turn == Turn::Idle && !cut_short;
+        if turns
+            .iter()
+            .all(|turn| *turn == Turn::Ended || is_idle(turn))
+        {
             return Poll::Ready(());
         }
         let (messages, octets) = self.received();
         if messages != before.0 {
             looks.note((octets - before.1) as usize, (messages - before.0) as usize);
         }
-        if turns.contains(&Turn::Busy) {
+        if turns.contains(&Turn::Busy) || finishing && cut_short {
             // Both directions had their batch: others in this task's runtime have theirs.
             context.waker().wake_by_ref();
         } else if looks.again() {
