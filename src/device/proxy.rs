@@ -188,7 +188,7 @@ where
             looks.note((octets - before.1) as usize, (messages - before.0) as usize);
         }
         if turns.contains(&Turn::Busy) || finishing && cut_short {
-            // Both directions had their batch: others in this task's runtime have theirs.
+            // There may be more at once: others in this task's runtime have their turn first.
             context.waker().wake_by_ref();
         } else if looks.again() {
             wake_behind_others(context);

@@ -68,6 +68,7 @@ pub(crate) struct Wired {
     reader: Mutex<Reader>,
     /// Wakes the driver.
     driver: Bell,
+    /// Where that has its turns.
     pub(super) home: Option<Home>,
     /// PINGs that came, and octets that were written, both roughly: who asks
     /// and asks and never reads the answers is told by them.
