@@ -114,10 +114,9 @@ impl Departure {
     pub(super) fn followers(&self, leaves: Leaves) -> usize {
         match self.owed {
             _ if !self.flushing && leaves == Leaves::WithFlush && self.fed => usize::MAX,
-            _ if !self.flushing => 0,
-            0 if self.asked || self.answers || self.listed => 0,
+            _ if !self.flushing || self.listed => 0,
+            0 if self.asked || self.answers => 0,
             0 => usize::MAX,
-            _ if self.listed => 0,
             owed if self.gathered == 0 => owed as usize,
             // Who makes the last of a share writes it.
             owed => {
@@ -160,7 +159,6 @@ impl Departure {
         leaves: Leaves,
         accepted: u64,
         fills: impl Fn() -> bool,
-        full: impl Fn() -> bool,
         now: impl Fn() -> Instant,
     ) -> bool {
         let lone = !self.flushing;
@@ -173,8 +171,8 @@ impl Departure {
         let answers = std::mem::take(&mut self.asked);
         self.answers = answers && lone;
         if !lone {
-            // Neither an answer nor what is the last that has room waits for a leader.
-            return fills() || (self.listed && (answers || full()));
+            // An answer waits for no leader.
+            return fills() || (self.listed && answers);
         }
         self.flushing = true;
         self.burst.began = accepted;
@@ -249,6 +247,11 @@ impl Departure {
     /// Whether the last of so many messages ever begins a burst, and its sender is to write it.
     pub(super) fn begins_with(&self, accepted: u64) -> bool {
         self.flushing && self.burst.began == accepted && !self.answers && !self.deferred
+    }
+
+    /// It stands in the list of those that a leader writes.
+    pub(super) fn is_listed(&self) -> bool {
+        self.listed
     }
 
     /// A leader is to write what waits. Returns whether it is to be listed for that.
@@ -346,7 +349,7 @@ mod tests {
                 departure.followed();
                 continue;
             }
-            departure.queued(Leaves::AtOnce, accepted as u64, || false, || false, || time);
+            departure.queued(Leaves::AtOnce, accepted as u64, || false, || time);
             if departure.is_written(true) {
                 shares.push(std::mem::take(&mut waiting));
             }
@@ -379,19 +382,13 @@ mod tests {
         let mut departure = Departure::default();
         let mut time = Instant::now();
         departure.asked(30, || time);
-        departure.queued(Leaves::AtOnce, 1, || false, || false, || time);
+        departure.queued(Leaves::AtOnce, 1, || false, || time);
         let followers = departure.followers(Leaves::AtOnce);
         for _ in 0..followers {
             departure.followed();
         }
         time += Duration::from_millis(1);
-        departure.queued(
-            Leaves::AtOnce,
-            2 + followers as u64,
-            || false,
-            || false,
-            || time,
-        );
+        departure.queued(Leaves::AtOnce, 2 + followers as u64, || false, || time);
         assert!(departure.is_written(true), "after {followers} more");
     }
 
@@ -399,7 +396,7 @@ mod tests {
     fn is_led_behind(messages: u64, turns: u64) -> bool {
         let mut departure = Departure::default();
         let queued = |departure: &mut Departure, accepted| {
-            departure.queued(Leaves::AtOnce, accepted, || false, || false, Instant::now)
+            departure.queued(Leaves::AtOnce, accepted, || false, Instant::now)
         };
         assert!(queued(&mut departure, 1) && departure.begins_with(1));
         assert!(departure.is_led(), "it is listed");
@@ -427,7 +424,7 @@ mod tests {
         let mut departure = Departure::default();
         let now = Instant::now();
         let queued = |departure: &mut Departure, accepted| {
-            departure.queued(Leaves::AtOnce, accepted, || false, || false, || now)
+            departure.queued(Leaves::AtOnce, accepted, || false, || now)
         };
         assert!(queued(&mut departure, 1) && departure.is_led());
         departure.asked(2, || now);

@@ -411,9 +411,10 @@ impl Pipe {
         self.sent.accepted += 1;
         let link = self.link.as_ref()?;
         let (outgoing, accepted) = (&self.outgoing, self.sent.accepted);
-        let fills = || outgoing.fills_a_write(FLUSH_AT);
-        let full = || !outgoing.has_room();
-        let flushes = self.departure.queued(leaves, accepted, fills, full, now);
+        // What takes the last place waits for no leader: who comes next has none until it is written.
+        let led = self.departure.is_listed();
+        let fills = || outgoing.fills_a_write(FLUSH_AT) || led && !outgoing.has_room();
+        let flushes = self.departure.queued(leaves, accepted, fills, now);
         flushes.then(|| link.clone())
     }
 
