@@ -17,16 +17,28 @@ mod handle;
 mod lane;
 mod one_way;
 mod tap;
+/// Whether a sink has room. It takes no step of the turn of this task, as one is taken for what is received:
+/// that the turn is over would be taken for a want of room.
+fn poll_room<K>(sink: &mut K, context: &mut Context<'_>) -> Poll<Result<(), K::Error>>
+where
+    K: Sink<Message> + Unpin,
+{
+    let room = unconstrained(poll_fn(|context| sink.poll_ready_unpin(context)));
+    pin!(room).poll(context)
+}
+
 #[cfg(test)]
 mod tests;
 
 use std::fmt::{self, Display};
-use std::future::poll_fn;
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use futures::{Sink, Stream};
+use futures::{Sink, SinkExt, Stream};
 use tokio::task::coop::has_budget_remaining;
+use tokio::task::unconstrained;
 
 pub use self::handle::{Captured, ProxyHandle, ProxyStats, Traffic};
 use self::handle::{Phase, Shared};

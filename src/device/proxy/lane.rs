@@ -1,14 +1,12 @@
 //! One direction of a proxy: takes from a source when the sink has room.
 
 use std::fmt::Display;
-use std::future::{Future as _, poll_fn};
-use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
 use futures::{Sink, SinkExt, Stream, StreamExt};
-use tokio::task::unconstrained;
 
 use super::handle::{Phase, Traffic};
+use super::poll_room;
 use super::tap::Tap;
 use crate::message::Message;
 
@@ -100,9 +98,7 @@ where
         K: Sink<Message, Error: Display> + Unpin,
     {
         for _ in 0..BATCH {
-            // A step is taken for what is received: that the turn of this task is over is no want of room.
-            let room = unconstrained(poll_fn(|context| sink.poll_ready_unpin(context)));
-            let Poll::Ready(room) = pin!(room).poll(context) else {
+            let Poll::Ready(room) = poll_room(sink, context) else {
                 self.rest(source);
                 return Turn::Blocked;
             };

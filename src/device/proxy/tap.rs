@@ -1,13 +1,12 @@
 //! The capture of a proxy: copies for whoever watches, as far as there is room.
 
-use std::future::{Future as _, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures::{Sink, SinkExt};
-use tokio::task::unconstrained;
 
 use super::handle::Captured;
+use super::poll_room;
 use crate::message::Message;
 
 /// A sink that is given copies and never waited for.
@@ -31,9 +30,7 @@ impl Tap {
 
     /// Gives it a copy if it has room.
     pub(super) fn offer(&mut self, context: &mut Context<'_>, message: &Message) {
-        // That its task has had its turn does not mean that there is no room.
-        let ready = unconstrained(poll_fn(|context| self.sink.as_mut().poll_ready(context)));
-        let has_room = matches!(pin!(ready).poll(context), Poll::Ready(Ok(())));
+        let has_room = matches!(poll_room(&mut self.sink, context), Poll::Ready(Ok(())));
         if has_room && self.sink.as_mut().start_send(message.clone()).is_ok() {
             self.captured.taken += 1;
             self.unflushed = true;
