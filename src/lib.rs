@@ -64,6 +64,7 @@ mod socket;
 mod sync;
 pub mod testing;
 mod transport;
+mod turns;
 #[cfg(feature = "zeromq")]
 pub mod zeromq;
 mod zmtp;

@@ -6,14 +6,14 @@
 //! vain the receiver sleeps, and looks again after some more have come.
 
 use std::mem;
-use std::pin::pin;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::Context;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::{task, time};
+use tokio::task;
+
+use crate::turns::time_is_real;
 
 /// How long is looked for the next: twice the time in which a peer on the same machine answers that has
 /// to be woken up itself.
@@ -198,19 +198,6 @@ impl Place {
         }
         taken.is_ok()
     }
-}
-
-/// Wakes this task when all that is ready has had its turn, the future of a `block_on` included, which
-/// may be who sends: it comes behind the tasks that wake each other.
-pub(crate) fn wake_behind_others(context: &mut Context<'_>) {
-    let _ = pin!(task::yield_now()).poll(context);
-}
-
-/// Whether the runtime's clock is that of the system: a clock that is paused, or was, is another.
-pub(crate) fn time_is_real() -> bool {
-    let before = Instant::now();
-    let now = time::Instant::now().into_std();
-    before <= now && now <= Instant::now()
 }
 
 #[cfg(test)]

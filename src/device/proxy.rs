@@ -45,8 +45,9 @@ use self::handle::{Phase, Shared};
 use self::lane::{Lane, Turn};
 pub use self::one_way::{Receiving, Sending};
 pub(super) use self::tap::Tap;
-use crate::looks::{Looks, wake_behind_others};
+use crate::looks::Looks;
 use crate::message::Message;
+use crate::turns::wake_behind_others;
 
 /// Moves every message of its front to its back, and every message of its back
 /// to its front, until it is told to end.

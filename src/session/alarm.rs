@@ -22,9 +22,9 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::time::{self, Sleep, sleep_until};
 
-use crate::looks::time_is_real;
 use crate::sync::AtomicWaker;
 use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::turns::time_is_real;
 
 /// How long the thread waits for the next alarm when there is none.
 const IDLE: Duration = Duration::from_secs(1);

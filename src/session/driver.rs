@@ -3,6 +3,7 @@
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::task::unconstrained;
 use tokio::time::Instant;
@@ -16,8 +17,8 @@ use super::port::Writer;
 use super::stall::Stall;
 use super::{Link, Settings};
 use crate::error::LinkError;
-use crate::looks::wake_behind_others;
 use crate::options::ConnectionOptions;
+use crate::turns::wake_to_go_on;
 use crate::zmtp::Command;
 
 /// Drives a link until it ends, however it ends, and tells the port.
@@ -149,8 +150,10 @@ impl WiredTurns {
         self.link.register_driver(context.waker());
         let duties = self.link.port.claim(self.link.pipe);
         let mut writer = Writer::Driver;
-        if duties.leads && self.lead(context) {
-            wake_behind_others(context);
+        if duties.leads
+            && let Some(others) = self.lead(context)
+        {
+            wake_to_go_on(context, others);
             // Its own burst is let grow no more: it would take two turns for one of who sends.
             writer = Writer::Leader;
         }
@@ -186,11 +189,14 @@ impl WiredTurns {
         Poll::Pending
     }
 
-    /// Writes for others, which costs nothing of what the link may do in its turn. Returns whether it is to go
-    /// on in another.
-    fn lead(&self, context: &mut Context<'_>) -> bool {
+    /// Writes for others, which costs nothing of what the link may do in its turn. If it is to go on in another,
+    /// returns how much time others had before this.
+    fn lead(&self, context: &mut Context<'_>) -> Option<Duration> {
         let lead = unconstrained(async { self.link.port.lead(self.link.pipe) });
-        pin!(lead).poll(context) == Poll::Ready(true)
+        match pin!(lead).poll(context) {
+            Poll::Ready(others) => others,
+            Poll::Pending => None,
+        }
     }
 
     /// Takes what a peer that went has left on the wire, and gives one that is left what its wire takes.

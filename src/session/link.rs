@@ -14,7 +14,6 @@ use std::time::Instant;
 use bytes::BytesMut;
 use futures::task::{ArcWake, waker_ref};
 use tokio::io::AsyncWrite;
-use tokio::runtime::{self, Handle, RuntimeFlavor};
 use tokio::time;
 
 use super::Settings;
@@ -26,12 +25,12 @@ use super::reading::Reading;
 use super::stall::Intake;
 use crate::context::Budget;
 use crate::error::LinkError;
-use crate::looks::wake_behind_others;
 use crate::message::Message;
 use crate::pipe::{Batch, Fate};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use crate::transport::{Wire, WriteHalf};
+use crate::turns::{Home, wake_behind_others};
 use crate::zmtp::{Command, Peer};
 
 /// Slices in one vectored write.
@@ -44,19 +43,6 @@ const COMMANDS_A_TURN: usize = 256;
 /// Octets that are read of what a peer has left that went, roughly: more than a kernel keeps for it unless
 /// it is told to, and an end where a peer that takes nothing more goes on sending.
 const LAST_OCTETS: usize = 16 << 20;
-
-/// A runtime of one thread, which all its tasks share.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Home(runtime::Id);
-
-impl Home {
-    /// That of the present task, if it is of one thread.
-    pub(crate) fn here() -> Option<Self> {
-        let handle = Handle::try_current().ok()?;
-        let one_thread = handle.runtime_flavor() == RuntimeFlavor::CurrentThread;
-        one_thread.then(|| Self(handle.id()))
-    }
-}
 
 /// A live connection.
 pub(crate) struct Wired {

@@ -45,12 +45,12 @@ use inproc::Joined;
 use link::Wired;
 
 use crate::transport::Wire;
+use crate::turns::Home;
 use crate::zmtp::Peer;
 
 pub(crate) use crate::transport::WireName;
 pub(crate) use crate::zmtp::Metadata;
 pub(crate) use dial::dial;
-pub(crate) use link::Home;
 pub(crate) use listen::{Bound, Listener, adopt, bind, listen};
 pub(crate) use port::{
     Attach, Duties, Left, Phase, PipeId, Port, Subscription, Taken, Writer, encode_pong,
@@ -143,7 +143,7 @@ impl Link {
         }
     }
 
-    /// Where its driver has its turns, if it writes to a wire and that is one thread.
+    /// Where its driver has its turns, if it writes to a wire.
     pub(crate) fn home(&self) -> Option<Home> {
         match self {
             Self::Wired(wired) => wired.home,

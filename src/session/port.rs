@@ -187,9 +187,9 @@ pub(crate) trait Port: Send + Sync {
     /// What the driver is to do: takes the link off the list of the readable ones.
     fn claim(&self, pipe: PipeId) -> Duties;
 
-    /// Writes for pipes over which a burst spreads, as their leader, so many in a turn. Returns whether
-    /// there are more.
-    fn lead(&self, pipe: PipeId) -> bool;
+    /// Writes for pipes over which a burst spreads, as their leader, so many in a turn. If there are more,
+    /// returns how much time others had since its last.
+    fn lead(&self, pipe: PipeId) -> Option<Duration>;
 
     /// Whether the link is left unread because its pipe is full.
     fn is_paused(&self, pipe: PipeId) -> bool;

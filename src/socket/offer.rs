@@ -58,8 +58,8 @@ pub(super) enum Lacking {
 /// Links that wait for this task to write.
 pub(super) struct Flush {
     links: Links,
-    /// Its driver is to write, for others too.
-    leader: Option<Link>,
+    /// Their drivers are woken.
+    woken: [Option<Link>; 2],
     pub(super) leaves: Leaves,
     /// What went to one peer, or to all who want it, may be followed there.
     pub(super) allows: bool,
@@ -75,7 +75,7 @@ impl Flush {
     pub(super) const fn new(leaves: Leaves) -> Self {
         Self {
             links: Links::None,
-            leader: None,
+            woken: [None, None],
             leaves,
             allows: false,
         }
@@ -99,9 +99,10 @@ impl Flush {
         };
     }
 
-    /// A driver is to be woken, which leads.
-    pub(super) fn wake(&mut self, leader: Link) {
-        self.leader = Some(leader);
+    /// Its driver is to be woken: the one that leads, and one that is woken behind it.
+    pub(super) fn wake(&mut self, link: Link) {
+        let [first, second] = &mut self.woken;
+        *(if first.is_none() { first } else { second }) = Some(link);
     }
 
     #[inline]
@@ -127,7 +128,7 @@ impl Flush {
             Links::One(link) => link.flush_now(Writer::Sender),
             Links::Many(links) => links.iter().for_each(|link| link.flush_now(Writer::Sender)),
         }
-        self.leader.inspect(Link::wake);
+        self.woken.iter().flatten().for_each(Link::wake);
     }
 }
 

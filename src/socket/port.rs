@@ -12,6 +12,7 @@ use super::monitor::Event;
 use super::pattern::Pattern;
 use super::peer::PeerInfo;
 use super::receipt::now;
+use super::spread::share;
 use super::timekeeper::Afterwards;
 use crate::endpoint::Endpoint;
 use crate::error::{GivenUp, LinkError};
@@ -334,16 +335,16 @@ impl Port for Core {
         }
     }
 
-    fn lead(&self, id: PipeId) -> bool {
+    fn lead(&self, id: PipeId) -> Option<Duration> {
         let begun = now();
-        let share = self.state.lock().spread.share(begun);
+        let others = self.state.lock().spread.waited(begun);
         loop {
             let links = self.state.lock().next_led();
             links.iter().for_each(|link| link.flush_now(Writer::Leader));
             let now = now();
             let spread = &mut self.state.lock().spread;
-            if spread.is_over() || now.saturating_duration_since(begun) >= share {
-                return spread.ends_turn(id, now);
+            if spread.is_over() || now.saturating_duration_since(begun) >= share(others) {
+                return spread.ends_turn(id, now).then_some(others);
             }
         }
     }

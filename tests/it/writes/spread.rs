@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use pushsub::SendError;
 use tokio::time::advance;
 
 use super::*;
+use crate::support::on_two_workers;
 
 /// So many peers that a burst which goes to each in its turn has one message for each.
 const MANY: usize = 200;
@@ -238,6 +240,29 @@ fn a_burst_is_written_where_the_runtime_of_some_peers_stands_still() -> Result {
         assert_eq!(reached(&mut peers, 1).await, MANY);
         drop((dealer, held_up));
         at_rest.shutdown_background();
+        Ok(())
+    })
+}
+
+/// The thread of who sends is its own for as long as it likes; others are free.
+#[test]
+fn beside_other_threads_a_burst_is_written_while_who_sent_it_computes() -> Result {
+    on_two_workers(async {
+        let (dealer, mut peers) = dealer_and_peers(quiet(), MANY).await?;
+        let (all_have_it, computes) = std::sync::mpsc::channel();
+        let sender = tokio::spawn(async move {
+            for _ in 0..MANY {
+                dealer.send("!").await?;
+            }
+            let computed = computes.recv_timeout(Duration::from_secs(10));
+            Ok::<_, SendError>(computed.is_ok())
+        });
+        for peer in &mut peers {
+            peer.read(FRAME).await?;
+        }
+        // It fails where that has given up.
+        let _ = all_have_it.send(());
+        assert!(sender.await??, "it computed until all had theirs");
         Ok(())
     })
 }
