@@ -30,7 +30,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 
 /// What every layer may use, and what uses no layer.
 const VOCABULARY: &[&str] = &[
-    "context", "looks", "message", "endpoint", "options", "error", "sync", "property",
+    "context", "looks", "turns", "message", "endpoint", "options", "error", "sync", "property",
 ];
 
 /// Files and folders that take the time as an argument and do no IO.
