@@ -10,7 +10,7 @@ use futures::{Sink, Stream};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
-use super::proxy::{Proxy, ProxyHandle, ProxyStats, Receiving, Sending, Tap};
+use super::proxy::{Manner, Proxy, ProxyHandle, ProxyStats, Receiving, Sending, Tap};
 use crate::endpoint::{Endpoint, EndpointError, IntoEndpoint};
 use crate::error::{BindError, ConnectError, OptionsError};
 use crate::message::Message;
@@ -368,7 +368,13 @@ impl<F: Side, B: Side> DeviceBuilder<F, B> {
         let (front, fronts) = self.front.join::<F>(self.plaintext).await?;
         let (back, backs) = self.back.join::<B>(self.plaintext).await?;
         let (seen_front, seen_back) = (front.traffic(), back.traffic());
-        let proxy = Proxy::tapped(seen_front, seen_back, self.tap, F::rest, B::rest);
+        let proxy = Proxy::tapped(
+            seen_front,
+            seen_back,
+            self.tap,
+            &manner::<F>(),
+            &manner::<B>(),
+        );
         let handle = proxy.handle();
         tracing::info!(?fronts, ?backs, "the device runs");
         Ok(Device {
@@ -449,8 +455,19 @@ pub trait Side: sealed::Sealed + Clone + Send + Sync + 'static {
     #[doc(hidden)]
     fn rest(traffic: &mut Self::Traffic);
 
+    /// Whether a flush would write little to each of its peers.
+    #[doc(hidden)]
+    fn has_little(traffic: &Self::Traffic) -> bool;
+
     #[doc(hidden)]
     fn close(self, linger: Duration) -> impl Future<Output = Closed> + Send;
+}
+
+fn manner<S: Side>() -> Manner<S::Traffic> {
+    Manner {
+        rest: S::rest,
+        has_little: S::has_little,
+    }
 }
 
 mod sealed {
@@ -458,7 +475,7 @@ mod sealed {
 }
 
 macro_rules! side {
-    ($socket:ident as $traffic:ty, $wrap:expr, $attend:expr, $rest:expr) => {
+    ($socket:ident as $traffic:ty, $wrap:expr, $attend:expr, $rest:expr, $has_little:expr) => {
         impl sealed::Sealed for $socket {}
 
         impl Side for $socket {
@@ -486,6 +503,10 @@ macro_rules! side {
                 $rest(traffic);
             }
 
+            fn has_little(traffic: &$traffic) -> bool {
+                $has_little(traffic)
+            }
+
             async fn close(self, linger: Duration) -> Closed {
                 Self::close(self, linger).await
             }
@@ -496,7 +517,13 @@ macro_rules! side {
 /// A side that goes both ways, which is its own traffic.
 macro_rules! both_ways {
     ($socket:ident) => {
-        side!($socket as $socket, identity, $socket::attend, $socket::rest);
+        side!(
+            $socket as $socket,
+            identity,
+            $socket::attend,
+            $socket::rest,
+            $socket::has_fed_little
+        );
     };
 }
 
@@ -504,13 +531,15 @@ side!(
     Pull as Receiving<Pull>,
     Receiving::new,
     Pull::attend,
-    |traffic: &mut Receiving<Pull>| traffic.0.rest()
+    |traffic: &mut Receiving<Pull>| traffic.0.rest(),
+    |_: &_| false
 );
 side!(
     Push as Sending<Push>,
     Sending::new,
     |_: &mut Push| {},
-    |_| {}
+    |_: &mut _| {},
+    |traffic: &Sending<Push>| traffic.0.has_fed_little()
 );
 both_ways!(Router);
 both_ways!(Dealer);

@@ -42,6 +42,7 @@ use tokio::task::unconstrained;
 
 pub use self::handle::{Captured, ProxyHandle, ProxyStats, Traffic};
 use self::handle::{Phase, Shared};
+pub(super) use self::lane::Manner;
 use self::lane::{Lane, Turn};
 pub use self::one_way::{Receiving, Sending};
 pub(super) use self::tap::Tap;
@@ -84,8 +85,8 @@ use crate::turns::wake_behind_others;
 pub struct Proxy<F, B> {
     front: F,
     back: B,
-    forth: Lane<F>,
-    home: Lane<B>,
+    forth: Lane<F, B>,
+    home: Lane<B, F>,
     tap: Option<Tap>,
     handle: ProxyHandle,
     /// Dropped with the proxy or its `run`: tells those who wait for the end.
@@ -111,23 +112,23 @@ where
     /// A proxy between these two, yet to be run.
     #[must_use]
     pub fn new(front: F, back: B) -> Self {
-        Self::tapped(front, back, None, |_| {}, |_| {})
+        Self::tapped(front, back, None, &Manner::PLAIN, &Manner::PLAIN)
     }
 
-    /// As [`new`](Self::new), of sides that are told by these when they are not looked at for now.
+    /// As [`new`](Self::new), of sides that have these manners.
     pub(super) fn tapped(
         front: F,
         back: B,
         tap: Option<Tap>,
-        front_rests: fn(&mut F),
-        back_rests: fn(&mut B),
+        of_front: &Manner<F>,
+        of_back: &Manner<B>,
     ) -> Self {
         let shared = Arc::new(Shared::default());
         Self {
             front,
             back,
-            forth: Lane::new(front_rests),
-            home: Lane::new(back_rests),
+            forth: Lane::new(of_front, of_back),
+            home: Lane::new(of_back, of_front),
             tap,
             handle: ProxyHandle::new(Arc::clone(&shared)),
             ended: Ended(shared),
@@ -156,7 +157,9 @@ where
     /// # Cancel safety
     ///
     /// A dropped future ends the proxy at once: the sides are dropped with at
-    /// most one message that was taken in each direction.
+    /// most one message that was taken in each direction, and with what their
+    /// sinks were given and have not flushed, which the sockets of this crate
+    /// write all the same.
     pub async fn run(mut self) -> (F, B) {
         let mut looks = Looks::new();
         poll_fn(|context| self.poll_turn(context, &mut looks)).await;
@@ -171,9 +174,6 @@ where
 
     fn poll_turn(&mut self, context: &mut Context<'_>, looks: &mut Looks) -> Poll<()> {
         let phase = self.ended.0.begin_turn(context.waker());
-        if phase == Phase::Terminated {
-            return Poll::Ready(());
-        }
         let before = self.received();
         let (front, back, tap) = (&mut self.front, &mut self.back, &mut self.tap);
         let turns = [
@@ -190,10 +190,11 @@ where
         // Where the turn of the task is used up, a side that seems to have nothing may have more.
         let cut_short = !has_budget_remaining();
         let is_idle = |turn: &Turn| finishing && *turn == Turn::Idle && !cut_short;
-        if turns
+        let all_done = turns
             .iter()
-            .all(|turn| *turn == Turn::Ended || is_idle(turn))
-        {
+            .all(|turn| *turn == Turn::Ended || is_idle(turn));
+        // Terminated, it waits for no sink.
+        if all_done || phase == Phase::Terminated {
             return Poll::Ready(());
         }
         let (messages, octets) = self.received();

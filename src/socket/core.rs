@@ -124,6 +124,11 @@ impl Core {
         }
     }
 
+    /// Whether a flush would write little to each peer that was fed.
+    pub(super) fn has_fed_little(&self) -> bool {
+        self.state.lock().has_fed_little()
+    }
+
     /// Writes what was fed.
     pub(super) fn flush_fed(&self) {
         let mut more = true;

@@ -6,7 +6,7 @@
 //!  the first one behind a burst ────▶ the driver too: another burst is expected
 //!  answers to what was read at once ▶ who makes the last of them, or a quarter,
 //!                                    or one behind which the next would come late
-//!  what a sink is fed ──────────────▶ who flushes it
+//!  what a sink is fed ──────────────▶ who flushes it, or fills the queue
 //!  one of many first ones, to many ─▶ the leader of a burst that spreads
 //!  a whole write of it ─────────────▶ whoever made it one
 //! ```
@@ -152,7 +152,7 @@ impl Departure {
     }
 
     /// A message was queued, the last of so many ever. Returns whether the link is to be
-    /// flushed by who sent it, or listed for who flushes its sink.
+    /// flushed by who sent it, or listed for who flushes its sink, unless what waits `fills` what may.
     #[inline(always)]
     pub(super) fn queued(
         &mut self,
@@ -162,8 +162,8 @@ impl Departure {
         now: impl Fn() -> Instant,
     ) -> bool {
         let lone = !self.flushing;
-        if leaves == Leaves::WithFlush && lone && !fills() {
-            return !std::mem::replace(&mut self.fed, true);
+        if leaves == Leaves::WithFlush && lone {
+            return fills() || !std::mem::replace(&mut self.fed, true);
         }
         if self.owed > 0 {
             return self.answered(lone, fills(), now);
@@ -249,9 +249,10 @@ impl Departure {
         self.flushing && self.burst.began == accepted && !self.answers && !self.deferred
     }
 
-    /// It stands in the list of those that a leader writes.
-    pub(super) fn is_listed(&self) -> bool {
-        self.listed
+    /// Whether a message waits until another, which need not come, has it written: a leader, or who flushes a
+    /// sink.
+    pub(super) fn waits_for_another(&self, leaves: Leaves) -> bool {
+        self.listed || leaves == Leaves::WithFlush && !self.flushing
     }
 
     /// A leader is to write what waits. Returns whether it is to be listed for that.

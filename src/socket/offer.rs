@@ -46,6 +46,10 @@ impl Refusal {
     }
 }
 
+/// Messages that cost as much as the write that they share, or octets.
+const SHARE: usize = 64;
+const SHARE_OCTETS: usize = 4 << 10;
+
 /// What a message waits for that is not accepted.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lacking {
@@ -123,10 +127,14 @@ impl Flush {
 
     #[inline]
     pub(super) fn run(self) {
+        let writer = match self.leaves {
+            Leaves::AtOnce => Writer::Sender,
+            Leaves::WithFlush => Writer::Flush,
+        };
         match self.links {
             Links::None => {}
-            Links::One(link) => link.flush_now(Writer::Sender),
-            Links::Many(links) => links.iter().for_each(|link| link.flush_now(Writer::Sender)),
+            Links::One(link) => link.flush_now(writer),
+            Links::Many(links) => links.iter().for_each(|link| link.flush_now(writer)),
         }
         self.woken.iter().flatten().for_each(Link::wake);
     }
@@ -143,19 +151,27 @@ impl State {
     }
 
     fn list_fed_links(&mut self, mut flush: Flush) -> Flush {
-        let mut at_once = Flush::new(Leaves::AtOnce);
+        let mut enough = Flush::new(Leaves::WithFlush);
         for link in flush.take_links() {
-            // One that fills a write has a writer from now on.
             let id = link.pipe();
-            match self
-                .pipe(id)
-                .is_some_and(|pipe| pipe.departure.is_under_way())
-            {
-                true => at_once.add(Some(link)),
+            match self.pipe(id).is_some_and(|pipe| pipe.is_fed_enough()) {
+                true => enough.add(Some(link)),
                 false => self.fed.push(id),
             }
         }
-        at_once
+        enough
+    }
+
+    /// Whether what waits for the flush of a sink is so little for each peer that its write would cost more.
+    pub(super) fn has_fed_little(&self) -> bool {
+        let (mut messages, mut octets) = (0, 0);
+        for id in &self.fed {
+            let pipe = self.pipes.get(id.index);
+            messages += pipe.map_or(0, |pipe| pipe.outgoing.messages());
+            octets += pipe.map_or(0, |pipe| pipe.outgoing.octets());
+        }
+        let fed = self.fed.len();
+        messages < fed * SHARE && octets < fed * SHARE_OCTETS
     }
 
     /// The next link to write because a sink is flushed.

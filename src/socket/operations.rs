@@ -373,6 +373,14 @@ macro_rules! sending_socket {
             }
         }
 
+        impl $socket {
+            /// Whether a flush would write little to each peer that was fed.
+            #[allow(dead_code, reason = "one macro for all of them")]
+            pub(crate) fn has_fed_little(&self) -> bool {
+                self.handle.core().has_fed_little()
+            }
+        }
+
         /// What is fed leaves with the next flush, in one write for each peer, at the latest
         /// when it fills a write or the queue. Flushing waits until the last message is
         /// accepted, not until it is written. Who feeds without ever having to wait yields now and

@@ -368,8 +368,14 @@ impl Pipe {
             0 => Allowance::default(),
             _ => {
                 let (messages, octets) = self.outgoing.room(FLUSH_AT);
-                // Those that a sink is fed may wait for its flush; no others do.
+                // Those that a sink is fed may wait for its flush; no others do, nor does the last that has
+                // room.
                 let for_all = self.departure.is_under_way();
+                let messages = if for_all {
+                    messages
+                } else {
+                    messages.saturating_sub(1)
+                };
                 Allowance::new(visits, for_all, messages.min(followers), octets)
             }
         };
@@ -411,11 +417,15 @@ impl Pipe {
         self.sent.accepted += 1;
         let link = self.link.as_ref()?;
         let (outgoing, accepted) = (&self.outgoing, self.sent.accepted);
-        // What takes the last place waits for no leader: who comes next has none until it is written.
-        let led = self.departure.is_listed();
-        let fills = || outgoing.fills_a_write(FLUSH_AT) || led && !outgoing.has_room();
+        let waits = !self.conflate && self.departure.waits_for_another(leaves);
+        let fills = || fills(outgoing, waits);
         let flushes = self.departure.queued(leaves, accepted, fills, now);
         flushes.then(|| link.clone())
+    }
+
+    /// Whether what a sink was fed is written at once: it has a writer already, or is as much as may wait.
+    pub(super) fn is_fed_enough(&self) -> bool {
+        self.departure.is_under_way() || fills(&self.outgoing, !self.conflate)
     }
 
     /// Whether the message that was queued last begins a burst, and its sender is to write it.
@@ -505,6 +515,13 @@ impl Pipe {
         self.departure.begins();
         Some(link)
     }
+}
+
+/// Whether what is queued is a whole write, or, where it waits for another to write it, takes the last place:
+/// who comes next has none until it is written.
+#[inline]
+fn fills(outgoing: &Outgoing, waits: bool) -> bool {
+    outgoing.fills_a_write(FLUSH_AT) || waits && !outgoing.has_room()
 }
 
 #[cfg(test)]

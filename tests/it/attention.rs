@@ -1,8 +1,7 @@
-//! Devices that do not read for now: their peers are heard all the same, and at the end what they have sent is
-//! forwarded.
+//! Devices that do not read for now: their peers are heard all the same.
 
 use pushsub::testing::dial;
-use pushsub::{Dealer, Forwarder, Proxy, Queue};
+use pushsub::{Forwarder, Queue};
 use tokio::task::yield_now;
 
 use crate::support::peer::{Peer, command, frame};
@@ -108,36 +107,6 @@ fn a_quiet_publisher_is_heard_while_another_floods_a_forwarder() -> Result {
         assert_eq!(quiet.frame().await?, (4, b"\x04PONG".to_vec()));
         assert!(!flood.is_finished(), "it was to be heard meanwhile");
         flood.abort();
-        Ok(())
-    })
-}
-
-/// A task may do so much in a turn, which is no end of what has come.
-#[test]
-fn a_proxy_that_is_finished_forwards_all_that_has_come_of_many_peers() -> Result {
-    in_virtual_time(async {
-        let (front, back) = (Dealer::new(), Dealer::new());
-        let mut peers = Vec::new();
-        for side in [&front, &back] {
-            let name = memory_name();
-            side.bind(format!("memory://{name}").as_str()).await?;
-            for _ in 0..100 {
-                peers.push(Peer::shaken(dial(&name)?, "DEALER", 1).await?);
-            }
-        }
-        let proxy = Proxy::new(front.clone(), back.clone());
-        let handle = proxy.handle();
-        handle.pause();
-        let running = tokio::spawn(proxy.run());
-        for peer in &mut peers {
-            peer.write(&frame(false, b"!").repeat(2)).await?;
-        }
-        while front.stats().received.received + back.stats().received.received < 400 {
-            yield_now().await;
-        }
-        let stats = handle.finish().await;
-        assert_eq!(stats.forth.received + stats.home.received, 400);
-        running.await?;
         Ok(())
     })
 }

@@ -12,6 +12,8 @@ use crate::support::{
     on_every_transport,
 };
 
+mod many;
+
 on_every_transport! {
     a_streamer_hands_work_on_and_loses_none;
     a_streamer_makes_its_front_wait_while_its_back_is_full;

@@ -7,7 +7,7 @@ use pushsub::testing::dial;
 use pushsub::{Dealer, Message, Options, Pub, Router};
 use tokio::task::{unconstrained, yield_now};
 
-use crate::support::peer::{Peer, frame};
+use crate::support::peer::{Peer, command, frame};
 use crate::support::{Result, connected, in_virtual_time, memory_name};
 
 mod spread;
@@ -141,6 +141,26 @@ fn a_sink_that_is_full_is_written_without_a_flush() -> Result {
         sink.flush().await?;
         settle().await;
         assert_eq!(frames_there(&mut peer).await, 5);
+        Ok(())
+    })
+}
+
+/// A publisher drops what has no room: what takes the last place is written first.
+#[test]
+fn a_sink_that_drops_what_has_no_room_is_written_when_it_is_full() -> Result {
+    in_virtual_time(async {
+        let name = memory_name();
+        let mut sink = Pub::with_options(quiet().send_high_water_mark(4))?;
+        sink.bind(format!("memory://{name}").as_str()).await?;
+        let mut peer = Peer::shaken(dial(&name)?, "SUB", 1).await?;
+        peer.write(&command(b"\x09SUBSCRIBE")).await?;
+        settle().await;
+        for there in [0, 0, 0, 4, 0, 0, 0, 4, 0, 0] {
+            sink.feed(Message::from("!")).await?;
+            assert_eq!(frames_there(&mut peer).await, there);
+        }
+        assert!(poll!(sink.flush()).is_ready());
+        assert_eq!(frames_there(&mut peer).await, 2);
         Ok(())
     })
 }

@@ -15,16 +15,37 @@ use crate::message::Message;
 /// 1,000 operations of our sockets, is not used up by both.
 const BATCH: usize = 256;
 
-/// What is under way in one direction, and its counters.
-pub(super) struct Lane<S> {
-    /// Tells the source that it is not looked at for now, whatever it has woken this task for.
+/// Batches that share a flush at most, where a sink has little for each of its peers and there is more.
+const BATCHES: u8 = 8;
+
+/// What a proxy can tell and ask a side that no stream and no sink can be told and asked.
+pub(in crate::device) struct Manner<S> {
+    /// It is not looked at for now, whatever it has woken this task for.
+    pub(in crate::device) rest: fn(&mut S),
+    /// Whether a flush would write little to each of its peers.
+    pub(in crate::device) has_little: fn(&S) -> bool,
+}
+
+impl<S> Manner<S> {
+    /// That of whatever is a stream and a sink.
+    pub(super) const PLAIN: Self = Self {
+        rest: |_| {},
+        has_little: |_| false,
+    };
+}
+
+/// What is under way in one direction, from a source to a sink, and its counters.
+pub(super) struct Lane<S, K> {
     rest: fn(&mut S),
+    has_little: fn(&K) -> bool,
     /// Taken in a pause.
     held: Option<Message>,
     /// The octets of a message that the sink was given and has not yet accepted.
     offered: Option<u64>,
     /// The sink was given something since its last flush.
     unflushed: bool,
+    /// Batches since then.
+    batches: u8,
     /// The source has ended.
     ended: bool,
     pub(super) traffic: Traffic,
@@ -43,17 +64,20 @@ pub(super) enum Turn {
     Ended,
 }
 
-impl<S> Lane<S>
+impl<S, K> Lane<S, K>
 where
     S: Stream<Item = Message> + Unpin,
+    K: Sink<Message, Error: Display> + Unpin,
 {
     /// Nothing is under way yet.
-    pub(super) fn new(rest: fn(&mut S)) -> Self {
+    pub(super) fn new(source: &Manner<S>, sink: &Manner<K>) -> Self {
         Self {
-            rest,
+            rest: source.rest,
+            has_little: sink.has_little,
             held: None,
             offered: None,
             unflushed: false,
+            batches: 0,
             ended: false,
             traffic: Traffic::default(),
         }
@@ -64,39 +88,37 @@ where
         (self.rest)(source);
     }
 
-    /// Moves what is there, one batch at most, then flushes.
-    pub(super) fn turn<K>(
+    /// Moves what is there, one batch at most, then flushes, unless more follows that may share it.
+    pub(super) fn turn(
         &mut self,
         context: &mut Context<'_>,
         phase: Phase,
         source: &mut S,
         sink: &mut K,
         tap: &mut Option<Tap>,
-    ) -> Turn
-    where
-        K: Sink<Message, Error: Display> + Unpin,
-    {
-        let moved = if phase == Phase::Paused {
-            self.hold(context, source)
-        } else {
-            self.forward(context, source, sink, tap)
+    ) -> Turn {
+        let moved = match phase {
+            Phase::Running | Phase::Finishing => self.forward(context, source, sink, tap),
+            Phase::Paused => self.hold(context, source),
+            Phase::Terminated => Turn::Ended,
         };
+        self.batches += 1;
+        if moved == Turn::Busy && self.batches < BATCHES && (self.has_little)(sink) {
+            return moved;
+        }
         match self.flush(context, sink) {
             Poll::Pending if moved != Turn::Busy => Turn::Blocked,
             _ => moved,
         }
     }
 
-    fn forward<K>(
+    fn forward(
         &mut self,
         context: &mut Context<'_>,
         source: &mut S,
         sink: &mut K,
         tap: &mut Option<Tap>,
-    ) -> Turn
-    where
-        K: Sink<Message, Error: Display> + Unpin,
-    {
+    ) -> Turn {
         for _ in 0..BATCH {
             let Poll::Ready(room) = poll_room(sink, context) else {
                 self.rest(source);
@@ -156,10 +178,9 @@ where
         Poll::Ready(message)
     }
 
-    fn flush<K>(&mut self, context: &mut Context<'_>, sink: &mut K) -> Poll<()>
-    where
-        K: Sink<Message, Error: Display> + Unpin,
-    {
+    /// Has the sink flush what it was given, if anything.
+    fn flush(&mut self, context: &mut Context<'_>, sink: &mut K) -> Poll<()> {
+        self.batches = 0;
         if self.unflushed {
             let flushed = ready!(sink.poll_flush_unpin(context));
             self.unflushed = false;

@@ -58,7 +58,7 @@ impl<S: Unpin> Sink<Message> for Receiving<S> {
 /// A side that only sends: a [`Push`](crate::Push), a [`Pub`](crate::Pub).
 /// Nothing ever comes from it.
 #[derive(Clone, Debug)]
-pub struct Sending<S>(S);
+pub struct Sending<S>(pub(in crate::device) S);
 
 impl<S> Sending<S> {
     /// A side of this sink.

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use futures::channel::mpsc;
 use futures::{FutureExt, Sink, SinkExt, Stream, StreamExt};
 
-use super::{Proxy, ProxyHandle, Traffic};
+use super::{Manner, Proxy, ProxyHandle, Traffic};
 use crate::message::Message;
 
 /// One side of a proxy: what it receives and where it sends.
@@ -19,6 +19,8 @@ struct Side {
     refuses: &'static str,
     /// How often it was asked for a message.
     polls: Arc<AtomicUsize>,
+    /// How often it was flushed.
+    flushes: Arc<AtomicUsize>,
 }
 
 /// The peer of a side.
@@ -36,6 +38,7 @@ fn side(room: usize) -> (Side, Peer) {
         sink,
         refuses: "refused",
         polls: Arc::default(),
+        flushes: Arc::default(),
     };
     let peer = Peer {
         sink: peer_sink,
@@ -74,6 +77,7 @@ impl Sink<Message> for Side {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), &'static str>> {
+        self.flushes.fetch_add(1, Ordering::Relaxed);
         self.sink.poll_flush_unpin(context).map_err(|_| "gone")
     }
 
@@ -233,6 +237,60 @@ async fn a_flood_one_way_leaves_the_other_its_turn() {
     }
     handle.terminate().await;
     task.await.expect("it does not panic");
+}
+
+/// A proxy of so many messages, whose back says whether it has little for each of its peers; and how often
+/// that was flushed.
+fn flood(
+    messages: usize,
+    has_little: fn(&Side) -> bool,
+) -> (impl Future<Output = ()>, ProxyHandle, Arc<AtomicUsize>) {
+    let endless = futures::stream::repeat_with(|| Message::from("flood"));
+    let front = super::Receiving::new(endless.take(messages).boxed());
+    let (back, worker) = side(messages);
+    let flushes = Arc::clone(&back.flushes);
+    let of_back = Manner {
+        has_little,
+        ..Manner::PLAIN
+    };
+    let proxy = Proxy::tapped(front, back, None, &Manner::PLAIN, &of_back);
+    let handle = proxy.handle();
+    let running = async move {
+        // Its peer sends nothing, and takes what it gets.
+        let Peer { sink, mut source } = worker;
+        drop(sink);
+        proxy.run().await;
+        while source.next().await.is_some() {}
+    };
+    (running, handle, flushes)
+}
+
+#[tokio::test]
+async fn eight_batches_that_have_little_for_each_peer_share_a_flush() {
+    let (running, _handle, flushes) = flood(20 * 256 + 1, |_| true);
+    running.await;
+    assert_eq!(flushes.load(Ordering::Relaxed), 3);
+}
+
+#[tokio::test]
+async fn a_batch_that_has_much_for_each_peer_is_flushed() {
+    let (running, _handle, flushes) = flood(20 * 256 + 1, |_| false);
+    running.await;
+    assert_eq!(flushes.load(Ordering::Relaxed), 21);
+}
+
+#[tokio::test]
+async fn what_has_not_been_flushed_is_when_a_proxy_is_terminated() {
+    let (running, handle, flushes) = flood(10 * 256, |_| true);
+    let mut running = std::pin::pin!(running);
+    assert!(futures::poll!(&mut running).is_pending());
+    assert_eq!(flushes.load(Ordering::Relaxed), 0);
+    let terminated = handle.terminate();
+    futures::pin_mut!(terminated);
+    assert!(futures::poll!(&mut terminated).is_pending());
+    running.await;
+    assert_eq!(flushes.load(Ordering::Relaxed), 1);
+    assert_eq!(terminated.await.forth.sent, 256);
 }
 
 /// D4: terminate ends a proxy whose back takes nothing.
