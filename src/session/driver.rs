@@ -1,11 +1,8 @@
 //! Drives a link to its end: writes, reads while nobody receives, heartbeats.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
-use tokio::task::unconstrained;
 use tokio::time::Instant;
 
 use super::alarm::Alarm;
@@ -13,12 +10,10 @@ use super::heartbeat::{self, Due, Heartbeat};
 use super::inproc::Joined;
 use super::link::Wired;
 use super::patience::Patience;
-use super::port::Writer;
 use super::stall::Stall;
 use super::{Link, Settings};
 use crate::error::LinkError;
 use crate::options::ConnectionOptions;
-use crate::turns::wake_to_go_on;
 use crate::zmtp::Command;
 
 /// Drives a link until it ends, however it ends, and tells the port.
@@ -148,16 +143,7 @@ impl WiredTurns {
     /// Every step may have been the reason for the wake-up, so each is looked at.
     fn look(&mut self, settings: &Settings, context: &mut Context<'_>) -> Poll<LinkError> {
         self.link.register_driver(context.waker());
-        let duties = self.link.port.claim(self.link.pipe);
-        let mut writer = Writer::Driver;
-        if duties.leads
-            && let Some(others) = self.lead(context)
-        {
-            wake_to_go_on(context, others);
-            // Its own burst is let grow no more: it would take two turns for one of who sends.
-            writer = Writer::Leader;
-        }
-        if duties.reads {
+        if self.link.port.claim_readable(self.link.pipe) {
             // For who is about to wait: it may have been late by no more than a look.
             self.link.read(true);
         }
@@ -170,7 +156,7 @@ impl WiredTurns {
             return Poll::Ready(self.ended(context, reason));
         }
         let link = &self.link;
-        match link.poll_flush(context, writer) {
+        match link.poll_flush(context) {
             Poll::Ready(Ok(())) if link.is_finishing() && link.port.is_drained(link.pipe) => {
                 // The peer reads to the end of what was written and closes; its
                 // closing is read as any other.
@@ -189,22 +175,12 @@ impl WiredTurns {
         Poll::Pending
     }
 
-    /// Writes for others, which costs nothing of what the link may do in its turn. If it is to go on in another,
-    /// returns how much time others had before this.
-    fn lead(&self, context: &mut Context<'_>) -> Option<Duration> {
-        let lead = unconstrained(async { self.link.port.lead(self.link.pipe) });
-        match pin!(lead).poll(context) {
-            Poll::Ready(others) => others,
-            Poll::Pending => None,
-        }
-    }
-
     /// Takes what a peer that went has left on the wire, and gives one that is left what its wire takes.
     fn ended(&self, context: &mut Context<'_>, reason: LinkError) -> LinkError {
         match reason {
             LinkError::Io(_) | LinkError::ClosedByPeer => self.link.read_rest(),
             LinkError::ClosedHere => {
-                let _ = self.link.poll_flush(context, Writer::Driver);
+                let _ = self.link.poll_flush(context);
             }
             _ => {}
         }

@@ -201,7 +201,7 @@ impl Joined {
     /// One turn of the driver. Ready when the connection has ended.
     pub(super) fn poll(&self, context: &mut Context<'_>) -> Poll<LinkError> {
         self.driver.register(context.waker());
-        if self.port.claim(self.pipe).reads {
+        if self.port.claim_readable(self.pipe) {
             self.read();
         }
         if let Some(reason) = self.failure.lock().clone() {

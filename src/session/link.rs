@@ -268,13 +268,8 @@ impl Wired {
         }
     }
 
-    /// Writes all that waits, or, as a leader, which has another turn, what waits now. Ready when nothing is
-    /// left of it. For the driver.
-    pub(super) fn poll_flush(
-        &self,
-        context: &mut Context<'_>,
-        mut asks: port::Writer,
-    ) -> Poll<Result<(), LinkError>> {
+    /// Writes all that waits. Ready when nothing is left. For the driver.
+    pub(super) fn poll_flush(&self, context: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
         let mut writer = self.writer.lock();
         let Writer {
             wire,
@@ -286,6 +281,7 @@ impl Wired {
             return Poll::Ready(Err(LinkError::ClosedByPeer));
         };
         waker.clone_from(context.waker());
+        let mut asks = port::Writer::Driver;
         loop {
             if batch.is_empty() {
                 let taken = self.port.take(self.pipe, batch, asks);
@@ -299,9 +295,6 @@ impl Wired {
                 }
             }
             ready!(self.write_some(wire, batch, refused, context))?;
-            if asks == port::Writer::Leader {
-                return Poll::Ready(Ok(()));
-            }
             asks = port::Writer::DriverAgain;
         }
     }

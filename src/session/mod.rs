@@ -53,7 +53,7 @@ pub(crate) use crate::zmtp::Metadata;
 pub(crate) use dial::dial;
 pub(crate) use listen::{Bound, Listener, adopt, bind, listen};
 pub(crate) use port::{
-    Attach, Duties, Left, Phase, PipeId, Port, Subscription, Taken, Writer, encode_pong,
+    Attach, Left, Phase, PipeId, Port, Subscription, Taken, Writer, encode_pong,
 };
 
 /// What a session needs to know of its socket's options.

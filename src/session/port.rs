@@ -43,7 +43,7 @@ pub(crate) enum Writer {
     Driver,
     /// The driver, which has written in this turn.
     DriverAgain,
-    /// The driver that leads, for whichever pipe.
+    /// Who leads, for whichever pipe.
     Leader,
 }
 
@@ -60,15 +60,6 @@ pub(crate) enum Taken {
     /// Nothing waits. The driver is not needed any more: the next message is
     /// left to who sends it.
     Nothing,
-}
-
-/// What a driver does in its turn besides writing what waits in its own pipe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Duties {
-    /// It reads its link, as nobody else does.
-    pub(crate) reads: bool,
-    /// It [leads](Port::lead).
-    pub(crate) leads: bool,
 }
 
 /// A peer subscribes or cancels.
@@ -184,12 +175,8 @@ pub(crate) trait Port: Send + Sync {
     /// looked at all there is, or else the driver.
     fn readable(&self, pipe: PipeId);
 
-    /// What the driver is to do: takes the link off the list of the readable ones.
-    fn claim(&self, pipe: PipeId) -> Duties;
-
-    /// Writes for pipes over which a burst spreads, as their leader, so many in a turn. If there are more,
-    /// returns how much time others had since its last.
-    fn lead(&self, pipe: PipeId) -> Option<Duration>;
+    /// Whether the driver is to read: takes the link off the list of the readable ones.
+    fn claim_readable(&self, pipe: PipeId) -> bool;
 
     /// Whether the link is left unread because its pipe is full.
     fn is_paused(&self, pipe: PipeId) -> bool;

@@ -99,7 +99,7 @@ impl Core {
         let (mut message, mut flush) = (Some(message), Flush::new(Leaves::AtOnce));
         match self.offer(&mut message, sending, &mut flush) {
             Offer::Accepted => {
-                flush.run();
+                self.write(flush);
                 Ok(())
             }
             Offer::Full(_) => Err(TrySendError::Full(message.expect(STAYS))),
@@ -116,7 +116,7 @@ impl Core {
             Offer::Accepted => {
                 let flush = state.list_fed(flush);
                 drop(state);
-                flush.run();
+                self.write(flush);
                 Ok(())
             }
             Offer::Full(_) => Err(TrySendError::Full(message.expect(STAYS))),
@@ -202,7 +202,7 @@ impl Core {
         }
         match offer {
             Offer::Accepted => {
-                flush.run();
+                self.write(flush);
                 Poll::Ready(Ok(()))
             }
             Offer::Refused(refusal) => Poll::Ready(Err(refusal.of(message.take().expect(STAYS)))),

@@ -259,13 +259,13 @@ fn who_starves_for_a_moment_hears_of_what_comes() {
         let giver = gives_back(&stage.context, hog);
         stage.link.read(false);
         giver.join().expect("it gives back");
-        if stage.core.claim(stage.pipe).reads {
+        if stage.core.claim_readable(stage.pipe) {
             stage.link.read(false);
         }
         let mut wire = stage.wire.take().expect("it is on a wire");
         let written = polled_once(wire.write(b"more"));
         assert!(written.is_some_and(|written| written.is_ok()));
-        assert!(stage.core.claim(stage.pipe).reads, "nobody told it");
+        assert!(stage.core.claim_readable(stage.pipe), "nobody told it");
     });
 }
 

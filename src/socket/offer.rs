@@ -2,6 +2,7 @@
 
 use slab::Slab;
 
+use super::core::Core;
 use super::departure::Leaves;
 use super::pattern::Pattern;
 use super::place::Pipe;
@@ -62,8 +63,8 @@ pub(super) enum Lacking {
 /// Links that wait for this task to write.
 pub(super) struct Flush {
     links: Links,
-    /// Their drivers are woken.
-    woken: [Option<Link>; 2],
+    /// Pipes are listed, and nobody leads yet.
+    pub(super) wants_leader: bool,
     pub(super) leaves: Leaves,
     /// What went to one peer, or to all who want it, may be followed there.
     pub(super) allows: bool,
@@ -79,7 +80,7 @@ impl Flush {
     pub(super) const fn new(leaves: Leaves) -> Self {
         Self {
             links: Links::None,
-            woken: [None, None],
+            wants_leader: false,
             leaves,
             allows: false,
         }
@@ -103,12 +104,6 @@ impl Flush {
         };
     }
 
-    /// Its driver is to be woken: the one that leads, and one that is woken behind it.
-    pub(super) fn wake(&mut self, link: Link) {
-        let [first, second] = &mut self.woken;
-        *(if first.is_none() { first } else { second }) = Some(link);
-    }
-
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         matches!(self.links, Links::None)
@@ -126,7 +121,7 @@ impl Flush {
     }
 
     #[inline]
-    pub(super) fn run(self) {
+    fn run(self) {
         let writer = match self.leaves {
             Leaves::AtOnce => Writer::Sender,
             Leaves::WithFlush => Writer::Flush,
@@ -136,7 +131,17 @@ impl Flush {
             Links::One(link) => link.flush_now(writer),
             Links::Many(links) => links.iter().for_each(|link| link.flush_now(writer)),
         }
-        self.woken.iter().flatten().for_each(Link::wake);
+    }
+}
+
+impl Core {
+    /// Writes what this task is to write, and has a leader write what it is not.
+    #[inline]
+    pub(super) fn write(&self, flush: Flush) {
+        if flush.wants_leader {
+            self.lead();
+        }
+        flush.run();
     }
 }
 

@@ -44,7 +44,7 @@ impl Permit {
     pub fn send(mut self, message: impl Into<Message>) -> Result<(), PermitError> {
         self.used = true;
         let sent = self.core.send_permitted(self.pipe, message.into());
-        sent.map(Flush::run)
+        sent.map(|flush| self.core.write(flush))
     }
 }
 

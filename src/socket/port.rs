@@ -12,16 +12,13 @@ use super::monitor::Event;
 use super::pattern::Pattern;
 use super::peer::PeerInfo;
 use super::receipt::now;
-use super::spread::share;
 use super::timekeeper::Afterwards;
 use crate::endpoint::Endpoint;
 use crate::error::{GivenUp, LinkError};
 use crate::message::Message;
 use crate::options::SocketType;
 use crate::pipe::{Batch, Plain, Progress};
-use crate::session::{
-    Attach, Duties, Left, Link, Phase, PipeId, Port, Subscription, Taken, Writer,
-};
+use crate::session::{Attach, Left, Link, Phase, PipeId, Port, Subscription, Taken, Writer};
 
 impl Port for Core {
     fn attach(
@@ -119,7 +116,6 @@ impl Port for Core {
             state.discard_outgoing(id.index);
         }
         self.expect_expiry(&mut state, earliest);
-        let leader = state.lead_on(id);
         let mut wakers = Vec::new();
         if let Some(peer) = peer.filter(|_| link.is_some()) {
             if let LinkError::Protocol(reason) = reason
@@ -139,7 +135,6 @@ impl Port for Core {
         state.share_room(&mut wakers);
         drop(state);
         drop(link);
-        leader.inspect(Link::wake);
         wakers.into_iter().for_each(Waker::wake);
         self.progress.notify_waiters();
     }
@@ -327,26 +322,8 @@ impl Port for Core {
         }
     }
 
-    fn claim(&self, id: PipeId) -> Duties {
-        let mut state = self.state.lock();
-        Duties {
-            reads: state.claim_readable(id),
-            leads: state.spread.is_led_by(id),
-        }
-    }
-
-    fn lead(&self, id: PipeId) -> Option<Duration> {
-        let begun = now();
-        let others = self.state.lock().spread.waited(begun);
-        loop {
-            let links = self.state.lock().next_led();
-            links.iter().for_each(|link| link.flush_now(Writer::Leader));
-            let now = now();
-            let spread = &mut self.state.lock().spread;
-            if spread.is_over() || now.saturating_duration_since(begun) >= share(others) {
-                return spread.ends_turn(id, now).then_some(others);
-            }
-        }
+    fn claim_readable(&self, id: PipeId) -> bool {
+        self.state.lock().claim_readable(id)
     }
 
     fn is_paused(&self, id: PipeId) -> bool {

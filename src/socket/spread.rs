@@ -2,20 +2,27 @@
 //!
 //! Each of its messages is the first to its peer since the last was written. Written at once, by its sender,
 //! each would cost a write, which is dearer than all else that is done for it: so the pipe is listed instead.
-//! The driver of the first, the leader, writes those that are listed, some in each of its turns, behind or
-//! beside whoever sends: what goes to a listed pipe meanwhile leaves with the same write.
+//! A task, the leader, writes those that are listed, some in each of its turns, behind or beside whoever sends:
+//! what goes to a listed pipe meanwhile leaves with the same write. It ends when none is listed.
 //!
-//! All of them and who sends are of one runtime: another may stand still.
+//! It is of the runtime of who sends, and so are the drivers of those that are listed: another runtime may stand
+//! still.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use tokio::task::unconstrained;
+
+use super::core::Core;
 use super::departure::{BURST, Leaves};
 use super::offer::Flush;
 use super::receipt::now;
 use super::state::State;
-use crate::session::{Link, PipeId};
-use crate::turns::{Home, are_on_several_threads};
+use crate::session::{Link, PipeId, Writer};
+use crate::turns::{Home, are_on_several_threads, wake_to_go_on};
 
 /// Pipes among which a burst may spread: where there are fewer, each has a burst of its own in one turn
 /// of who sends.
@@ -32,22 +39,26 @@ const QUICK: Duration = Duration::from_micros(200);
 /// write takes as many with it as go into that.
 const WRITES_A_TURN: usize = 16;
 
+/// So often a leader on one of several threads lets others go first, if nobody has sent beside it: those that
+/// have yielded to it have their turns once in 61 of that thread.
+const WAITS: u8 = 64;
+
 /// How long a leader may go on, whatever others had.
 const LONGEST: Duration = Duration::from_millis(5);
 
-/// The pipes that are listed, and who leads.
+/// The pipes that are listed, and where they are written.
 #[derive(Default)]
 pub(super) struct Spread {
     /// Those whose bursts began first come first.
     listed: VecDeque<Listed>,
-    /// Whose driver writes them, as long as there are any.
-    leader: Option<PipeId>,
-    /// Where that, and all drivers of those that are listed, have their turns, and who lists them.
+    /// Where the leader has its turns, as long as there is one.
     home: Option<Home>,
     /// As many as a leader writes in a turn, so often.
     turns: u64,
-    /// When the last turn of a leader ended, or the first pipe was listed if that was later.
+    /// When the last turn ended, or a leader was wanted if that was later.
     ended: Option<Instant>,
+    /// Pipes that were ever listed.
+    count: u64,
     /// First messages that were left to their senders, since none was listed.
     alone: u64,
     /// When the first of them was sent.
@@ -65,8 +76,8 @@ impl Spread {
     /// A message is the first to its peer, whose driver has its turns there. Returns whether it is taken for
     /// one of a burst.
     fn takes_first(&mut self, home: Home, now: impl Fn() -> Instant) -> bool {
-        if self.leader.is_some() {
-            return self.home == Some(home);
+        if let Some(leads) = self.home {
+            return leads == home;
         }
         let now = now();
         let since = *self.since.get_or_insert(now);
@@ -77,41 +88,21 @@ impl Spread {
         self.alone >= BURST
     }
 
-    /// Whether the driver of this pipe leads.
-    pub(super) fn is_led_by(&self, id: PipeId) -> bool {
-        self.leader == Some(id)
-    }
-
-    /// How much time others had until now since the last turn of the leader.
-    pub(super) fn waited(&self, now: Instant) -> Duration {
+    /// How long a turn of the leader may take that begins now.
+    fn share(&self, now: Instant) -> Duration {
         let ended = self.ended.unwrap_or(now);
-        now.saturating_duration_since(ended)
-    }
-
-    /// Whether the pipe that was listed last is the second, and the first waits for the leader.
-    fn holds_two(&self) -> bool {
-        let turns = self.listed.front().map(|first| first.turns);
-        self.listed.len() == 2 && turns == Some(self.turns)
-    }
-
-    /// Whether nothing is listed.
-    pub(super) fn is_over(&self) -> bool {
-        self.listed.is_empty()
+        let others = now.saturating_duration_since(ended);
+        LONGEST.min(others / 4)
     }
 
     /// The turn of a leader is over. Returns whether it has another.
-    pub(super) fn ends_turn(&mut self, id: PipeId, now: Instant) -> bool {
+    fn ends_turn(&mut self, now: Instant) -> bool {
         self.ended = Some(now);
-        if self.listed.is_empty() && self.is_led_by(id) {
-            self.leader = None;
+        if self.listed.is_empty() {
+            self.home = None;
         }
-        self.is_led_by(id)
+        self.home.is_some()
     }
-}
-
-/// How long a turn of the leader may take, before which others had so much time.
-pub(super) fn share(others: Duration) -> Duration {
-    LONGEST.min(others / 4)
 }
 
 impl State {
@@ -139,21 +130,17 @@ impl State {
             if pipe.is_led() {
                 let turns = spread.turns;
                 spread.listed.push_back(Listed { id, turns });
+                spread.count += 1;
             }
-            if spread.leader.is_none() {
-                (spread.leader, spread.home) = (Some(id), Some(home));
-                spread.ended = Some(now());
-                flush.wake(link);
-            } else if spread.holds_two() && are_on_several_threads() {
-                // What is woken last waits for the thread of who wakes it, whatever that goes on to do. So that
-                // is not the leader.
-                flush.wake(link);
+            if spread.home.is_none() {
+                (spread.home, spread.ended) = (Some(home), Some(now()));
+                flush.wants_leader = true;
             }
         }
     }
 
     /// The links that a leader writes next.
-    pub(super) fn next_led(&mut self) -> Vec<Link> {
+    fn next_led(&mut self) -> Vec<Link> {
         self.spread.turns += 1;
         let mut links = Vec::with_capacity(WRITES_A_TURN);
         while links.len() < WRITES_A_TURN
@@ -167,18 +154,82 @@ impl State {
         }
         links
     }
+}
 
-    /// A connection has ended. Returns whom to wake to lead, if its driver did.
-    pub(super) fn lead_on(&mut self, id: PipeId) -> Option<Link> {
-        self.spread.leader.take_if(|leader| *leader == id)?;
-        let mut listed = self.spread.listed.iter();
-        let link = listed.find_map(|next| {
-            let link = self.pipes.get(next.id.index)?.link.clone()?;
-            let is_home = link.home() == self.spread.home;
-            (link.pipe() == next.id && is_home).then_some(link)
-        });
-        self.spread.leader = link.as_ref().map(Link::pipe);
-        link
+/// The task that leads.
+struct Leader {
+    core: Arc<Core>,
+    /// On one of several threads.
+    beside: bool,
+    /// It has another turn.
+    leads: bool,
+    /// So often it lets others go first.
+    waits: u8,
+}
+
+impl Core {
+    /// Has a task write what is listed, where there is none yet.
+    #[cold]
+    pub(super) fn lead(&self) {
+        let Some(core) = self.me.upgrade() else {
+            return;
+        };
+        let beside = are_on_several_threads();
+        let leads = true;
+        tokio::spawn(unconstrained(Leader {
+            core,
+            beside,
+            leads,
+            waits: 0,
+        }));
+        if beside {
+            // A thread keeps to itself what it was given last, whatever it goes on to do. That is not the leader.
+            tokio::spawn(async {});
+        }
+    }
+
+    /// A turn of a leader. If it has another, returns whether pipes were listed meanwhile.
+    fn write_listed(&self) -> Option<bool> {
+        let begun = now();
+        let state = self.state.lock();
+        let (share, count) = (state.spread.share(begun), state.spread.count);
+        drop(state);
+        loop {
+            let links = self.state.lock().next_led();
+            links.iter().for_each(|link| link.flush_now(Writer::Leader));
+            let now = now();
+            let spread = &mut self.state.lock().spread;
+            if spread.listed.is_empty() || now.saturating_duration_since(begun) >= share {
+                return spread.ends_turn(now).then_some(spread.count > count);
+            }
+        }
+    }
+}
+
+impl Future for Leader {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if self.waits > 0 {
+            self.waits -= 1;
+        } else {
+            let Some(are_more) = self.core.write_listed() else {
+                self.leads = false;
+                return Poll::Ready(());
+            };
+            self.waits = if self.beside && !are_more { WAITS } else { 0 };
+        }
+        wake_to_go_on(context, self.beside);
+        Poll::Pending
+    }
+}
+
+impl Drop for Leader {
+    /// Also where its runtime ends before there is nothing to write.
+    fn drop(&mut self) {
+        if self.leads {
+            self.core.state.lock().spread.home = None;
+        }
     }
 }
 
@@ -212,7 +263,13 @@ mod tests {
 
     #[test]
     fn a_leader_has_a_quarter_of_the_time_of_others_and_no_more_than_five_milliseconds() {
-        assert_eq!(share(Duration::from_micros(100)), Duration::from_micros(25));
-        assert_eq!(share(Duration::from_secs(1)), LONGEST);
+        let begun = Instant::now();
+        let spread = Spread {
+            ended: Some(begun),
+            ..Spread::default()
+        };
+        let share = |micros| spread.share(begun + Duration::from_micros(micros));
+        assert_eq!(share(100), Duration::from_micros(25));
+        assert_eq!(share(1_000_000), LONGEST);
     }
 }

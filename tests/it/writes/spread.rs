@@ -11,6 +11,18 @@ use crate::support::on_two_workers;
 /// So many peers that a burst which goes to each in its turn has one message for each.
 const MANY: usize = 200;
 
+/// So many peers of a socket that is bound here.
+async fn peers_of(dealer: &Dealer, count: usize) -> Result<Vec<Peer>> {
+    let name = memory_name();
+    dealer.bind(format!("memory://{name}").as_str()).await?;
+    let mut peers = Vec::new();
+    for _ in 0..count {
+        peers.push(Peer::shaken(dial(&name)?, "DEALER", 1).await?);
+    }
+    settle().await;
+    Ok(peers)
+}
+
 /// How many of these peers have something now, of which each is to have so many frames.
 async fn reached(peers: &mut [Peer], frames: usize) -> usize {
     let mut reached = 0;
@@ -208,31 +220,60 @@ fn a_place_that_was_reserved_is_no_way_past_a_burst() -> Result {
     })
 }
 
-/// Only peers of one runtime are written by one of them.
+/// Who was to write it is gone with that.
+#[test]
+fn behind_a_runtime_that_has_ended_a_burst_is_written_on_another() -> Result {
+    let dealer = Dealer::with_options(quiet())?;
+    let ends = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let gone = ends.block_on(async {
+        let peers = peers_of(&dealer, MANY).await?;
+        for _ in 0..MANY {
+            dealer.send("!").await?;
+        }
+        Result::Ok(peers)
+    })?;
+    drop((ends, gone));
+    in_virtual_time(async {
+        let mut peers = peers_of(&dealer, MANY).await?;
+        for _ in 0..MANY {
+            dealer.send("!").await?;
+        }
+        assert_eq!(reached(&mut peers, 1).await, 7);
+        settle().await;
+        assert_eq!(reached(&mut peers, 1).await, MANY - 7);
+        Ok(())
+    })
+}
+
+#[test]
+fn a_burst_is_written_where_the_runtime_of_who_sent_it_stands_still() -> Result {
+    let at_rest = tokio::runtime::Builder::new_current_thread().build()?;
+    in_virtual_time(async {
+        let dealer = Dealer::with_options(quiet())?;
+        let mut peers = peers_of(&dealer, MANY).await?;
+        let entered = at_rest.enter();
+        for _ in 0..MANY {
+            dealer.try_send("!")?;
+        }
+        drop(entered);
+        settle().await;
+        assert_eq!(reached(&mut peers, 1).await, MANY);
+        Ok(())
+    })
+}
+
 #[test]
 fn a_burst_is_written_where_the_runtime_of_some_peers_stands_still() -> Result {
     let dealer = Dealer::with_options(quiet())?;
-    let (name, other) = (memory_name(), memory_name());
     let at_rest = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     // To seven a message is written alone, and the eighth is listed.
-    let held_up = at_rest.block_on(async {
-        dealer.bind(format!("memory://{other}").as_str()).await?;
-        let mut peers = Vec::new();
-        for _ in 0..8 {
-            peers.push(Peer::shaken(dial(&other)?, "DEALER", 1).await?);
-        }
-        settle().await;
-        Result::Ok(peers)
-    })?;
+    let held_up = at_rest.block_on(peers_of(&dealer, 8))?;
     in_virtual_time(async {
-        dealer.bind(format!("memory://{name}").as_str()).await?;
-        let mut peers = Vec::new();
-        for _ in 0..MANY {
-            peers.push(Peer::shaken(dial(&name)?, "DEALER", 1).await?);
-        }
-        settle().await;
+        let mut peers = peers_of(&dealer, MANY).await?;
         for _ in 0..8 + MANY {
             dealer.send("!").await?;
         }
@@ -244,25 +285,63 @@ fn a_burst_is_written_where_the_runtime_of_some_peers_stands_still() -> Result {
     })
 }
 
+/// Whether so many messages have come to so many peers before who sent them has computed for ten seconds.
+async fn come_while_their_sender_computes(count: usize) -> Result<bool> {
+    let (dealer, mut peers) = dealer_and_peers(quiet(), MANY).await?;
+    let (all_have_come, computes) = std::sync::mpsc::channel();
+    let sender = tokio::spawn(async move {
+        for _ in 0..count {
+            dealer.send("!").await?;
+        }
+        let computed = computes.recv_timeout(Duration::from_secs(10));
+        Ok::<_, SendError>(computed.is_ok())
+    });
+    for peer in &mut peers[..count] {
+        peer.read(FRAME).await?;
+    }
+    // It fails where that has given up.
+    let _ = all_have_come.send(());
+    Ok(sender.await??)
+}
+
 /// The thread of who sends is its own for as long as it likes; others are free.
 #[test]
 fn beside_other_threads_a_burst_is_written_while_who_sent_it_computes() -> Result {
     on_two_workers(async {
-        let (dealer, mut peers) = dealer_and_peers(quiet(), MANY).await?;
-        let (all_have_it, computes) = std::sync::mpsc::channel();
-        let sender = tokio::spawn(async move {
-            for _ in 0..MANY {
+        for count in [8, 9, MANY] {
+            assert!(come_while_their_sender_computes(count).await?, "{count}");
+        }
+        Ok(())
+    })
+}
+
+/// Who sends has the one thread that is left, and yields to it.
+#[test]
+fn while_other_threads_compute_who_sends_has_its_turns_between_those_of_who_writes() -> Result {
+    on_two_workers(async {
+        let (dealer, _peers) = dealer_and_peers(quiet(), 2 * MANY).await?;
+        let (begins, begun) = std::sync::mpsc::channel();
+        let (ends, ended) = std::sync::mpsc::channel::<()>();
+        let computes = tokio::spawn(async move {
+            let _ = begins.send(());
+            ended.recv_timeout(Duration::from_secs(10))
+        });
+        begun.recv()?;
+        let turns = tokio::spawn(async move {
+            for _ in 0..2 * MANY {
                 dealer.send("!").await?;
             }
-            let computed = computes.recv_timeout(Duration::from_secs(10));
-            Ok::<_, SendError>(computed.is_ok())
+            let mut turns = 0;
+            while dealer.stats().sent.queued > 0 {
+                yield_now().await;
+                turns += 1;
+            }
+            Ok::<_, SendError>(turns)
         });
-        for peer in &mut peers {
-            peer.read(FRAME).await?;
-        }
-        // It fails where that has given up.
-        let _ = all_have_it.send(());
-        assert!(sender.await??, "it computed until all had theirs");
+        let turns = turns.await??;
+        assert!(turns > 4, "{turns} turns");
+        drop(ends);
+        let _ = computes.await?;
         Ok(())
     })
 }
