@@ -1,12 +1,15 @@
 //! What tasks do about the runtime that they are in: when one has its next turn, on which threads, by which
 //! clock.
 
+use std::future::poll_fn;
 use std::pin::pin;
-use std::task::Context;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use tokio::runtime::{self, Handle};
-use tokio::{task, time};
+use tokio::task::coop::has_budget_remaining;
+use tokio::task::{self, unconstrained};
+use tokio::time;
 
 /// A runtime, all of whose tasks have their turns on the same threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +43,18 @@ pub(crate) fn wake_to_go_on(context: &mut Context<'_>, on_several_threads: bool)
     }
 }
 
+/// Does something that is a step of this task's turn, also where that is over: it is not refused for that.
+pub(crate) fn at_any_rate<T>(
+    step: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    context: &mut Context<'_>,
+) -> Poll<T> {
+    let step = pin!(poll_fn(step));
+    match has_budget_remaining() {
+        true => step.poll(context),
+        false => pin!(unconstrained(step)).poll(context),
+    }
+}
+
 /// Whether the runtime's clock is that of the system: a clock that is paused, or was, is another.
 pub(crate) fn time_is_real() -> bool {
     let before = Instant::now();
@@ -49,10 +64,8 @@ pub(crate) fn time_is_real() -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
     use std::mem;
     use std::sync::mpsc;
-    use std::task::Poll;
     use std::time::Duration;
 
     use tokio::runtime::Builder;

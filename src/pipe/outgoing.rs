@@ -149,6 +149,11 @@ impl Outgoing {
         self.taken.octets == 0 && self.waiting_octets() >= octets
     }
 
+    /// Whether no more messages have room, and no writer has any of them.
+    pub(crate) fn is_full_of_what_waits(&self) -> bool {
+        self.taken.octets == 0 && !self.has_room()
+    }
+
     /// Whether messages wait that do not yet fill a write, and nothing else.
     pub(crate) fn is_growing(&self, octets: usize) -> bool {
         self.commands.is_empty() && (1..octets).contains(&self.waiting_octets())

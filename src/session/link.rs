@@ -30,7 +30,7 @@ use crate::pipe::{Batch, Fate};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use crate::transport::{Wire, WriteHalf};
-use crate::turns::{Home, wake_behind_others};
+use crate::turns::{Home, at_any_rate, wake_behind_others};
 use crate::zmtp::{Command, Peer};
 
 /// Slices in one vectored write.
@@ -253,7 +253,9 @@ impl Wired {
             };
             let mut context = Context::from_waker(waker);
             if !batch.is_empty() || self.port.take(self.pipe, batch, asks) == Taken::Batch {
-                match self.write_some(wire, batch, refused, &mut context) {
+                let write =
+                    |context: &mut Context<'_>| self.write_some(wire, batch, refused, context);
+                match at_any_rate(write, &mut context) {
                     Poll::Ready(Ok(after)) => left = after,
                     Poll::Ready(Err(reason)) => self.fail(reason),
                     Poll::Pending => {}

@@ -249,10 +249,10 @@ impl Departure {
         self.flushing && self.burst.began == accepted && !self.answers && !self.deferred
     }
 
-    /// Whether a message waits until another, which need not come, has it written: a leader, or who flushes a
-    /// sink.
+    /// Whether a message is not to fill the queue while it waits for another to write it: a leader, or who
+    /// flushes a sink.
     pub(super) fn waits_for_another(&self, leaves: Leaves) -> bool {
-        self.listed || leaves == Leaves::WithFlush && !self.flushing
+        self.listed || leaves == Leaves::WithFlush
     }
 
     /// A leader is to write what waits. Returns whether it is to be listed for that.

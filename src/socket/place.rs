@@ -368,14 +368,10 @@ impl Pipe {
             0 => Allowance::default(),
             _ => {
                 let (messages, octets) = self.outgoing.room(FLUSH_AT);
-                // Those that a sink is fed may wait for its flush; no others do, nor does the last that has
-                // room.
+                // Those that a sink is fed may wait for its flush; no others do. The last that has room is
+                // looked at.
                 let for_all = self.departure.is_under_way();
-                let messages = if for_all {
-                    messages
-                } else {
-                    messages.saturating_sub(1)
-                };
+                let messages = messages.saturating_sub(1);
                 Allowance::new(visits, for_all, messages.min(followers), octets)
             }
         };
@@ -521,7 +517,7 @@ impl Pipe {
 /// who comes next has none until it is written.
 #[inline]
 fn fills(outgoing: &Outgoing, waits: bool) -> bool {
-    outgoing.fills_a_write(FLUSH_AT) || waits && !outgoing.has_room()
+    outgoing.fills_a_write(FLUSH_AT) || waits && outgoing.is_full_of_what_waits()
 }
 
 #[cfg(test)]

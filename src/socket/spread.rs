@@ -39,9 +39,10 @@ const QUICK: Duration = Duration::from_micros(200);
 /// write takes as many with it as go into that.
 const WRITES_A_TURN: usize = 16;
 
-/// So often a leader on one of several threads lets others go first, if nobody has sent beside it: those that
-/// have yielded to it have their turns once in 61 of that thread.
+/// So often a leader on one of several threads lets others go first, if nobody has sent beside it, for so long:
+/// those that have yielded to it have their turns once in 61 of that thread.
 const WAITS: u8 = 64;
+const WAITS_FOR: Duration = Duration::from_micros(200);
 
 /// How long a leader may go on, whatever others had.
 const LONGEST: Duration = Duration::from_millis(5);
@@ -163,8 +164,9 @@ struct Leader {
     beside: bool,
     /// It has another turn.
     leads: bool,
-    /// So often it lets others go first.
+    /// So often it lets others go first, from then on.
     waits: u8,
+    since: Instant,
 }
 
 impl Core {
@@ -181,6 +183,7 @@ impl Core {
             beside,
             leads,
             waits: 0,
+            since: now(),
         }));
         if beside {
             // A thread keeps to itself what it was given last, whatever it goes on to do. That is not the leader.
@@ -210,7 +213,7 @@ impl Future for Leader {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        if self.waits > 0 {
+        if self.waits > 0 && now().saturating_duration_since(self.since) < WAITS_FOR {
             self.waits -= 1;
         } else {
             let Some(are_more) = self.core.write_listed() else {
@@ -218,6 +221,7 @@ impl Future for Leader {
                 return Poll::Ready(());
             };
             self.waits = if self.beside && !are_more { WAITS } else { 0 };
+            self.since = now();
         }
         wake_to_go_on(context, self.beside);
         Poll::Pending

@@ -46,6 +46,17 @@ async fn dealer_and_peer(options: Options) -> Result<(Dealer, Peer)> {
     Ok((dealer, peers.remove(0)))
 }
 
+/// A bound PUB, and a peer that the test plays, which subscribes to all.
+async fn pub_and_peer(options: Options) -> Result<(Pub, Peer)> {
+    let name = memory_name();
+    let publisher = Pub::with_options(options)?;
+    publisher.bind(format!("memory://{name}").as_str()).await?;
+    let mut peer = Peer::shaken(dial(&name)?, "SUB", 1).await?;
+    peer.write(&command(b"\x09SUBSCRIBE")).await?;
+    settle().await;
+    Ok((publisher, peer))
+}
+
 /// How many frames of one octet a peer has now, while nobody else has a turn.
 async fn frames_there(peer: &mut Peer) -> usize {
     let mut count = 0;
@@ -149,18 +160,41 @@ fn a_sink_that_is_full_is_written_without_a_flush() -> Result {
 #[test]
 fn a_sink_that_drops_what_has_no_room_is_written_when_it_is_full() -> Result {
     in_virtual_time(async {
-        let name = memory_name();
-        let mut sink = Pub::with_options(quiet().send_high_water_mark(4))?;
-        sink.bind(format!("memory://{name}").as_str()).await?;
-        let mut peer = Peer::shaken(dial(&name)?, "SUB", 1).await?;
-        peer.write(&command(b"\x09SUBSCRIBE")).await?;
-        settle().await;
+        let (mut sink, mut peer) = pub_and_peer(quiet().send_high_water_mark(4)).await?;
         for there in [0, 0, 0, 4, 0, 0, 0, 4, 0, 0] {
             sink.feed(Message::from("!")).await?;
             assert_eq!(frames_there(&mut peer).await, there);
         }
         assert!(poll!(sink.flush()).is_ready());
         assert_eq!(frames_there(&mut peer).await, 2);
+        Ok(())
+    })
+}
+
+/// A turn of a task that is over is no wire that takes nothing more.
+#[test]
+fn a_publisher_that_is_fed_without_a_pause_drops_nothing() -> Result {
+    in_virtual_time(async {
+        let (mut sink, mut peer) = pub_and_peer(quiet().send_high_water_mark(1)).await?;
+        for _ in 0..1_000 {
+            sink.feed(Message::from("!")).await?;
+        }
+        assert_eq!(sink.stats().sent.dropped.full, 0);
+        assert_eq!(frames_there(&mut peer).await, 1_000);
+        Ok(())
+    })
+}
+
+#[test]
+fn a_sink_that_is_full_behind_a_message_of_another_handle_is_written() -> Result {
+    in_virtual_time(async {
+        let (mut sink, mut peer) = pub_and_peer(quiet().send_high_water_mark(4)).await?;
+        sink.try_send("!")?;
+        for _ in 0..100 {
+            sink.feed(Message::from("!")).await?;
+        }
+        assert_eq!(sink.stats().sent.dropped.full, 0);
+        assert_eq!(frames_there(&mut peer).await, 101);
         Ok(())
     })
 }

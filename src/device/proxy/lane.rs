@@ -2,8 +2,10 @@
 
 use std::fmt::Display;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use futures::{Sink, SinkExt, Stream, StreamExt};
+use tokio::time::Instant;
 
 use super::handle::{Phase, Traffic};
 use super::poll_room;
@@ -17,6 +19,9 @@ const BATCH: usize = 256;
 
 /// Batches that share a flush at most, where a sink has little for each of its peers and there is more.
 const BATCHES: u8 = 8;
+
+/// Where others have had so much time since the last turn, what is moved does not wait for the next.
+const LATE: Duration = Duration::from_micros(500);
 
 /// What a proxy can tell and ask a side that no stream and no sink can be told and asked.
 pub(in crate::device) struct Manner<S> {
@@ -46,6 +51,8 @@ pub(super) struct Lane<S, K> {
     unflushed: bool,
     /// Batches since then.
     batches: u8,
+    /// When the last turn ended.
+    turned: Option<Instant>,
     /// The source has ended.
     ended: bool,
     pub(super) traffic: Traffic,
@@ -78,6 +85,7 @@ where
             offered: None,
             unflushed: false,
             batches: 0,
+            turned: None,
             ended: false,
             traffic: Traffic::default(),
         }
@@ -97,16 +105,20 @@ where
         sink: &mut K,
         tap: &mut Option<Tap>,
     ) -> Turn {
+        let in_time = self.turned.is_some_and(|turned| turned.elapsed() < LATE);
         let moved = match phase {
             Phase::Running | Phase::Finishing => self.forward(context, source, sink, tap),
             Phase::Paused => self.hold(context, source),
             Phase::Terminated => Turn::Ended,
         };
         self.batches += 1;
-        if moved == Turn::Busy && self.batches < BATCHES && (self.has_little)(sink) {
-            return moved;
-        }
-        match self.flush(context, sink) {
+        let more_follows = moved == Turn::Busy && in_time && self.batches < BATCHES;
+        let flushed = match more_follows && (self.has_little)(sink) {
+            true => Poll::Ready(()),
+            false => self.flush(context, sink),
+        };
+        self.turned = Some(Instant::now());
+        match flushed {
             Poll::Pending if moved != Turn::Busy => Turn::Blocked,
             _ => moved,
         }

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures::channel::mpsc;
 use futures::{FutureExt, Sink, SinkExt, Stream, StreamExt};
@@ -265,32 +266,49 @@ fn flood(
     (running, handle, flushes)
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn eight_batches_that_have_little_for_each_peer_share_a_flush() {
     let (running, _handle, flushes) = flood(20 * 256 + 1, |_| true);
     running.await;
-    assert_eq!(flushes.load(Ordering::Relaxed), 3);
+    assert_eq!(
+        flushes.load(Ordering::Relaxed),
+        4,
+        "and the first has its own"
+    );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
+async fn a_batch_is_flushed_where_others_have_long_turns() {
+    let (running, _handle, flushes) = flood(10 * 256, |_| true);
+    let mut running = std::pin::pin!(running);
+    for turn in 1..10 {
+        assert!(futures::poll!(&mut running).is_pending());
+        assert_eq!(flushes.load(Ordering::Relaxed), turn);
+        tokio::time::advance(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_batch_that_has_much_for_each_peer_is_flushed() {
     let (running, _handle, flushes) = flood(20 * 256 + 1, |_| false);
     running.await;
     assert_eq!(flushes.load(Ordering::Relaxed), 21);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_has_not_been_flushed_is_when_a_proxy_is_terminated() {
     let (running, handle, flushes) = flood(10 * 256, |_| true);
     let mut running = std::pin::pin!(running);
-    assert!(futures::poll!(&mut running).is_pending());
-    assert_eq!(flushes.load(Ordering::Relaxed), 0);
+    for _ in 0..2 {
+        assert!(futures::poll!(&mut running).is_pending());
+    }
+    assert_eq!(flushes.load(Ordering::Relaxed), 1);
     let terminated = handle.terminate();
     futures::pin_mut!(terminated);
     assert!(futures::poll!(&mut terminated).is_pending());
     running.await;
-    assert_eq!(flushes.load(Ordering::Relaxed), 1);
-    assert_eq!(terminated.await.forth.sent, 256);
+    assert_eq!(flushes.load(Ordering::Relaxed), 2);
+    assert_eq!(terminated.await.forth.sent, 512);
 }
 
 /// D4: terminate ends a proxy whose back takes nothing.

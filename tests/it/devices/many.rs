@@ -1,6 +1,5 @@
 //! Devices with many peers.
 
-use std::future::poll_fn;
 use std::task::Poll;
 
 use futures::poll;
@@ -9,7 +8,7 @@ use pushsub::{Dealer, Proxy, Streamer};
 use tokio::task::{unconstrained, yield_now};
 
 use crate::support::peer::{Peer, frame};
-use crate::support::{Result, in_virtual_time, memory_name};
+use crate::support::{Result, a_turn, in_virtual_time, memory_name};
 
 /// Takes what a peer has now.
 async fn frames_there(peer: &mut Peer) -> usize {
@@ -18,19 +17,6 @@ async fn frames_there(peer: &mut Peer) -> usize {
         count += 1;
     }
     count
-}
-
-/// Lets each that is ready have a turn.
-async fn a_turn() {
-    let mut had = false;
-    poll_fn(|context| {
-        if std::mem::replace(&mut had, true) {
-            return Poll::Ready(());
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 /// How many of 3,000 messages that come at once one of so many workers gets with each write.

@@ -6,9 +6,10 @@ pub(crate) mod guard;
 pub(crate) mod order;
 pub(crate) mod peer;
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -98,6 +99,19 @@ impl Drop for Folder {
 pub(crate) fn memory_name() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     format!("test-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Lets each that is ready have a turn.
+pub(crate) async fn a_turn() {
+    let mut had = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut had, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Runs a test on a real clock, for a minute at most.
