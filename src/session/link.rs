@@ -253,9 +253,15 @@ impl Wired {
             };
             let mut context = Context::from_waker(waker);
             if !batch.is_empty() || self.port.take(self.pipe, batch, asks) == Taken::Batch {
-                let write =
+                let mut write =
                     |context: &mut Context<'_>| self.write_some(wire, batch, refused, context);
-                match at_any_rate(write, &mut context) {
+                // Of what is sent the driver writes the rest, beside its sender if it can. What is fed and
+                // not written then is in the way of what is fed next.
+                let written = match asks {
+                    port::Writer::Flush => at_any_rate(write, &mut context),
+                    _ => write(&mut context),
+                };
+                match written {
                     Poll::Ready(Ok(after)) => left = after,
                     Poll::Ready(Err(reason)) => self.fail(reason),
                     Poll::Pending => {}
