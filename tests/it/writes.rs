@@ -1,19 +1,14 @@
 //! Which messages leave together, and when: what a sink is fed, and answers to what was read at once.
 
-use std::task::Poll;
-
 use futures::{SinkExt, poll};
 use pushsub::testing::dial;
 use pushsub::{Dealer, Message, Options, Pub, Router};
 use tokio::task::{unconstrained, yield_now};
 
-use crate::support::peer::{Peer, command, frame};
+use crate::support::peer::{FRAME, Peer, command, frame, frames_there};
 use crate::support::{Result, connected, in_virtual_time, memory_name};
 
 mod spread;
-
-/// One frame of one octet, as it goes over a wire.
-const FRAME: usize = 3;
 
 /// Lets all that can run have its turn.
 async fn settle() {
@@ -28,8 +23,14 @@ fn quiet() -> Options {
 
 /// A bound DEALER, and so many peers that the test plays.
 async fn dealer_and_peers(options: Options, count: usize) -> Result<(Dealer, Vec<Peer>)> {
-    let name = memory_name();
     let dealer = Dealer::with_options(options)?;
+    let peers = peers_of(&dealer, count).await?;
+    Ok((dealer, peers))
+}
+
+/// So many peers, one behind the other, of a socket that is bound here.
+async fn peers_of(dealer: &Dealer, count: usize) -> Result<Vec<Peer>> {
+    let name = memory_name();
     let mut monitor = dealer.monitor();
     dealer.bind(format!("memory://{name}").as_str()).await?;
     let mut peers = Vec::new();
@@ -38,7 +39,7 @@ async fn dealer_and_peers(options: Options, count: usize) -> Result<(Dealer, Vec
         connected(&mut monitor).await;
     }
     settle().await;
-    Ok((dealer, peers))
+    Ok(peers)
 }
 
 async fn dealer_and_peer(options: Options) -> Result<(Dealer, Peer)> {
@@ -55,15 +56,6 @@ async fn pub_and_peer(options: Options) -> Result<(Pub, Peer)> {
     peer.write(&command(b"\x09SUBSCRIBE")).await?;
     settle().await;
     Ok((publisher, peer))
-}
-
-/// How many frames of one octet a peer has now, while nobody else has a turn.
-async fn frames_there(peer: &mut Peer) -> usize {
-    let mut count = 0;
-    while let Poll::Ready(Ok(_)) = poll!(Box::pin(unconstrained(peer.read(FRAME)))) {
-        count += 1;
-    }
-    count
 }
 
 /// The peer asks so often, with one write.

@@ -1,23 +1,11 @@
 //! Devices with many peers.
 
-use std::task::Poll;
-
-use futures::poll;
 use pushsub::testing::dial;
 use pushsub::{Dealer, Proxy, Streamer};
-use tokio::task::{unconstrained, yield_now};
+use tokio::task::yield_now;
 
-use crate::support::peer::{Peer, frame};
+use crate::support::peer::{Peer, frame, frames_there};
 use crate::support::{Result, a_turn, in_virtual_time, memory_name};
-
-/// Takes what a peer has now.
-async fn frames_there(peer: &mut Peer) -> usize {
-    let mut count = 0;
-    while let Poll::Ready(Ok(_)) = poll!(Box::pin(unconstrained(peer.read(3)))) {
-        count += 1;
-    }
-    count
-}
 
 /// How many of 3,000 messages that come at once one of so many workers gets with each write.
 async fn shares(workers: usize) -> Result<Vec<usize>> {

@@ -1,8 +1,11 @@
 //! A peer that is played octet by octet, on a wire in memory.
 
+use std::task::Poll;
 use std::time::Duration;
 
+use futures::poll;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::task::unconstrained;
 use tokio::time::timeout;
 
 use super::Result;
@@ -68,6 +71,18 @@ impl Peer {
             .map_err(|_| "the wire stays open")??;
         Ok(octets)
     }
+}
+
+/// One frame of one octet, as it goes over a wire.
+pub(crate) const FRAME: usize = 3;
+
+/// How many frames of one octet a peer has now, while nobody else has a turn.
+pub(crate) async fn frames_there(peer: &mut Peer) -> usize {
+    let mut count = 0;
+    while let Poll::Ready(Ok(_)) = poll!(Box::pin(unconstrained(peer.read(FRAME)))) {
+        count += 1;
+    }
+    count
 }
 
 /// The greeting of a ZMTP 3.`minor` peer with the mechanism NULL.

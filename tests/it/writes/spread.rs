@@ -13,18 +13,6 @@ use crate::support::{a_turn, on_two_workers};
 /// So many peers that a burst which goes to each in its turn has one message for each.
 const MANY: usize = 200;
 
-/// So many peers of a socket that is bound here.
-async fn peers_of(dealer: &Dealer, count: usize) -> Result<Vec<Peer>> {
-    let name = memory_name();
-    dealer.bind(format!("memory://{name}").as_str()).await?;
-    let mut peers = Vec::new();
-    for _ in 0..count {
-        peers.push(Peer::shaken(dial(&name)?, "DEALER", 1).await?);
-    }
-    settle().await;
-    Ok(peers)
-}
-
 /// How many of these peers have something now, of which each is to have so many frames.
 async fn reached(peers: &mut [Peer], frames: usize) -> usize {
     let mut reached = 0;
@@ -327,13 +315,7 @@ fn beside_other_threads_a_burst_is_written_while_who_sent_it_computes() -> Resul
 fn while_other_threads_compute_who_sends_has_its_turns_between_those_of_who_writes() -> Result {
     on_two_workers(async {
         let (dealer, _peers) = dealer_and_peers(quiet(), 2 * MANY).await?;
-        let (begins, begun) = std::sync::mpsc::channel();
-        let (ends, ended) = std::sync::mpsc::channel::<()>();
-        let computes = tokio::spawn(async move {
-            let _ = begins.send(());
-            ended.recv_timeout(Duration::from_secs(10))
-        });
-        begun.recv()?;
+        let computes = computes()?;
         let turns = tokio::spawn(async move {
             let mut most = 0;
             // What is sent slowly, as the machine is busy, is no burst.
@@ -352,10 +334,21 @@ fn while_other_threads_compute_who_sends_has_its_turns_between_those_of_who_writ
         });
         let turns = turns.await??;
         assert!(turns > 4, "{turns} at most");
-        drop(ends);
-        let _ = computes.await?;
+        drop(computes);
         Ok(())
     })
+}
+
+/// Keeps a thread until what this returns is dropped, or for ten seconds.
+fn computes() -> Result<std::sync::mpsc::Sender<()>> {
+    let (begins, begun) = std::sync::mpsc::channel();
+    let (ends, ended) = std::sync::mpsc::channel();
+    tokio::spawn(async move {
+        let _ = begins.send(());
+        let _ = ended.recv_timeout(Duration::from_secs(10));
+    });
+    begun.recv()?;
+    Ok(ends)
 }
 
 /// How many turns others have before a burst is written that waits when they begin, of which there are always
@@ -364,13 +357,7 @@ async fn turns_before_all_is_written(dealer: &Dealer) -> Result<usize> {
     let turns = Arc::new(AtomicUsize::new(0));
     let (sender, counted) = (dealer.clone(), turns.clone());
     // Nobody writes until all are sent.
-    let (ends, ended) = std::sync::mpsc::channel::<()>();
-    let (begins, begun) = std::sync::mpsc::channel();
-    let computes = tokio::spawn(async move {
-        let _ = begins.send(());
-        ended.recv_timeout(Duration::from_secs(10))
-    });
-    begun.recv()?;
+    let computes = computes()?;
     let others = tokio::spawn(async move {
         for _ in 0..4 * MANY {
             sender.send("!").await?;
@@ -385,11 +372,10 @@ async fn turns_before_all_is_written(dealer: &Dealer) -> Result<usize> {
                 }
             })
         });
-        Ok::<_, SendError>((others.collect::<Vec<_>>(), ends))
+        Ok::<_, SendError>((others.collect::<Vec<_>>(), computes))
     });
-    let (others, ends) = others.await??;
-    drop(ends);
-    let _ = computes.await?;
+    let (others, computes) = others.await??;
+    drop(computes);
     while dealer.stats().sent.queued > 0 {
         yield_now().await;
     }
