@@ -48,6 +48,8 @@ pub(crate) enum Work {
     Flow,
     /// One PUSH to so many PULL.
     Scatter(usize),
+    /// The same, where one of them takes a millisecond for each message: what counts is what the others get.
+    ScatterSlow(usize),
     /// Of so many PUSH to one PULL, each in its turn a burst.
     Gather(usize),
     /// PUB to so many SUB, nothing dropped.
@@ -146,10 +148,10 @@ pub(crate) static ROWS: [Row; 22] = {
 
 /// The rows that run where they are named: other sizes, other numbers of peers.
 #[rustfmt::skip]
-static MORE: [Row; 20] = {
+static MORE: [Row; 21] = {
     use Group as G;
     use Transport::{Inproc, Tcp};
-    use Work::{Ask, Chain, Device, Flow, Gather, Publish, Scatter};
+    use Work::{Ask, Chain, Device, Flow, Gather, Publish, Scatter, ScatterSlow};
     const ONE: [&str; 2] = ["0", "0"];
     [
         row(G::OneWay, "push-pull-16", "one way, tcp, 16 B", Flow, Tcp, 16),
@@ -163,6 +165,7 @@ static MORE: [Row; 20] = {
         of(row(G::OneWay, "push-pull-parts", "one way, tcp, 3 frames", Flow, Tcp, 0), Content::Parts),
         row(G::OneWay, "scatter-3", "to 3 receivers in turns, tcp, 64 B", Scatter(3), Tcp, 64),
         row(G::OneWay, "scatter-20", "to 20 receivers in turns, tcp, 64 B", Scatter(20), Tcp, 64),
+        row(G::OneWay, "scatter-slow", "to 3 receivers beside a slow one, tcp, 64 B", ScatterSlow(4), Tcp, 64),
         row(G::Publish, "publish-3", "to 3 subscribers, tcp, 64 B", Publish(3), Tcp, 64),
         row(G::Publish, "publish-20", "to 20 subscribers, tcp, 64 B", Publish(20), Tcp, 64),
         row(G::InFlight, "ask-8", "8 requests in flight, tcp, 64 B", Ask(8), Tcp, 64),
@@ -203,10 +206,15 @@ impl Row {
         matches!(self.work, Work::Publish(_) | Work::Topics(_))
     }
 
+    /// Whether each message goes to one of several receivers.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self.work, Work::Scatter(_) | Work::ScatterSlow(_))
+    }
+
     /// How many probes each receiver gets before the messages: all links are there then.
     pub(crate) fn probes(&self) -> u64 {
         match self.work {
-            Work::Publish(_) | Work::Topics(_) | Work::Scatter(_) => 1,
+            Work::Publish(_) | Work::Topics(_) | Work::Scatter(_) | Work::ScatterSlow(_) => 1,
             Work::Gather(peers) => peers as u64,
             _ => 0,
         }

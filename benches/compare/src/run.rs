@@ -51,9 +51,10 @@ impl Run {
         run.with_context(|| format!("{} in {}", rival.name(), row.name))
     }
 
-    /// Messages a second at the receivers.
+    /// Messages a second at the receivers that are in time.
     pub(crate) fn rate(&self) -> f64 {
-        self.outcome.received.saturating_sub(1) as f64 / self.outcome.seconds
+        let Outcome { received, late, .. } = self.outcome;
+        received.saturating_sub(late + 1) as f64 / self.outcome.seconds
     }
 
     /// Processor seconds of all processes for a million messages.
@@ -212,7 +213,9 @@ struct Place {
 impl Place {
     fn new(row: &Row) -> Result<Self> {
         let count = match row.work {
-            Work::Publish(receivers) | Work::Scatter(receivers) => receivers,
+            Work::Publish(receivers) | Work::Scatter(receivers) | Work::ScatterSlow(receivers) => {
+                receivers
+            }
             // A service has one for each direction, a device one more for its workers.
             Work::Ask(_) | Work::Device(_) => 3,
             Work::Chain(_) => 4,

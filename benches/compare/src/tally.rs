@@ -45,9 +45,11 @@ impl Tally {
         self.received += 1;
     }
 
-    /// The time since the first message.
-    pub(crate) fn elapsed(&self) -> Duration {
-        self.first.map_or(Duration::ZERO, |first| first.elapsed())
+    /// The time from the first message until now, or until then.
+    pub(crate) fn elapsed(&self, until: Option<Instant>) -> Duration {
+        let until = until.unwrap_or_else(Instant::now);
+        self.first
+            .map_or(Duration::ZERO, |first| until.duration_since(first))
     }
 }
 

@@ -1,14 +1,14 @@
 //! One way: a sender or many, a receiver or several, as fast as it goes.
 
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use tokio::time::{interval, timeout};
+use tokio::time::{interval, sleep, timeout};
 
 use super::orders::Orders;
 use super::{LONGEST, Outcome, send};
@@ -19,6 +19,12 @@ use crate::tally::{PROBE, Tally, sum_of};
 
 /// Between two probes.
 const PROBING: Duration = Duration::from_millis(5);
+
+/// What a slow receiver takes for each message.
+const SLOWNESS: Duration = Duration::from_millis(1);
+
+/// For how long it does while the others get nothing.
+const PATIENCE: Duration = Duration::from_millis(20);
 
 /// Messages that each of many senders sends in its turn.
 const BURST: u64 = 64;
@@ -54,17 +60,27 @@ pub(super) async fn receive<S: Socket>(
     }
     println!("linked");
     let cpu_before = resources::cpu_seconds()?;
-    let shared = matches!(row.work, Work::Scatter(_)).then(Arc::<Shared>::default);
+    let shared = row.is_shared().then(Arc::<Shared>::default);
+    let mut slow = matches!(row.work, Work::ScatterSlow(_)).then(Slow::new);
     let mut tasks = JoinSet::new();
     for receiver in receivers {
-        tasks.spawn(count(receiver, row, messages, shared.clone()));
+        let share = shared.clone().map(|all| Share {
+            all,
+            slow: slow.take(),
+        });
+        tasks.spawn(count(receiver, row, messages, share));
     }
     let expected = sum_of(messages, row.content);
     let mut outcome = Outcome::done();
     let mut together = 0_u64;
     while let Some(received) = tasks.join_next().await {
-        let (tally, elapsed) = received??;
+        let Counted {
+            tally,
+            elapsed,
+            late,
+        } = received??;
         outcome.received += tally.received;
+        outcome.late += late;
         outcome.reordered += tally.reordered;
         together = together.wrapping_add(tally.checksum);
         outcome.sound &= shared.is_some() || tally.checksum == expected;
@@ -81,6 +97,53 @@ struct Shared {
     received: AtomicU64,
     /// All is received.
     done: Notify,
+    /// When the others had the last of theirs, where a slow one has the last of all.
+    over: OnceLock<Instant>,
+}
+
+/// What a receiver that gets a share knows.
+struct Share {
+    all: Arc<Shared>,
+    /// Of the one that is.
+    slow: Option<Slow>,
+}
+
+/// What the slow one sees of the others.
+struct Slow {
+    /// Messages that they have, and since when no more.
+    others: u64,
+    since: Instant,
+}
+
+impl Slow {
+    fn new() -> Self {
+        Self {
+            others: 0,
+            since: Instant::now(),
+        }
+    }
+
+    /// Takes its time for so many messages, of `own` that it has by now, but hurries while the others
+    /// get nothing: they have all of theirs, or the sender waits for this one and would for minutes.
+    async fn take_time(&mut self, messages: u64, own: u64, all: &Shared) {
+        for _ in 0..messages {
+            let others = all.received.load(Ordering::Relaxed) - own;
+            if others != self.others {
+                self.others = others;
+                self.since = Instant::now();
+            } else if self.since.elapsed() > PATIENCE {
+                return;
+            }
+            sleep(SLOWNESS).await;
+        }
+    }
+}
+
+/// What a receiver has counted.
+struct Counted {
+    tally: Tally,
+    elapsed: Duration,
+    late: u64,
 }
 
 /// Receives so many messages, or what comes within the time; a receiver that has a share, until all
@@ -89,29 +152,35 @@ async fn count<S: Socket>(
     mut receiver: S,
     row: &'static Row,
     messages: u64,
-    shared: Option<Arc<Shared>>,
-) -> Result<(Tally, Duration)> {
+    mut share: Option<Share>,
+) -> Result<Counted> {
     let mut tally = Tally::default();
     // One clock for the whole of it: one for each batch would be part of what is measured.
     let all = timeout(LONGEST, async {
-        match shared {
+        match &mut share {
             None => {
                 while tally.received < messages {
                     super::receive(&mut receiver, row, &mut |payload| tally.note(payload)).await?;
                 }
             }
-            Some(shared) => {
-                let done = pin!(shared.done.notified());
+            Some(Share { all, slow }) => {
+                let done = pin!(all.done.notified());
                 let share = async {
                     loop {
                         let before = tally.received;
                         super::receive(&mut receiver, row, &mut |payload| tally.note(payload))
                             .await?;
                         let more = tally.received - before;
-                        let others = shared.received.fetch_add(more, Ordering::Relaxed);
+                        let others = all.received.fetch_add(more, Ordering::Relaxed);
                         if others + more == messages {
-                            shared.done.notify_waiters();
+                            if let Some(slow) = slow {
+                                all.over.get_or_init(|| slow.since);
+                            }
+                            all.done.notify_waiters();
                             return anyhow::Ok(());
+                        }
+                        if let Some(slow) = slow {
+                            slow.take_time(more, tally.received, all).await;
                         }
                     }
                 };
@@ -128,8 +197,17 @@ async fn count<S: Socket>(
     if let Ok(ended) = all.await {
         ended?;
     }
-    let elapsed = tally.elapsed();
-    Ok((tally, elapsed))
+    let is_slow = share.as_ref().is_some_and(|share| share.slow.is_some());
+    let over = share.as_ref().and_then(|share| share.all.over.get());
+    Ok(Counted {
+        elapsed: if is_slow {
+            Duration::ZERO
+        } else {
+            tally.elapsed(over.copied())
+        },
+        late: if is_slow { tally.received } else { 0 },
+        tally,
+    })
 }
 
 /// What a subscriber asks for. Messages begin with their number, least octet first, so that its first

@@ -63,6 +63,9 @@ pub(crate) struct Outcome {
     pub(crate) sent: u64,
     pub(crate) received: u64,
     pub(crate) reordered: u64,
+    /// Of those received, what came to one that is slow on purpose.
+    #[serde(default)]
+    pub(crate) late: u64,
     /// From the first message to the last.
     pub(crate) seconds: f64,
     /// Of round trips, in µs.
@@ -89,9 +92,12 @@ pub(crate) async fn first<S: Socket>(
     ready: impl FnOnce() + Send,
 ) -> Result<Outcome> {
     match row.work {
-        Work::Flow | Work::Scatter(_) | Work::Gather(_) | Work::Publish(_) | Work::Topics(_) => {
-            flow::receive::<S>(row, endpoints, messages, ready).await
-        }
+        Work::Flow
+        | Work::Scatter(_)
+        | Work::ScatterSlow(_)
+        | Work::Gather(_)
+        | Work::Publish(_)
+        | Work::Topics(_) => flow::receive::<S>(row, endpoints, messages, ready).await,
         Work::Ask(_) => ask::echo::<S>(&endpoints[..S::ENDPOINTS], orders, ready).await,
         Work::Device(_) => {
             device::workers::<S>(&endpoints[S::ENDPOINTS..][..1], orders, ready).await
@@ -112,7 +118,9 @@ pub(crate) async fn second<S: Socket>(
 ) -> Result<Outcome> {
     match row.work {
         Work::Flow => flow::push::<S>(row, endpoints, messages, orders).await,
-        Work::Scatter(_) => flow::scatter::<S>(row, endpoints, messages, orders).await,
+        Work::Scatter(_) | Work::ScatterSlow(_) => {
+            flow::scatter::<S>(row, endpoints, messages, orders).await
+        }
         Work::Gather(peers) => {
             flow::push_in_turns::<S>(row, endpoints, messages, peers, orders).await
         }
@@ -164,6 +172,7 @@ impl Outcome {
             sent: self.sent.max(other.sent),
             received: self.received.max(other.received),
             reordered: self.reordered.max(other.reordered),
+            late: self.late.max(other.late),
             seconds: self.seconds.max(other.seconds),
             median: self.median.max(other.median),
             p99: self.p99.max(other.p99),

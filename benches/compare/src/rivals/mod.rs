@@ -335,7 +335,7 @@ impl Rival {
         match self {
             Self::RawStd | Self::RawCt | Self::RawMt | Self::Model if parts => false,
             // Its receivers block their threads, and of a share nobody knows how large it is.
-            Self::Libzmq | Self::LibzmqUnbounded if matches!(row.work, Work::Scatter(_)) => false,
+            Self::Libzmq | Self::LibzmqUnbounded if row.is_shared() => false,
             // A row of many seconds, in which nothing happens: in one flavour.
             Self::PushsubMt | Self::ZeromqMt | Self::RzmqMt | Self::OmqMt if row.is_idle() => false,
             // It has no inproc, and its PUB drops what does not fit.
