@@ -169,6 +169,12 @@ impl Batch {
         }
     }
 
+    /// Whether of no message that has left it is still to be said what became of it.
+    #[inline]
+    pub(super) fn is_settled(&self) -> bool {
+        self.marks().is_none_or(Marks::is_settled)
+    }
+
     /// Says what became of the messages that have left; the socket's lock is not held.
     pub(crate) fn settle(&mut self, fate: Fate) {
         if let Some(marks) = self.marks_mut() {

@@ -64,6 +64,12 @@ impl Marks {
         table.map_or_else(Vec::new, |table| table.expire(now, kept))
     }
 
+    /// Whether none has left of which that is still to be said.
+    #[inline]
+    pub(super) fn is_settled(&self) -> bool {
+        self.0.as_ref().is_none_or(|table| table.passed.is_empty())
+    }
+
     /// Says what became of the messages that have left; the socket's lock is not held.
     #[inline]
     pub(super) fn settle(&mut self, fate: Fate) {

@@ -6,7 +6,6 @@ use std::time::Instant;
 use super::batch::Progress;
 use super::incoming::{Incoming, footprint};
 use super::marks::Marks;
-use super::receipt::Fate;
 use crate::message::Message;
 
 /// Messages as they are, in order.
@@ -65,11 +64,6 @@ impl Plain {
             octets,
             freed: octets,
         }
-    }
-
-    /// Says what became of the messages that have left; no socket's lock is held.
-    pub(crate) fn settle(&mut self, fate: Fate) {
-        self.marks.settle(fate);
     }
 
     /// Takes out the messages whose time has passed.

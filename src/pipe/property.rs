@@ -157,6 +157,7 @@ impl Half {
         let progress = encoded.advance(octets);
         self.written += progress.messages as u64;
         self.outgoing.written(progress);
+        self.outgoing.reuse(&mut self.writer);
     }
 }
 

@@ -167,13 +167,13 @@ impl Joined {
         let progress = peer.port.accept(peer.pipe, messages);
         let mut left = Left::Something;
         if progress.messages > 0 {
-            left = self.port.written(self.pipe, progress);
-            messages.settle(Fate::Written);
+            left = self.port.written(self.pipe, progress, batch);
+            batch.settle(Fate::Written);
         } else {
             self.port.writing(self.pipe, false);
         }
         match left {
-            _ if !messages.is_empty() => Step::Stalled,
+            _ if !batch.is_empty() => Step::Stalled,
             Left::Nothing => Step::Answered,
             Left::Something | Left::Commands => Step::More,
         }

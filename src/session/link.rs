@@ -353,7 +353,7 @@ impl Wired {
             }
             Err(error) => return Poll::Ready(Err(LinkError::io(error))),
         };
-        let left = self.port.written(self.pipe, progress);
+        let left = self.port.written(self.pipe, progress, batch);
         batch.settle(Fate::Written);
         if left == Left::Commands && !batch.is_empty() {
             self.port.take_commands(self.pipe, batch);

@@ -142,8 +142,8 @@ pub(crate) trait Port: Send + Sync {
     /// Whether the wire may be taking what was taken, or has refused it for now.
     fn writing(&self, pipe: PipeId, writing: bool);
 
-    /// So much of what was taken is written. Returns what is left to do.
-    fn written(&self, pipe: PipeId, progress: Progress) -> Left;
+    /// So much of what was taken is written, which leaves this of it. Returns what is left to do.
+    fn written(&self, pipe: PipeId, progress: Progress, batch: &mut Batch) -> Left;
 
     /// Moves the commands into a batch that is being written.
     fn take_commands(&self, pipe: PipeId, batch: &mut Batch);

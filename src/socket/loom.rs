@@ -110,7 +110,7 @@ impl Stage {
             && encoded.octets() > 0
         {
             let progress = encoded.advance(encoded.octets());
-            core.written(pipe, progress);
+            core.written(pipe, progress, &mut batch);
         }
     }
 

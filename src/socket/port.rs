@@ -169,13 +169,14 @@ impl Port for Core {
         }
     }
 
-    fn written(&self, id: PipeId, progress: Progress) -> Left {
+    fn written(&self, id: PipeId, progress: Progress, batch: &mut Batch) -> Left {
         let mut state = self.state.lock();
         let Some(pipe) = state.pipe(id) else {
             return Left::Something;
         };
         pipe.sent.written += progress.messages as u64;
         pipe.outgoing.written(progress);
+        pipe.outgoing.reuse(batch);
         let left = pipe.left();
         let mut wakers = Vec::new();
         if pipe.has_room() {

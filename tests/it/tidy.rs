@@ -110,6 +110,11 @@ const EXCEPTIONS: &[Exception] = &[
         place: "src/zeromq.rs::deliver",
         reason: "the crate `zeromq` does not say when a peer has come",
     },
+    Exception {
+        rule: "sleep",
+        place: "benches/compare/src/ends/flow.rs::take_time",
+        reason: "a receiver that is slow on purpose",
+    },
 ];
 
 struct Exception {
