@@ -40,27 +40,28 @@ const ENTRY: usize = 32;
 ///           ^ begun: octets of the first that are written
 /// ```
 #[derive(Default)]
+#[repr(C)]
 pub(crate) struct Encoded {
     arena: Vec<u8>,
-    /// All of its memory, where that is more than [`ARENA_KEPT`] and was kept for the next burst.
-    kept: Kept,
     /// Octets of the arena that are written already.
     consumed: usize,
-    /// All but the last piece of the arena: none where nothing but that has been put here.
-    pieces: VecDeque<Piece>,
-    /// Where the last piece of the arena begins, unless some of it is written.
-    last_piece: usize,
-    /// All entries, in runs.
-    index: VecDeque<Run>,
-    /// Octets of the first entry that are written already.
-    begun: usize,
     /// Messages that are not yet wholly written.
     messages: usize,
     /// Octets of shared frames that are not yet written.
     shared: usize,
     /// Octets of memory of shared frames: of each all until the last is written.
     whole: usize,
+    /// All entries, in runs.
+    index: VecDeque<Run>,
     marks: Marks,
+    /// All but the last piece of the arena: none where nothing but that has been put here.
+    pieces: VecDeque<Piece>,
+    /// Where the last piece of the arena begins, unless some of it is written.
+    last_piece: usize,
+    /// Octets of the first entry that are written already.
+    begun: usize,
+    /// All of its memory, where that is more than [`ARENA_KEPT`] and was kept for the next burst.
+    kept: Kept,
 }
 
 enum Piece {

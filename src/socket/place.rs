@@ -28,28 +28,26 @@ const COMMANDS_KEPT: usize = 64 << 10;
 type Former = VecDeque<(u64, Arc<PeerInfo>)>;
 
 /// One peer, or the place of one that is dialled.
+///
+/// In this order: what each message out is looked up in stands together, and so does what each
+/// message in is, as a socket of a thousand peers finds them in no near cache.
+#[repr(C, align(64))]
 pub(super) struct Pipe {
-    pub(super) serial: u64,
-    pub(super) endpoint: Arc<Endpoint>,
-    /// The pipe of a connected endpoint: it survives its connections.
-    pub(super) kept: bool,
-    pub(super) link: Option<Link>,
-    /// Who is there, or was last.
-    pub(super) peer: Option<Arc<PeerInfo>>,
-    /// By whom came what still waits and was not sent by `peer`. Boxed, as hardly any pipe has them.
-    former: Option<Box<Former>>,
-    /// The first frame of what a ROUTER delivers of it.
-    pub(super) identity: Bytes,
     pub(super) outgoing: Outgoing,
-    pub(super) incoming: Incoming,
-    /// Its identity was given by `connect_as`, and stays between connections.
-    pub(super) assigned: bool,
-    /// Of a manual XPUB: what the peer has asked for.
-    pub(super) asks: Option<Box<Asks>>,
+    pub(super) link: Option<Link>,
+    /// What may follow without a look at any of this.
+    allowance: Allowance,
+    pub(super) departure: Departure,
     /// It takes messages only while it is connected.
     immediate: bool,
     /// Of all that wait only the newest is kept.
     conflate: bool,
+    /// Its link is being cut, with what it holds: nothing is to follow that.
+    pub(super) resetting: bool,
+    /// The pipe of a connected endpoint: it survives its connections.
+    pub(super) kept: bool,
+    /// Its identity was given by `connect_as`, and stays between connections.
+    pub(super) assigned: bool,
     /// What comes may wait to be received for so long only as its socket's options say.
     expires: bool,
     /// It stands in the fair queue.
@@ -60,17 +58,23 @@ pub(super) struct Pipe {
     pub(super) listed: bool,
     /// Its link is left unread because the budget has no place for what it would read.
     pub(super) unread: bool,
-    pub(super) departure: Departure,
-    /// What may follow without a look at any of this.
-    allowance: Allowance,
-    /// Its link is being cut, with what it holds: nothing is to follow that.
-    pub(super) resetting: bool,
+    pub(super) serial: u64,
+    pub(super) sent: Sent,
+    pub(super) incoming: Incoming,
+    pub(super) received: Received,
+    /// By whom came what still waits and was not sent by `peer`. Boxed, as hardly any pipe has them.
+    former: Option<Box<Former>>,
+    /// The first frame of what a ROUTER delivers of it.
+    pub(super) identity: Bytes,
+    /// Who is there, or was last.
+    pub(super) peer: Option<Arc<PeerInfo>>,
+    pub(super) endpoint: Arc<Endpoint>,
+    /// Of a manual XPUB: what the peer has asked for.
+    pub(super) asks: Option<Box<Asks>>,
     /// What the newest PING of the present connection wants back, until it is
     /// written: a peer that asks faster than it reads gets fewer answers.
     /// Boxed, as it waits for a moment only.
     pong: Option<Box<Bytes>>,
-    pub(super) sent: Sent,
-    pub(super) received: Received,
     /// Of those received, what this socket told its application itself.
     pub(super) own_words: u64,
     /// Commands of its peers that were passed over.
