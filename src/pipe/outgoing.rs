@@ -157,9 +157,10 @@ impl Outgoing {
         self.taken.octets == 0 && !self.has_room()
     }
 
-    /// Whether messages wait that do not yet fill a write, and nothing else.
-    pub(crate) fn is_growing(&self, octets: usize) -> bool {
-        self.commands.is_empty() && (1..octets).contains(&self.waiting_octets())
+    /// Octets of the messages that wait for a writer, where there are any, and nothing else does.
+    pub(crate) fn growing(&self) -> Option<usize> {
+        let octets = self.waiting_octets();
+        (self.commands.is_empty() && octets > 0).then_some(octets)
     }
 
     /// Gives up all that waits.

@@ -1,5 +1,8 @@
 //! A socket's place for one peer: what goes out to it, what came in from it, and the counters.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
@@ -7,7 +10,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::allowance::Allowance;
-use super::departure::{Departure, FLUSH_AT, GROWN_AT, Leaves};
+use super::departure::{Departure, FLUSH_AT, Leaves};
 use super::manual::Asks;
 use super::peer::PeerInfo;
 use super::receipt::{Terms, expiry, now};
@@ -440,17 +443,16 @@ impl Pipe {
         self.departure.is_led()
     }
 
-    /// Whether messages wait, and nothing else, which are fewer octets than this, and others have room.
-    pub(super) fn may_grow(&self, octets: usize) -> bool {
-        self.outgoing.has_room() && self.outgoing.is_growing(octets)
+    /// Octets of the messages that wait, where nothing else does and others have room.
+    pub(super) fn growing(&self) -> Option<usize> {
+        self.outgoing.growing().filter(|_| self.outgoing.has_room())
     }
 
     /// Moves what waits into the batch, unless it grows and may be let to.
     pub(super) fn take(&mut self, batch: &mut Batch, writer: Writer) -> Taken {
-        let small = self.may_grow(GROWN_AT);
-        let accepted = self.sent.accepted;
-        if let Some(growing) = self.departure.grows(writer, accepted, small) {
-            return growing;
+        let (accepted, growing) = (self.sent.accepted, self.growing());
+        if let Some(grows) = self.departure.grows(writer, accepted, growing, now) {
+            return grows;
         }
         self.answer();
         if self.outgoing.take(batch) {
@@ -522,79 +524,4 @@ impl Pipe {
 #[inline]
 fn fills(outgoing: &Outgoing, waits: bool) -> bool {
     outgoing.fills_a_write(FLUSH_AT) || waits && outgoing.is_full_of_what_waits()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::{GROWN_AT, Leaves, Pipe};
-    use crate::endpoint::Endpoint;
-    use crate::message::Message;
-    use crate::options::Options;
-    use crate::pipe::Batch;
-    use crate::session::{Taken, Writer};
-
-    fn pipe(mark: usize) -> Pipe {
-        let endpoint: Endpoint = "tcp://127.0.0.1:1".parse().expect("an endpoint");
-        let options = Options::default().send_high_water_mark(mark);
-        Pipe::new(0, Arc::new(endpoint), true, &options)
-    }
-
-    fn push(pipe: &mut Pipe) {
-        pipe.push((&Message::from("of a burst")).into(), None, Leaves::AtOnce);
-    }
-
-    /// What the driver is told in so many turns, of which the first come with a message more.
-    fn turns(pipe: &mut Pipe, growing: usize, turns: usize) -> Vec<Taken> {
-        let mut batch = Batch::ENCODED;
-        let turn = |turn| {
-            if turn < growing {
-                push(pipe);
-            }
-            pipe.take(&mut batch, Writer::Driver)
-        };
-        (0..turns).map(turn).collect()
-    }
-
-    /// A dropping socket counts on it: whoever has less outstanding than the mark misses nothing.
-    #[test]
-    fn a_full_pipe_admits_another_while_what_it_holds_is_written() {
-        let mut pipe = pipe(1);
-        let another = Message::from("another");
-        push(&mut pipe);
-        assert!(!pipe.admits((&another).into()));
-        let mut batch = Batch::ENCODED;
-        assert_eq!(pipe.take(&mut batch, Writer::Sender), Taken::Batch);
-        assert!(pipe.admits((&another).into()));
-        pipe.outgoing.set_writing(false);
-        assert!(!pipe.admits((&another).into()), "the wire has refused it");
-    }
-
-    #[test]
-    fn a_burst_that_has_not_grown_for_two_turns_is_written() {
-        let told = turns(&mut pipe(1_000), 1, 3);
-        assert_eq!(told, [Taken::Growing, Taken::Waiting, Taken::Batch]);
-    }
-
-    #[test]
-    fn a_burst_that_grows_is_written_after_eight_turns() {
-        let told = turns(&mut pipe(1_000), 9, 9);
-        assert_eq!(told[0], Taken::Growing);
-        assert_eq!(told[1..8], [Taken::Waiting; 7]);
-        assert_eq!(told[8], Taken::Batch);
-    }
-
-    #[test]
-    fn a_burst_that_is_large_enough_grows_no_more() {
-        let mut pipe = pipe(1_000);
-        let large = Message::from(vec![7; GROWN_AT]);
-        pipe.push((&large).into(), None, Leaves::AtOnce);
-        assert_eq!(turns(&mut pipe, 1, 1), [Taken::Batch]);
-    }
-
-    #[test]
-    fn a_full_pipe_cannot_grow_and_is_written_at_once() {
-        assert_eq!(turns(&mut pipe(1), 1, 1), [Taken::Batch]);
-    }
 }

@@ -122,7 +122,7 @@ impl State {
             let id = link.pipe();
             let Self { pipes, spread, .. } = self;
             let pipe = &mut pipes[id.index];
-            let may_wait = pipe.begins() && pipe.may_grow(LARGE);
+            let may_wait = pipe.begins() && pipe.growing().is_some_and(|octets| octets < LARGE);
             let home = here.filter(|here| may_wait && link.home() == Some(*here));
             let Some(home) = home.filter(|home| spread.takes_first(*home, now)) else {
                 flush.add(Some(link));
