@@ -169,6 +169,15 @@ impl Batch {
         }
     }
 
+    /// Whether it has memory that it gives back when it has been of no use for a while.
+    #[inline]
+    pub(super) fn keeps_much(&self) -> bool {
+        match self {
+            Self::Encoded(encoded) => encoded.get().is_some_and(Encoded::keeps_much),
+            Self::Plain(_) => false,
+        }
+    }
+
     /// Whether of no message that has left it is still to be said what became of it.
     #[inline]
     pub(super) fn is_settled(&self) -> bool {

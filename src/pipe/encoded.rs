@@ -401,9 +401,15 @@ impl Encoded {
         self.last_piece = 0;
         let filled = self.arena.len();
         self.arena.clear();
-        if self.arena.capacity() > ARENA_KEPT {
+        if self.keeps_much() {
             self.rest_large(filled);
         }
+    }
+
+    /// Whether it has more memory than it keeps at rest, for bursts that need it.
+    #[inline]
+    pub(super) fn keeps_much(&self) -> bool {
+        self.arena.capacity() > ARENA_KEPT
     }
 
     #[cold]

@@ -407,10 +407,11 @@ impl Outgoing {
 
     /// Takes over the memory of what a writer has written all of, unless it has still to be said what became
     /// of that. It is nearer than that of the batch before, and a peer that gets no more than one write
-    /// takes needs no other.
+    /// takes needs no other; that stays in use if it is much, as it is given back behind uses that need less.
     #[inline]
     pub(crate) fn reuse(&mut self, written: &mut Batch) {
-        if written.is_empty() && written.is_settled() && self.waiting.is_empty() {
+        let spare = self.waiting.is_empty() && !self.waiting.keeps_much();
+        if spare && written.is_empty() && written.is_settled() {
             std::mem::swap(&mut self.waiting, written);
         }
     }

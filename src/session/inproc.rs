@@ -151,7 +151,7 @@ impl Joined {
         if batch.is_empty() {
             match self.port.take(self.pipe, batch, writer) {
                 Taken::Batch => {}
-                Taken::Growing | Taken::Waiting => return Step::Growing,
+                Taken::Growing | Taken::Little | Taken::Waiting => return Step::Growing,
                 Taken::Nothing => return Step::Done,
             }
         }

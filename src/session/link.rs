@@ -30,7 +30,7 @@ use crate::pipe::{Batch, Fate};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use crate::transport::{Wire, WriteHalf};
-use crate::turns::{Home, at_any_rate, wake_behind_others};
+use crate::turns::{Home, are_on_several_threads, at_any_rate, wake_behind_others, wake_to_go_on};
 use crate::zmtp::{Command, Peer};
 
 /// Slices in one vectored write.
@@ -56,9 +56,9 @@ pub(crate) struct Wired {
     driver: Bell,
     /// Where that has its turns.
     pub(super) home: Option<Home>,
-    /// PINGs that came, and octets that were written, both roughly: who asks
+    /// PINGs that came, up to where they begin again, and octets that were written, both roughly: who asks
     /// and asks and never reads the answers is told by them.
-    pings: AtomicU64,
+    pings: AtomicU32,
     /// PINGs of ours that have no answer; a peer that answers several at once leaves some.
     asked: AtomicU32,
     written: AtomicU64,
@@ -153,7 +153,7 @@ impl Wired {
             }),
             driver: Bell::new(),
             home: Home::here(),
-            pings: AtomicU64::new(0),
+            pings: AtomicU32::new(0),
             asked: AtomicU32::new(0),
             written: AtomicU64::new(0),
             heard: AtomicBool::new(true),
@@ -296,6 +296,7 @@ impl Wired {
                 if taken != Taken::Batch {
                     match taken {
                         Taken::Growing => wake_behind_others(context),
+                        Taken::Little => wake_to_go_on(context, are_on_several_threads()),
                         Taken::Waiting => context.waker().wake_by_ref(),
                         Taken::Batch | Taken::Nothing => {}
                     }

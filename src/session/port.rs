@@ -55,6 +55,8 @@ pub(crate) enum Taken {
     /// A burst has begun: it is let grow until all that can run has run, who
     /// sends included.
     Growing,
+    /// It goes on, and little of it is there: as before, unless another thread may write it meanwhile.
+    Little,
     /// It is let grow for a turn more, or more may follow what was written.
     Waiting,
     /// Nothing waits. The driver is not needed any more: the next message is
@@ -142,7 +144,8 @@ pub(crate) trait Port: Send + Sync {
     /// Whether the wire may be taking what was taken, or has refused it for now.
     fn writing(&self, pipe: PipeId, writing: bool);
 
-    /// So much of what was taken is written, which leaves this of it. Returns what is left to do.
+    /// So much of what was taken is written, which leaves this of it: an empty batch may be exchanged for
+    /// another. Returns what is left to do.
     fn written(&self, pipe: PipeId, progress: Progress, batch: &mut Batch) -> Left;
 
     /// Moves the commands into a batch that is being written.

@@ -13,13 +13,13 @@ use crate::options::StallLimit;
 const ANSWERS_UNREAD: Duration = Duration::from_secs(10);
 
 /// PINGs in that time that make it a flood: a peer that only falls behind asks once in a second.
-const FLOOD: u64 = 1_000;
+const FLOOD: u32 = 1_000;
 
 /// Octets written to a peer and PINGs that came of it, since the link began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Intake {
     pub(super) written: u64,
-    pub(super) pings: u64,
+    pub(super) pings: u32,
 }
 
 /// Watches a link whose writes do not go on.

@@ -26,9 +26,9 @@ pub(super) const FLUSH_AT: usize = 256 << 10;
 pub(super) const GROWN_AT: usize = 64 << 10;
 
 /// Turns of the driver for which a burst is let grow, unless it has not grown in
-/// two of them. The first ends when all that can run has run, and so does each behind which it has
-/// grown, is [`LITTLE`] and [`YOUNG`]; each other when those have that were ready with the driver:
-/// a lone burst loses next to nothing.
+/// two of them. The first ends when all that can run has run, and so does each on the only thread behind
+/// which it has grown, is [`LITTLE`] and [`YOUNG`]; each other when those have that were ready with the
+/// driver: a lone burst loses next to nothing.
 const BURST_TURNS: u8 = 8;
 
 /// Octets that wait, below which a burst that grows waits for its sender again: where many peers share
@@ -80,7 +80,8 @@ pub(super) struct Departure {
     gathered: u32,
     /// How many of them make a write.
     share: u32,
-    /// When what they answer was read, or the last of them written; none where that is unknown.
+    /// When what they answer was read, or the last of them written; none where that is unknown. While there
+    /// are none, when the driver had the first turn of a burst.
     since: Option<Instant>,
     /// So many will be made, at the pace of the last, before the first has waited too long.
     paced: u32,
@@ -109,19 +110,6 @@ struct Burst {
     turns: u8,
     /// In the last of them nothing was added.
     quiet: bool,
-    /// When the first of them was.
-    since: Option<Instant>,
-}
-
-impl Burst {
-    /// Whether the driver has let it grow for its first turn, or has done so less than [`YOUNG`] ago.
-    fn is_young(&mut self, now: Instant) -> bool {
-        if self.turns == 1 {
-            self.since = Some(now);
-        }
-        let age = self.since.map(|since| now.saturating_duration_since(since));
-        age.is_some_and(|age| age < YOUNG)
-    }
 }
 
 impl Departure {
@@ -314,15 +302,30 @@ impl Departure {
             && let Some(octets @ ..GROWN_AT) = growing
         {
             burst.turns += 1;
-            let waits = grown && (burst.turns == 1 || octets < LITTLE) && burst.is_young(now());
-            return Some(if waits {
-                Taken::Growing
-            } else {
-                Taken::Waiting
-            });
+            return Some(self.turn(grown, octets, now));
         }
         (burst.turns, burst.quiet) = (0, false);
         None
+    }
+
+    /// For which turn of the driver's the burst is let grow that is so many octets now, and may have `grown`.
+    fn turn(&mut self, grown: bool, octets: usize, now: impl Fn() -> Instant) -> Taken {
+        let first = self.burst.turns == 1;
+        if first && self.owed == 0 {
+            self.since = Some(now());
+        }
+        if !grown {
+            return Taken::Waiting;
+        }
+        if first {
+            return Taken::Growing;
+        }
+        let timed = self.since.filter(|_| self.owed == 0 && octets < LITTLE);
+        let age = timed.map(|since| now().saturating_duration_since(since));
+        match age.is_some_and(|age| age < YOUNG) {
+            true => Taken::Little,
+            false => Taken::Waiting,
+        }
     }
 
     /// A writer has taken what waited.

@@ -104,7 +104,9 @@ impl Stage {
     /// Writes what waits, as a driver does.
     fn write(core: &Core, pipe: PipeId) {
         let mut batch = Batch::ENCODED;
-        while let Taken::Growing | Taken::Waiting = core.take(pipe, &mut batch, Writer::Driver) {}
+        while let Taken::Growing | Taken::Little | Taken::Waiting =
+            core.take(pipe, &mut batch, Writer::Driver)
+        {}
         if let Batch::Encoded(encoded) = &mut batch
             && let Some(encoded) = encoded.get_mut()
             && encoded.octets() > 0

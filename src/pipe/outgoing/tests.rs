@@ -173,6 +173,36 @@ fn what_comes_next_has_the_memory_of_what_was_written() {
     assert_eq!(places, [places[0]; 3]);
 }
 
+/// One of them would keep it otherwise, as nothing that counts its uses sees it.
+#[test]
+fn memory_of_large_bursts_is_given_back_behind_small_ones_whoever_has_it() {
+    let (mut outgoing, _) = filled(FIVE, 0);
+    let mut batch = Batch::ENCODED;
+    let write = |outgoing: &mut Outgoing, batch: &mut Batch| {
+        let octets = encoded(batch).octets();
+        outgoing.written(encoded(batch).advance(octets));
+        outgoing.reuse(batch);
+    };
+    let large = || Message::from(vec![7; 4 << 10]);
+    for _ in 0..2 {
+        for _ in 0..100 {
+            outgoing.push(Parcel::Whole(&mut Some(large())));
+        }
+        if !batch.is_empty() {
+            write(&mut outgoing, &mut batch);
+        }
+        outgoing.take(&mut batch);
+    }
+    write(&mut outgoing, &mut batch);
+    assert!(outgoing.waiting.keeps_much() && batch.keeps_much());
+    for _ in 0..250 {
+        outgoing.push(Parcel::Whole(&mut Some(Message::from("12345678"))));
+        outgoing.take(&mut batch);
+        write(&mut outgoing, &mut batch);
+    }
+    assert!(!outgoing.waiting.keeps_much() && !batch.keeps_much());
+}
+
 #[test]
 fn what_waits_while_another_is_written_stays_where_it_is() {
     let (mut outgoing, _) = filled(FIVE, 2);

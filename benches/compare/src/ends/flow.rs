@@ -127,15 +127,22 @@ impl Slow {
     /// get nothing: they have all of theirs, or the sender waits for this one and would for minutes.
     async fn take_time(&mut self, messages: u64, own: u64, all: &Shared) {
         for _ in 0..messages {
-            let others = all.received.load(Ordering::Relaxed) - own;
-            if others != self.others {
-                self.others = others;
-                self.since = Instant::now();
-            } else if self.since.elapsed() > PATIENCE {
+            if !self.look(own, all) && self.since.elapsed() > PATIENCE {
                 return;
             }
             sleep(SLOWNESS).await;
         }
+    }
+
+    /// Looks what the others have by now. Returns whether it is more.
+    fn look(&mut self, own: u64, all: &Shared) -> bool {
+        let others = all.received.load(Ordering::Relaxed) - own;
+        let more = others != self.others;
+        if more {
+            self.others = others;
+            self.since = Instant::now();
+        }
+        more
     }
 }
 
@@ -174,6 +181,7 @@ async fn count<S: Socket>(
                         let others = all.received.fetch_add(more, Ordering::Relaxed);
                         if others + more == messages {
                             if let Some(slow) = slow {
+                                slow.look(tally.received, all);
                                 all.over.get_or_init(|| slow.since);
                             }
                             all.done.notify_waiters();
