@@ -191,6 +191,23 @@ fn a_sink_that_is_full_behind_a_message_of_another_handle_is_written() -> Result
     })
 }
 
+/// Of which its sender says a little in each of its turns.
+#[test]
+fn a_burst_that_goes_on_leaves_together() -> Result {
+    in_virtual_time(async {
+        let (dealer, mut peer) = dealer_and_peer(quiet()).await?;
+        dealer.send("!").await?;
+        for _ in 0..4 {
+            dealer.send("!").await?;
+            yield_now().await;
+        }
+        assert_eq!(frames_there(&mut peer).await, 1, "the first alone");
+        settle().await;
+        assert_eq!(frames_there(&mut peer).await, 4);
+        Ok(())
+    })
+}
+
 #[test]
 fn a_sink_that_fills_a_write_does_not_wait_for_its_flush() -> Result {
     in_virtual_time(async {
