@@ -39,6 +39,8 @@ const ENTRY: usize = 32;
 ///  index    message     message     message ------ message
 ///           ^ begun: octets of the first that are written
 /// ```
+///
+/// What each message changes stands in front, for as few cache lines as there can be.
 #[derive(Default)]
 #[repr(C)]
 pub(crate) struct Encoded {

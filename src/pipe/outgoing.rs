@@ -407,7 +407,7 @@ impl Outgoing {
 
     /// Takes over the memory of what a writer has written all of, unless it has still to be said what became
     /// of that. It is nearer than that of the batch before, and a peer that gets no more than one write
-    /// takes needs no other; that stays in use if it is much, as it is given back behind uses that need less.
+    /// takes needs no other. A large one is not put aside for it: only uses that need less have it given back.
     #[inline]
     pub(crate) fn reuse(&mut self, written: &mut Batch) {
         let spare = self.waiting.is_empty() && !self.waiting.keeps_much();

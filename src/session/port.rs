@@ -55,7 +55,8 @@ pub(crate) enum Taken {
     /// A burst has begun: it is let grow until all that can run has run, who
     /// sends included.
     Growing,
-    /// It goes on, and little of it is there: as before, unless another thread may write it meanwhile.
+    /// It goes on, and little of it is there: on the only thread it is let grow as when it began, on several
+    /// for a turn more.
     Little,
     /// It is let grow for a turn more, or more may follow what was written.
     Waiting,

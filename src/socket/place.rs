@@ -32,8 +32,8 @@ type Former = VecDeque<(u64, Arc<PeerInfo>)>;
 
 /// One peer, or the place of one that is dialled.
 ///
-/// In this order: what each message out is looked up in stands together, and so does what each
-/// message in is, as a socket of a thousand peers finds them in no near cache.
+/// In this order, from the start of a cache line: what each message out is looked up in stands together, and
+/// so does what each message in is, as a socket of a thousand peers finds them in no near cache.
 #[repr(C, align(64))]
 pub(super) struct Pipe {
     pub(super) outgoing: Outgoing,
